@@ -1,0 +1,26 @@
+{
+  "variables": { "asan%": 0 },
+  "target_defaults": {
+    "cflags_cc!": ["-fno-rtti", "-fno-exceptions", "-std=gnu++17", "-std=gnu++20"],
+    "cflags_cc": ["-std=c++20", "-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers", "-O2", "-g0"],
+    "include_dirs": ["lib"],
+    "conditions": [["asan==1", {"cflags": ["-fsanitize=address,undefined"], "ldflags": ["-fsanitize=address,undefined"]}]]
+  },
+  "targets": [
+    {
+      "target_name": "stack_native",
+      "sources": ["<!@(ls addon/*.cc lib/*.cc)"],
+      "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": ["NAPI_VERSION=9", "NAPI_CPP_EXCEPTIONS"],
+      "cflags_cc": ["-fexceptions", "-fvisibility=hidden"]
+    },
+    {
+      "target_name": "stack-runtime",
+      "type": "executable",
+      "sources": ["<!@(ls runtime/*.cc lib/*.cc)"],
+      "cflags_cc": ["-fno-exceptions", "-fno-rtti", "-ffunction-sections", "-fdata-sections"],
+      "ldflags": ["-static", "-Wl,--gc-sections", "-s"],
+      "libraries": ["-l:libseccomp.a", "-l:libz.a", "-l:libzstd.a"]
+    }
+  ]
+}

@@ -1,0 +1,44 @@
+import type { SerializedError } from "../core/index.ts";
+import type { ApplyRequest, ApplyResult, EngineEvent, RunRequest, RunResult } from "../engine/index.ts";
+
+/**
+ * What crosses `projects/NAME/agent.sock`: one JSON object a line.
+ * Client → agent: Call. Agent → client: events of the calls that want them, then one Reply.
+ * A client that goes away cancels its `apply` only before the first operation has run, or if it was in the foreground.
+ */
+export const AGENT_PROTOCOL = 1;
+
+export interface Hello {
+  readonly protocol: typeof AGENT_PROTOCOL;
+  readonly version: string;
+  readonly pid: number;
+}
+
+export interface Methods {
+  readonly apply: { readonly params: ApplyRequest; readonly result: ApplyResult };
+  readonly run: { readonly params: RunRequest; readonly result: RunResult };
+  readonly status: { readonly params: null; readonly result: AgentStatus };
+  /** Events of the project until the connection ends; never replies. */
+  readonly events: { readonly params: null; readonly result: null };
+  /** Cancel what runs for this connection. */
+  readonly cancel: { readonly params: null; readonly result: null };
+  readonly shutdown: { readonly params: null; readonly result: null };
+}
+
+export interface AgentStatus {
+  readonly pid: number;
+  readonly version: string;
+  readonly project: string;
+  readonly busy: boolean;
+  readonly converged: boolean;
+  /** ISO 8601. */
+  readonly since: string;
+}
+
+export type Call = { [M in keyof Methods]: { readonly id: number; readonly method: M; readonly params: Methods[M]["params"] } }[keyof Methods];
+
+export type Message =
+  | { readonly hello: Hello }
+  | { readonly id: number; readonly event: EngineEvent }
+  | { readonly id: number; readonly result: unknown }
+  | { readonly id: number; readonly error: SerializedError };

@@ -1,0 +1,6 @@
+/**
+ * reconcile: observed state + project + what was asked → plan. Pure, total, deterministic:
+ * no I/O, no clock, no environment. Promises: planning again after the plan succeeded gives an empty plan.
+ */
+export type * from "./observed.ts";
+export * from "./plan.ts";

@@ -1,0 +1,71 @@
+import type { ContainerId } from "../core/index.ts";
+
+/**
+ * What exists now, as the rooms report it: plain data, every match, no choices made.
+ * Reconcile decides; discovery only looks.
+ */
+export interface ObservedState {
+  readonly project: string;
+  /** All containers of the project, one-off ones and those of services no longer in the file as well. */
+  readonly containers: readonly ObservedContainer[];
+  /** Networks and volumes of the project, and those of others that the project names. */
+  readonly networks: readonly ObservedNetwork[];
+  readonly volumes: readonly ObservedVolume[];
+  /** Image references that the project names and that are here. Absent: not here. */
+  readonly images: Readonly<Record<string, ObservedImage>>;
+}
+
+export interface ObservedContainer {
+  readonly id: ContainerId;
+  readonly name: string;
+  readonly service: string;
+  readonly number: number;
+  readonly oneoff: boolean;
+  readonly configHash: string;
+  readonly imageId: string | null;
+  /** `dead`: its record says running, but nobody holds it (a crash, a reboot). */
+  readonly status: "created" | "running" | "paused" | "restarting" | "exited" | "dead";
+  readonly exitCode: number | null;
+  readonly health: "none" | "starting" | "healthy" | "unhealthy";
+  /** It was stopped by a command, not by its own end. */
+  readonly stopRequested: boolean;
+  /** Keys of the project's networks → ids of the networks it is attached to. */
+  readonly networks: Readonly<Record<string, string>>;
+  /** Names of the volumes it mounts. */
+  readonly volumes: readonly { readonly name: string; readonly target: string; readonly anonymous: boolean }[];
+  /** Containers whose namespaces it joins. */
+  readonly joins: readonly ContainerId[];
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface ObservedNetwork {
+  readonly id: string;
+  readonly name: string;
+  /** Project and key it was made for; null if by hand or by another project. */
+  readonly project: string | null;
+  readonly key: string | null;
+  readonly configHash: string;
+  /** Containers attached, of any project. */
+  readonly containers: readonly ContainerId[];
+}
+
+export interface ObservedVolume {
+  readonly name: string;
+  readonly project: string | null;
+  readonly key: string | null;
+  readonly configHash: string;
+  readonly anonymous: boolean;
+  /** Containers that mount it, of any project. */
+  readonly containers: readonly ContainerId[];
+}
+
+export interface ObservedImage {
+  /** Image id (digest of its configuration). */
+  readonly id: string;
+  /** When it was pulled, milliseconds since the epoch. */
+  readonly pulledAt: number;
+  /** From the image's configuration: has it a health check? */
+  readonly healthcheck: boolean;
+}

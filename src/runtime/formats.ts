@@ -1,0 +1,223 @@
+import type { ContainerId, Digest } from "../core/index.ts";
+
+/**
+ * What lies on disk beside a container and what its monitor speaks. The native side reads and writes the
+ * same; `native/PROTOCOL.md` describes every field. Readers accept this version and the one before.
+ */
+export const FORMAT_VERSION = 1;
+
+/** `containers/ID/container.json`: written once by the engine at creation, never changed. */
+export interface ContainerRecord {
+  readonly version: typeof FORMAT_VERSION;
+  readonly id: ContainerId;
+  /** `PROJECT-SERVICE-NUMBER`, unique in the data root. */
+  readonly name: string;
+  readonly project: string;
+  readonly service: string;
+  /** From 1; 0 for one-off containers. */
+  readonly number: number;
+  readonly oneoff: boolean;
+  /** ISO 8601, UTC. */
+  readonly createdAt: string;
+  /** `configHash` of the service that it was made from. */
+  readonly configHash: string;
+  /** Docker Compose's labels and the user's. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** Absent with `rootfs`. */
+  readonly image?: { readonly reference: string; readonly id: Digest; readonly digest?: Digest };
+  readonly rootfs?: string;
+  readonly command: readonly string[];
+  readonly tty: boolean;
+  readonly stdin: boolean;
+  /** Names of volumes (named and anonymous) it mounts. */
+  readonly volumes: readonly { readonly name: string; readonly target: string; readonly anonymous: boolean }[];
+  readonly networks: readonly Attachment[];
+  /** `host`, `none`, `container:ID`; absent: `networks`. */
+  readonly networkMode?: string;
+  /** Other containers whose namespaces it joins. */
+  readonly joins: readonly ContainerId[];
+  readonly health?: HealthSpec;
+  /** Signal number and milliseconds. */
+  readonly stop: { readonly signal: number; readonly graceMs: number };
+  readonly removeOnExit: boolean;
+}
+
+export interface Attachment {
+  /** Network id. */
+  readonly network: string;
+  /** Name outside the file, e.g. `shop_default`. */
+  readonly name: string;
+  /** Name that the project's file uses, e.g. `default`. */
+  readonly key: string;
+  readonly interface: string;
+  readonly mac: string;
+  /** Without prefix length. */
+  readonly ipv4?: string;
+  readonly ipv6?: string;
+  /** Container name, service name, declared aliases; what DNS answers to. */
+  readonly aliases: readonly string[];
+}
+
+/** The health check after image and service were put together. */
+export interface HealthSpec {
+  readonly test: readonly string[]; // ["CMD", …] or ["CMD-SHELL", "…"]
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  readonly retries: number;
+  readonly startPeriodMs: number;
+  readonly startIntervalMs: number;
+}
+
+export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "exited" | "dead";
+
+/** `containers/ID/state.json`: replaced by rename by the monitor at every change. Absent: `created`. */
+export interface ContainerState {
+  readonly version: typeof FORMAT_VERSION;
+  readonly id: ContainerId;
+  /** As the monitor last wrote it. If nobody holds `lock`, `running` means the monitor was killed. */
+  readonly status: Exclude<ContainerStatus, "dead">;
+  readonly bootId: string;
+  readonly monitorPid: number;
+  /** Process id of the container's PID 1 in the monitor's pid namespace; 0 when none. */
+  readonly pid: number;
+  /** Field 22 of /proc/PID/stat: with `pid` it names one process for ever. */
+  readonly pidStart: number;
+  /** ISO 8601 with milliseconds, UTC; "" when it never happened. */
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  /** 128+n when a signal ended it; -1 when the kernel did not tell. */
+  readonly exitCode: number;
+  /** Signal that ended the main process; 0 for none. */
+  readonly signal: number;
+  readonly oomKilled: boolean;
+  /** Why it ended if we ended it. */
+  readonly endedBy: "" | "stop" | "kill" | "health" | "start-failure";
+  readonly error: NativeFailure | null;
+  /** Failures in a row, for the backoff. */
+  readonly failures: number;
+  /** Restarts since it was created. */
+  readonly restarts: number;
+  readonly nextRestartAt: string;
+  /** A command asked it to stop: `unless-stopped` and `always` do not restart it. */
+  readonly stopRequested: boolean;
+  /** What the monitor holds open on the host. */
+  readonly ports: readonly BoundPort[];
+  /** A path that opens the container's network namespace while the monitor lives. */
+  readonly netns: string;
+}
+
+export interface BoundPort {
+  readonly hostIp: string;
+  readonly hostPort: number;
+  readonly containerPort: number;
+  readonly protocol: "tcp" | "udp";
+}
+
+/** Every native failure, from the addon and the binary alike. */
+export interface NativeFailure {
+  /** Where in the course of things: `mount /proc`, `join cgroup memory`, `exec`. */
+  readonly stage: string;
+  /** The system call, `""` if none. */
+  readonly call: string;
+  readonly errno: number;
+  readonly path: string;
+  readonly message: string;
+}
+
+/** `containers/ID/monitor.json`: the monitor's whole task, one message. */
+export interface MonitorSpec {
+  readonly version: typeof FORMAT_VERSION;
+  readonly id: ContainerId;
+  readonly name: string;
+  /** "" is our own; else the path or name of a foreign OCI runtime. */
+  readonly runtime: string;
+  /** Our init as PID 1. */
+  readonly init: boolean;
+  readonly tty: boolean;
+  /** Keep standard input open for `attach`; else it is /dev/null. */
+  readonly stdin: boolean;
+  readonly rootfs: RootfsSpec;
+  /** Copied once, before the first start, if the source directory is empty. */
+  readonly populate: readonly { readonly target: string; readonly source: string }[];
+  readonly network: NetworkSpec;
+  readonly log: LogSpec;
+  readonly restart: {
+    readonly policy: "no" | "always" | "on-failure" | "unless-stopped";
+    /** on-failure: 0 = without limit. */
+    readonly maxAttempts: number;
+    readonly firstDelayMs: number;
+    readonly delayMs: number;
+    readonly factor: number;
+    readonly maxDelayMs: number;
+    readonly jitter: number;
+    readonly resetAfterMs: number;
+  };
+  readonly stop: { readonly signal: number; readonly graceMs: number };
+  readonly oomScoreAdj?: number;
+  /** How to bring the project's agent back when it has gone; absent: nobody does. */
+  readonly agent?: {
+    readonly argv: readonly string[];
+    readonly env: readonly string[];
+    /** Held (flock) by a living agent. */
+    readonly lock: string;
+    /** Taken (flock) by the one monitor that starts it. */
+    readonly respawnLock: string;
+  };
+}
+
+export type RootfsSpec =
+  /** `layers`: directories, uppermost first. `skeleton`: see `rootfs: /`. */
+  | {
+      readonly kind: "overlay";
+      readonly layers: readonly string[];
+      readonly upper: string;
+      readonly work: string;
+      /** Directories of the host laid read-only over the overlay, one by one (`rootfs: /`). */
+      readonly overlays: readonly { readonly target: string; readonly source: string; readonly upper: string; readonly work: string }[];
+    }
+  | { readonly kind: "directory"; readonly path: string };
+
+export interface NetworkSpec {
+  readonly mode: "private" | "host" | "none" | "join";
+  /** `join`: the container directory whose monitor holds the network namespace. */
+  readonly join?: string;
+  /** Path that opens the router's network namespace. */
+  readonly router?: string;
+  readonly interfaces: readonly {
+    readonly name: string;
+    /** Name of the veth end in the router. */
+    readonly peer: string;
+    readonly bridge: string;
+    readonly mac: string;
+    /** With prefix length: `10.201.0.2/24`. */
+    readonly addresses: readonly string[];
+    readonly gateway4?: string;
+    readonly gateway6?: string;
+    readonly mtu: number;
+  }[];
+  /** Open DNS sockets on 127.0.0.11 in the namespace, hand them out by `dns-sockets`, redirect port 53 to them. */
+  readonly dns: boolean;
+  readonly ports: readonly (BoundPort & {
+    /** Try these if `hostPort` is 0: `[8000, 8010]`. Absent: any free one. */
+    readonly range?: readonly [number, number];
+  })[];
+  /** Where relays connect to, and the destination of DNAT. */
+  readonly address4?: string;
+  readonly address6?: string;
+  /** nftables table (family inet) of this data root in the host's namespace, with the maps for DNAT. Absent: relay only. */
+  readonly natTable?: string;
+}
+
+export interface LogSpec {
+  readonly driver: "json-file" | "local" | "none";
+  /** First file; rotated ones get `.1`, `.2` … */
+  readonly path: string;
+  /** Bytes; 0 = without limit. */
+  readonly maxSize: number;
+  readonly maxFiles: number;
+  readonly mode: "blocking" | "non-blocking";
+  /** Bytes of the ring in non-blocking mode. */
+  readonly bufferSize: number;
+  /** Added to every line as Docker's json-file does with `labels` and `env`. */
+  readonly attributes: Readonly<Record<string, string>>;
+}
