@@ -22,6 +22,8 @@ export interface ObservedContainer {
   readonly number: number;
   readonly oneoff: boolean;
   readonly configHash: string;
+  /** `Service.canonical` of the service that it was made from; absent: unknown (made by an older version). */
+  readonly definition?: Readonly<Record<string, unknown>>;
   readonly imageId: string | null;
   /** `dead`: its record says running, but nobody holds it (a crash, a reboot). */
   readonly status: "created" | "running" | "paused" | "restarting" | "exited" | "dead";

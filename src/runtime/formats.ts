@@ -21,6 +21,8 @@ export interface ContainerRecord {
   readonly createdAt: string;
   /** `configHash` of the service that it was made from. */
   readonly configHash: string;
+  /** `Service.canonical` of the service that it was made from, to say later what changed. */
+  readonly definition?: Readonly<Record<string, unknown>>;
   /** Docker Compose's labels and the user's. */
   readonly labels: Readonly<Record<string, string>>;
   /** Absent with `rootfs`. */
@@ -140,6 +142,11 @@ export interface MonitorSpec {
   /** Copied once, before the first start, if the source directory is empty. */
   readonly populate: readonly { readonly target: string; readonly source: string }[];
   readonly network: NetworkSpec;
+  /**
+   * Namespaces of other containers (`ipc: service:x`). Their PID 1 changes with every start, so the paths of
+   * `config.json` are set right before each start of the monitor, from the state of the container named here.
+   */
+  readonly joins?: readonly { readonly namespace: "ipc" | "pid" | "uts"; readonly directory: string }[];
   readonly log: LogSpec;
   readonly restart: {
     readonly policy: "no" | "always" | "on-failure" | "unless-stopped";
