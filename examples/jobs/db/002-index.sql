@@ -1,0 +1,1 @@
+CREATE UNIQUE INDEX IF NOT EXISTS result_number ON result (number);
