@@ -1,0 +1,49 @@
+#include <cstdio>
+#include <string_view>
+
+/**
+ * The runtime binary: one program, chosen by its first word. The OCI verbs may follow options
+ * (`--root DIR run ID`), so that anything that is not one of ours goes to oci_main, which parses both.
+ */
+
+int monitor_main(int argc, char** argv);
+int unpack_main(int argc, char** argv);
+int oci_main(int argc, char** argv);
+
+namespace {
+
+struct Verb {
+  std::string_view name;
+  int (*main)(int argc, char** argv);
+};
+
+constexpr Verb kVerbs[] = {
+    {"monitor", monitor_main},
+    {"unpack", unpack_main},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 1) return 125;
+  if (argc > 1) {
+    for (const Verb& verb : kVerbs) {
+      if (verb.name == argv[1]) return verb.main(argc - 1, argv + 1);
+    }
+  }
+  return oci_main(argc, argv);
+}
+
+// Until their files exist; a strong definition elsewhere wins.
+__attribute__((weak)) int monitor_main(int, char**) {
+  std::fputs("monitor is not part of this build\n", stderr);
+  return 125;
+}
+__attribute__((weak)) int unpack_main(int, char**) {
+  std::fputs("unpack is not part of this build\n", stderr);
+  return 125;
+}
+__attribute__((weak)) int oci_main(int, char**) {
+  std::fputs("the OCI verbs are not part of this build\n", stderr);
+  return 125;
+}
