@@ -1,6 +1,13 @@
-import type { ProjectName, DataRoot } from "../core/index.ts";
+import { mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { Socket } from "node:net";
+import { join } from "node:path";
+import { deserializeError, JsonLines, parseProjectName, paths, StackError } from "../core/index.ts";
+import type { DataRoot, HostPath, ProjectName } from "../core/index.ts";
 import type { ApplyRequest, ApplyResult, EngineEvent, RunRequest, RunResult } from "../engine/index.ts";
-import type { AgentStatus } from "./protocol.ts";
+import { installProgram, loadNative } from "../native/index.ts";
+import type { NativeBinding } from "../native/index.ts";
+import { AGENT_PROTOCOL } from "./protocol.ts";
+import type { AgentStatus, Hello, Message, Methods } from "./protocol.ts";
 
 /** A connection to the agent of one project. */
 export interface AgentClient extends AsyncDisposable {
@@ -18,5 +25,280 @@ export interface PendingAgent {
   abandon(): void;
 }
 
+/** `projects/NAME/agent.json`: what a client may know before it knows the project's name. */
+export interface AgentRecord {
+  readonly version: 1;
+  readonly pid: number;
+  readonly workingDir: string;
+}
+
 /** Call as early as possible: the agent boots while the model loads. */
-export type StartAgent = (root: DataRoot) => PendingAgent;
+export function startAgent(root: DataRoot, cwd = process.cwd()): PendingAgent {
+  const native = loadNative();
+  let spawned = someAgentOf(root, native, cwd) ? undefined : spawnUnbound(root, native);
+  return {
+    async bind(project) {
+      const running = await connect(root, native, project);
+      if (running !== undefined && running.hello.version === installProgram(root).hash) {
+        spawned?.abandon();
+        return running;
+      }
+      if (running !== undefined) await replace(running);
+      for (let attempt = 0; ; attempt += 1) {
+        spawned ??= spawnUnbound(root, native);
+        const taken = await spawned.bind(project);
+        if (!taken) spawned = undefined;
+        const client = await connect(root, native, project);
+        if (client !== undefined) return client;
+        if (attempt >= 200)
+          throw new StackError("agent-failed", `The agent of project "${project}" does not answer`, {
+            hint: `See ${join(paths.project(root, project), "agent.log")}.`,
+          });
+        // Another process holds the lock and is just about to listen, or just about to end.
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    },
+    abandon() {
+      spawned?.abandon();
+    },
+  };
+}
+
+/** The running agent, or undefined. Starts nothing. */
+export async function findAgent(root: DataRoot, project: ProjectName): Promise<AgentClient | undefined> {
+  return connect(root, loadNative(), project);
+}
+
+/** An agent of another version: it hands over (containers run on), unless it is busy; then it does the work itself. */
+async function replace(running: Connection): Promise<void> {
+  try {
+    await running.call("shutdown", null);
+    await running.ended;
+  } catch (error) {
+    if (running.hello.protocol === AGENT_PROTOCOL) throw error;
+    throw new StackError("agent-failed", `The running agent (pid ${running.hello.pid}) is of another version and busy`, {
+      hint: "Wait until the other command has ended, and try again.",
+      cause: error,
+    });
+  }
+}
+
+/** Is there a living agent whose project lives in this directory? Then none needs to boot ahead. */
+function someAgentOf(root: DataRoot, native: NativeBinding, cwd: string): boolean {
+  let names: string[];
+  try {
+    names = readdirSync(paths.projects(root));
+  } catch {
+    return false;
+  }
+  return names.some((name) => {
+    const project = parseProjectName(name);
+    if (project === undefined) return false;
+    const directory = paths.project(root, project);
+    try {
+      const record = JSON.parse(readFileSync(join(directory, "agent.json"), "utf8")) as AgentRecord;
+      return record.workingDir === cwd && native.isLocked(join(directory, "agent.lock"));
+    } catch {
+      return false;
+    }
+  });
+}
+
+interface Unbound {
+  /** True: this agent has the project; false: another one has it, and this one has ended. */
+  bind(project: ProjectName): Promise<boolean>;
+  abandon(): void;
+}
+
+function spawnUnbound(root: DataRoot, native: NativeBinding): Unbound {
+  mkdirSync(paths.projects(root), { recursive: true, mode: 0o700 });
+  const program = installProgram(root);
+  const [toAgent, ourEnd] = native.pipe().slice() as [number, number];
+  const [answer, agentEnd] = native.pipe().slice() as [number, number];
+  const log = openSync(join(root.root, "agent.log"), "a", 0o600);
+  native.spawn({
+    file: process.execPath,
+    argv: [process.execPath, "--max-semi-space-size=1", program.agent],
+    env: agentEnvironment(root),
+    cwd: "/",
+    fds: [toAgent, agentEnd, log],
+  });
+  for (const fd of [toAgent, agentEnd, log]) native.close(fd);
+  const input = new Socket({ fd: ourEnd, readable: false, writable: true });
+  const output = new Socket({ fd: answer, readable: true, writable: false });
+  input.on("error", () => undefined);
+  output.unref();
+  input.unref();
+  const reply = new Promise<{ bound?: boolean; error?: string }>((resolve) => {
+    let answered = false;
+    new JsonLines(output, (message) => {
+      answered = true;
+      resolve(message as { bound?: boolean });
+    });
+    output.on("error", () => undefined);
+    output.on("close", () => {
+      if (!answered) resolve({ error: "the agent ended while starting" });
+    });
+  });
+  return {
+    async bind(project) {
+      output.ref();
+      input.write(`${JSON.stringify({ project })}\n`);
+      const { bound, error } = await reply;
+      input.destroy();
+      output.destroy();
+      if (error !== undefined)
+        throw new StackError("agent-failed", `Cannot start the agent: ${error}`, { hint: `See ${join(root.root, "agent.log")}.` });
+      return bound === true;
+    },
+    abandon() {
+      input.destroy();
+      output.destroy();
+    },
+  };
+}
+
+/** What an agent needs of the environment: programs, credentials, proxies; not the user's other variables. */
+export function agentEnvironment(root: DataRoot): string[] {
+  const keep = ["PATH", "HOME", "USER", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_DATA_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "STACK_INSECURE_REGISTRIES", "STACK_PARALLEL", "TMPDIR", "TZ", "LANG"];
+  for (const name of ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"]) keep.push(name, name.toLowerCase());
+  const env = [`STACK_ROOT=${root.root}`];
+  for (const name of keep) {
+    const value = process.env[name];
+    if (value !== undefined) env.push(`${name}=${value}`);
+  }
+  return env;
+}
+
+async function connect(root: DataRoot, native: NativeBinding, project: ProjectName): Promise<Connection | undefined> {
+  const directory = paths.project(root, project);
+  if (!native.isLocked(join(directory, "agent.lock"))) return undefined;
+  let fd: number;
+  try {
+    fd = native.connectUnix(join(directory, "agent.sock") as HostPath);
+  } catch {
+    return undefined;
+  }
+  const connection = new Connection(new Socket({ fd, readable: true, writable: true }));
+  try {
+    await connection.greeted;
+    return connection;
+  } catch {
+    return undefined;
+  }
+}
+
+interface Pending {
+  readonly resolve: (result: never) => void;
+  readonly reject: (error: Error) => void;
+  readonly onEvent: ((event: EngineEvent) => void) | undefined;
+}
+
+class Connection implements AgentClient {
+  readonly #socket: Socket;
+  readonly #lines: JsonLines;
+  readonly #pending = new Map<number, Pending>();
+  readonly greeted: Promise<void>;
+  readonly ended: Promise<void>;
+  #hello: Hello | undefined;
+  #next = 1;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    let greet: (() => void) | undefined;
+    let refuse: ((error: Error) => void) | undefined;
+    this.greeted = new Promise((resolve, reject) => {
+      greet = resolve;
+      refuse = reject;
+    });
+    this.#lines = new JsonLines(socket, (message) => {
+      this.#receive(message as Message, greet);
+    });
+    socket.on("error", () => socket.destroy());
+    this.ended = new Promise((resolve) => {
+      socket.on("close", () => {
+        const gone = new StackError("agent-failed", "The connection to the agent was lost", {
+          hint: "The containers run on. Try the command again.",
+        });
+        refuse?.(gone);
+        for (const pending of this.#pending.values()) pending.reject(gone);
+        this.#pending.clear();
+        resolve();
+      });
+    });
+    this.greeted.catch(() => undefined);
+  }
+
+  get hello(): Hello {
+    if (this.#hello === undefined) throw new StackError("internal", "the agent has not greeted");
+    return this.#hello;
+  }
+
+  #receive(message: Message, greet: (() => void) | undefined): void {
+    if ("hello" in message) {
+      this.#hello = message.hello;
+      greet?.();
+      return;
+    }
+    const pending = this.#pending.get(message.id);
+    if (pending === undefined) return;
+    if ("event" in message) {
+      pending.onEvent?.(message.event);
+      return;
+    }
+    this.#pending.delete(message.id);
+    if ("error" in message) pending.reject(deserializeError(message.error));
+    else pending.resolve(message.result as never);
+  }
+
+  call<M extends keyof Methods>(method: M, params: Methods[M]["params"], onEvent?: (event: EngineEvent) => void): Promise<Methods[M]["result"]> {
+    const id = this.#next++;
+    return new Promise((resolve, reject) => {
+      if (this.#socket.destroyed) {
+        reject(new StackError("agent-failed", "The connection to the agent was lost"));
+        return;
+      }
+      this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject, onEvent });
+      this.#lines.send({ id, method, params });
+    });
+  }
+
+  async #cancellable<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+    const cancel = (): void => {
+      void this.call("cancel", null).catch(() => undefined);
+    };
+    if (signal.aborted) cancel();
+    signal.addEventListener("abort", cancel, { once: true });
+    try {
+      return await work;
+    } finally {
+      signal.removeEventListener("abort", cancel);
+    }
+  }
+
+  apply(request: ApplyRequest, signal: AbortSignal, onEvent: (event: EngineEvent) => void): Promise<ApplyResult> {
+    return this.#cancellable(signal, this.call("apply", request, onEvent));
+  }
+
+  run(request: RunRequest, signal: AbortSignal, onEvent: (event: EngineEvent) => void): Promise<RunResult> {
+    return this.#cancellable(signal, this.call("run", request, onEvent));
+  }
+
+  status(): Promise<AgentStatus> {
+    return this.call("status", null);
+  }
+
+  async events(signal: AbortSignal, onEvent: (event: EngineEvent) => void): Promise<void> {
+    const aborted = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    await Promise.race([this.call("events", null, onEvent).catch(() => undefined), this.ended, aborted]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#socket.end();
+    this.#socket.destroySoon();
+    await this.ended;
+  }
+}

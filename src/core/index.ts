@@ -5,5 +5,7 @@
 export * from "./atomic-file.ts";
 export * from "./clock.ts";
 export * from "./errors.ts";
+export * from "./event-source.ts";
 export * from "./ids.ts";
+export * from "./json-lines.ts";
 export * from "./paths.ts";

@@ -1,0 +1,124 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { Socket } from "node:net";
+import { join } from "node:path";
+import { JsonLines, parseProjectName, paths, resolveDataRoot, StackError } from "../core/index.ts";
+import type { ProjectName } from "../core/index.ts";
+import { ProjectSession } from "../engine/index.ts";
+import { installProgram, loadNative } from "../native/index.ts";
+import { AgentServer } from "./server.ts";
+
+/**
+ * The agent's process.
+ *
+ *     agent.js                 unbound: waits on standard input for {"project":NAME}, answers {"bound":true|false}
+ *     agent.js --project NAME  a monitor noticed that the agent has gone: take over, or end if another one did
+ *
+ * One agent has a project: the one that holds its lock. It ends when nothing of the project runs any more and
+ * nobody is connected.
+ */
+const root = resolveDataRoot(process.env, process.getuid?.() ?? 0);
+const native = loadNative();
+
+/** How long an agent without work waits for the next command before it ends, milliseconds. */
+const idleGraceMs = 200;
+
+function fail(error: unknown): void {
+  process.stderr.write(`${new Date().toISOString()} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+}
+
+async function bind(project: ProjectName, adopt: boolean): Promise<boolean> {
+  const directory = paths.project(root, project);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const lock = native.lock(join(directory, "agent.lock"), "exclusive", false);
+  if (lock < 0) return false;
+  process.title = `stack-agent ${project}`;
+  const session = await ProjectSession.open(root, project, native);
+  let ending = false;
+  let idle: NodeJS.Timeout | undefined;
+
+  const end = async (): Promise<void> => {
+    if (ending) return;
+    ending = true;
+    clearTimeout(idle);
+    await server.close();
+    await session.close();
+    native.close(lock);
+  };
+  const lookIdle = (): void => {
+    clearTimeout(idle);
+    if (ending || server.connections > 0 || session.busy || session.needed) return;
+    idle = setTimeout(() => {
+      if (server.connections > 0 || session.busy || session.needed) return;
+      end().catch(fail);
+    }, idleGraceMs);
+  };
+  const server = await AgentServer.listen({
+    native,
+    socket: paths.agentSocket(root, project),
+    session,
+    version: installProgram(root).hash,
+    onIdle: lookIdle,
+    onShutdown: () => {
+      end().catch(fail);
+    },
+  });
+  session.events.on(lookIdle);
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => void end().catch(fail));
+  if (adopt) await session.adopt();
+  else session.adopt().catch(fail);
+  session.onWorkingDirectory((workingDir) => {
+    writeFileSync(join(directory, "agent.json"), JSON.stringify({ version: 1, pid: process.pid, workingDir }), { mode: 0o600 });
+  });
+  lookIdle();
+  return true;
+}
+
+function unbound(): void {
+  const input = new Socket({ fd: 0, readable: true, writable: false });
+  const output = new Socket({ fd: 1, readable: false, writable: true });
+  output.on("error", () => undefined);
+  let asked = false;
+  const lines = new JsonLines(input, (message) => {
+    asked = true;
+    const project = parseProjectName(String((message as { project?: unknown }).project));
+    const answer = (reply: unknown): void => {
+      output.end(`${JSON.stringify(reply)}\n`);
+      input.destroy();
+    };
+    if (project === undefined) {
+      answer({ error: "no project" });
+      return;
+    }
+    bind(project, false).then(
+      (bound) => {
+        answer({ bound });
+      },
+      (error: unknown) => {
+        fail(error);
+        answer({ error: error instanceof Error ? error.message : String(error) });
+        process.exitCode = 1;
+      },
+    );
+  });
+  void lines;
+  input.on("error", () => undefined);
+  // The command ended without needing an agent.
+  input.on("close", () => {
+    if (!asked) output.destroy();
+  });
+}
+
+process.on("uncaughtException", fail);
+process.on("unhandledRejection", fail);
+
+const at = process.argv.indexOf("--project");
+if (at >= 0) {
+  const project = parseProjectName(process.argv[at + 1] ?? "");
+  if (project === undefined) throw new StackError("usage", "--project needs a name");
+  bind(project, true).catch((error: unknown) => {
+    fail(error);
+    process.exitCode = 1;
+  });
+} else {
+  unbound();
+}

@@ -1,0 +1,77 @@
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { paths, StackError } from "../core/index.ts";
+import type { DataRoot } from "../core/index.ts";
+
+/** A content-addressed copy of this program in a data root, so that an upgrade never changes what runs. */
+export interface Program {
+  /** Of the bundle and the native part together. */
+  readonly hash: string;
+  /** The agent's entry. */
+  readonly agent: string;
+  /** The runtime binary. */
+  readonly binary: string;
+}
+
+let distribution: string | undefined;
+
+/** The directory that holds `agent.js` and `native/`: `dist/` of the package, or the copy that we run from. */
+export function distributionDirectory(): string {
+  if (distribution !== undefined) return distribution;
+  for (let at = dirname(fileURLToPath(import.meta.url)); ; at = dirname(at)) {
+    for (const candidate of [at, join(at, "dist")]) {
+      if (existsSync(join(candidate, "native", "stack-runtime"))) return (distribution = candidate);
+    }
+    if (at === dirname(at)) break;
+  }
+  throw new StackError("native-unavailable", "The native part of stack is not built", {
+    hint: "Run `npm install` in the package's directory; it says what is missing.",
+  });
+}
+
+const installed = new Map<string, Program>();
+
+/** Copies the program into the data root if it is not there yet. */
+export function installProgram(root: DataRoot): Program {
+  const known = installed.get(root.root);
+  if (known !== undefined) return known;
+  const dist = distributionDirectory();
+  const hash = programHash(dist);
+  const directory = join(paths.bin(root), hash);
+  const program = { hash, agent: join(directory, "agent.js"), binary: join(directory, "native", "stack-runtime") };
+  if (!existsSync(directory)) copyProgram(dist, directory);
+  installed.set(root.root, program);
+  return program;
+}
+
+function programHash(dist: string): string {
+  const hash = createHash("sha256");
+  for (const stamp of [".hash", join("native", ".hash")]) {
+    try {
+      hash.update(readFileSync(join(dist, stamp)));
+    } catch {
+      hash.update("-");
+    }
+  }
+  return hash.digest("hex").slice(0, 16);
+}
+
+function copyProgram(dist: string, directory: string): void {
+  const staging = `${directory}.${process.pid}`;
+  mkdirSync(dirname(directory), { recursive: true, mode: 0o700 });
+  rmSync(staging, { recursive: true, force: true });
+  mkdirSync(staging, { mode: 0o700 });
+  for (const part of ["agent.js", "chunks", "native", ".hash"]) {
+    const from = join(dist, part);
+    if (existsSync(from)) cpSync(from, join(staging, part), { recursive: true });
+  }
+  writeFileSync(join(staging, "package.json"), '{"type":"module"}\n');
+  try {
+    renameSync(staging, directory);
+  } catch (error) {
+    rmSync(staging, { recursive: true, force: true });
+    if (!existsSync(directory)) throw error; // else another process was quicker
+  }
+}
