@@ -1,0 +1,186 @@
+#include "fs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+
+#include <vector>
+
+namespace stack {
+
+Result<UniqueFd> open_in_root(int root, const std::string& path, int flags, mode_t mode,
+                              uint64_t resolve) {
+  open_how how{};
+  how.flags = static_cast<uint64_t>(static_cast<unsigned>(flags | O_CLOEXEC));
+  how.mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? mode : 0;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve;
+  // EAGAIN: something was renamed while ".." was walked; the kernel asks to try again (openat2(2)).
+  for (int attempt = 0;; attempt++) {
+    int fd = static_cast<int>(
+        ::syscall(SYS_openat2, root, path.empty() ? "." : path.c_str(), &how, sizeof how));
+    if (fd >= 0) return UniqueFd(fd);
+    if ((errno != EAGAIN && errno != EINTR) || attempt >= 128) {
+      return sys_fail("open in root", "openat2", path);
+    }
+  }
+}
+
+namespace {
+
+std::vector<std::string> components(const std::string& path) {
+  std::vector<std::string> out;
+  size_t start = 0;
+  while (start < path.size()) {
+    size_t end = path.find('/', start);
+    if (end == std::string::npos) end = path.size();
+    std::string part = path.substr(start, end - start);
+    if (!part.empty() && part != ".") out.push_back(std::move(part));
+    start = end + 1;
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<UniqueFd> make_directories_in_root(int root, const std::string& path, mode_t mode) {
+  auto direct = open_in_root(root, path, O_PATH | O_DIRECTORY);
+  if (direct.ok() || direct.failure().err != ENOENT) return direct;
+  // Walk on the cleaned path: each prefix is resolved in-root anew, so symlinks on the way count.
+  std::string prefix;
+  UniqueFd current = TRY(open_in_root(root, "/", O_PATH | O_DIRECTORY));
+  for (const std::string& part : components(clean_path(path))) {
+    prefix += "/" + part;
+    auto next = open_in_root(root, prefix, O_PATH | O_DIRECTORY);
+    if (!next.ok() && next.failure().err == ENOENT) {
+      if (::mkdirat(current.get(), part.c_str(), mode) != 0 && errno != EEXIST) {
+        return sys_fail("make directory in root", "mkdirat", prefix);
+      }
+      next = open_in_root(root, prefix, O_PATH | O_DIRECTORY);
+    }
+    if (!next.ok()) return std::move(next).failure();
+    current = std::move(next).take();
+  }
+  return current;
+}
+
+Result<InRootEntry> entry_in_root(int root, const std::string& path) {
+  std::string clean = clean_path(path);
+  size_t slash = clean.rfind('/');
+  std::string name = clean.substr(slash + 1);
+  if (name.empty()) return sys_fail("open in root", "openat2", path, EISDIR);
+  UniqueFd parent = TRY(make_directories_in_root(root, slash == 0 ? "/" : clean.substr(0, slash)));
+  return InRootEntry{std::move(parent), std::move(name)};
+}
+
+Result<UniqueFd> make_file_in_root(int root, const std::string& path, mode_t mode) {
+  auto found = open_in_root(root, path, O_PATH);
+  if (found.ok() || found.failure().err != ENOENT) return found;
+  InRootEntry entry = TRY(entry_in_root(root, path));
+  // O_EXCL does not follow a symlink in the last place: a dangling one is an error, not a way out.
+  UniqueFd made(::openat(entry.parent.get(), entry.name.c_str(),
+                         O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, mode));
+  if (!made && errno != EEXIST) return sys_fail("make file in root", "openat", path);
+  return open_in_root(root, path, O_PATH);
+}
+
+Result<UniqueFd> reopen(int path_fd, int flags) {
+  std::string path = "/proc/self/fd/" + std::to_string(path_fd);
+  UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC));
+  if (!fd) return sys_fail("reopen", "open", path);
+  return fd;
+}
+
+Result<std::string> read_file(const std::string& path, size_t limit) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return sys_fail("read file", "open", path);
+  auto text = read_all(fd.get(), limit);
+  if (!text.ok()) return sys_fail("read file", "read", path, text.failure().err);
+  return text;
+}
+
+Status write_existing_at(int dir, const std::string& path, std::string_view data) {
+  UniqueFd fd(::openat(dir, path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd) return sys_fail("write file", "open", path);
+  ssize_t n;
+  do {
+    n = ::write(fd.get(), data.data(), data.size());
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) return sys_fail("write file", "write", path);
+  if (static_cast<size_t>(n) != data.size()) return sys_fail("write file", "write", path, EIO);
+  return ok();
+}
+
+Status write_existing(const std::string& path, std::string_view data) {
+  return write_existing_at(AT_FDCWD, path, data);
+}
+
+Status replace_file(const std::string& path, std::string_view data, mode_t mode) {
+  std::string temporary = path + ".tmp-" + std::to_string(::getpid());
+  ::unlink(temporary.c_str());
+  UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
+  if (!fd) return sys_fail("replace file", "open", temporary);
+  auto written = write_all(fd.get(), data);
+  if (!written.ok()) {
+    ::unlink(temporary.c_str());
+    return sys_fail("replace file", "write", temporary, written.failure().err);
+  }
+  if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    Failure failure = sys_fail("replace file", "rename", path);
+    ::unlink(temporary.c_str());
+    return failure;
+  }
+  return ok();
+}
+
+Status make_directories(const std::string& path, mode_t mode) {
+  if (::mkdir(path.c_str(), mode) == 0 || errno == EEXIST) return ok();
+  if (errno != ENOENT) return sys_fail("make directory", "mkdir", path);
+  std::string clean = clean_path(path);
+  for (size_t at = clean.find('/', 1);; at = clean.find('/', at + 1)) {
+    std::string prefix = clean.substr(0, at);
+    if (::mkdir(prefix.c_str(), mode) != 0 && errno != EEXIST) {
+      return sys_fail("make directory", "mkdir", prefix);
+    }
+    if (at == std::string::npos) return ok();
+  }
+}
+
+Status remove_tree(int parent, const std::string& name) {
+  if (::unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) return ok();
+  if (errno != EISDIR && errno != EPERM) return sys_fail("remove", "unlinkat", name);
+  UniqueFd dir(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!dir) return sys_fail("remove", "openat", name);
+  int own = ::dup(dir.get());
+  DIR* stream = own < 0 ? nullptr : ::fdopendir(own);
+  if (stream == nullptr) return sys_fail("remove", "fdopendir", name);
+  std::vector<std::string> names;
+  while (dirent* entry = ::readdir(stream)) {
+    std::string_view child = entry->d_name;
+    if (child != "." && child != "..") names.emplace_back(child);
+  }
+  ::closedir(stream);
+  for (const std::string& child : names) TRY(remove_tree(dir.get(), child));
+  if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
+    return sys_fail("remove", "unlinkat", name);
+  }
+  return ok();
+}
+
+bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+std::string clean_path(std::string_view path) {
+  std::vector<std::string> kept;
+  for (std::string& part : components(std::string(path))) {
+    if (part == "..") {
+      if (!kept.empty()) kept.pop_back();
+    } else {
+      kept.push_back(std::move(part));
+    }
+  }
+  std::string out;
+  for (const std::string& part : kept) out += "/" + part;
+  return out.empty() ? "/" : out;
+}
+
+}  // namespace stack
