@@ -54,6 +54,8 @@ Result<UniqueFd> open_netns(const std::string& path);
 class NetnsScope {
  public:
   static Result<NetnsScope> enter(int netns_fd);
+  /// Already elsewhere: goes back to `back` at the end of the scope.
+  static NetnsScope from(UniqueFd back) { return NetnsScope(std::move(back)); }
   NetnsScope(NetnsScope&& other) noexcept;
   NetnsScope& operator=(NetnsScope&&) = delete;
   NetnsScope(const NetnsScope&) = delete;
@@ -87,7 +89,10 @@ class Message {
   [[nodiscard]] size_t begin(uint16_t type);  // nested attribute; pass the value to end()
   void end(size_t at);
   void set_sequence(uint32_t sequence);
+  void add_flags(uint16_t flags);
   [[nodiscard]] std::span<const uint8_t> finish();
+  /// What comes after nlmsghdr.
+  [[nodiscard]] std::span<const uint8_t> body() const;
 
  private:
   std::vector<uint8_t> bytes_;
@@ -120,9 +125,9 @@ class NetlinkSocket {
   Result<void> request(Message& message, std::string_view stage, std::string_view path);
   /// A dump, or a single answer; interrupted dumps are done again.
   Result<std::vector<Received>> query(Message& message, std::string_view stage);
-  /// Several messages already framed by nfnetlink's batch begin/end; waits for `acks` acknowledgements.
-  /// A failure's `index` (out) is the message that failed.
-  Result<void> batch(std::span<const uint8_t> bytes, uint32_t first_sequence, size_t acks, std::string_view stage,
+  /// Several messages already framed by nfnetlink's batch begin/end. `first_sequence` is the first command's;
+  /// `failed_index` (may be null) gets the number of the command that failed, from 0.
+  Result<void> batch(std::span<const uint8_t> bytes, uint32_t first_sequence, std::string_view stage,
                      size_t* failed_index);
   [[nodiscard]] int fd() const { return fd_.get(); }
   uint32_t next_sequence() { return ++sequence_; }

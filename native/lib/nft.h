@@ -22,12 +22,10 @@ std::string_view family_name(uint8_t family);
 class Rule {
  public:
   Rule& meta(uint32_t key, uint32_t dreg);
-  Rule& meta_set(uint32_t key, uint32_t sreg);
   Rule& ct(uint32_t key, uint32_t dreg);
   Rule& payload(uint32_t base, uint32_t offset, uint32_t length, uint32_t dreg);
-  /// Writes `sreg` into the packet; `checksum_offset` < 0: none to mend; `pseudo`: mend the transport checksum too.
-  Rule& payload_set(uint32_t base, uint32_t offset, uint32_t length, uint32_t sreg, int checksum_offset,
-                    bool pseudo);
+  /// Writes `sreg` into the packet and mends the checksum at `checksum_offset` of the same header (< 0: none).
+  Rule& payload_set(uint32_t base, uint32_t offset, uint32_t length, uint32_t sreg, int checksum_offset);
   Rule& cmp(uint32_t op, uint32_t sreg, std::span<const uint8_t> value);
   Rule& bitwise(uint32_t sreg, uint32_t dreg, std::span<const uint8_t> mask, std::span<const uint8_t> xor_value);
   Rule& immediate(uint32_t dreg, std::span<const uint8_t> value);
@@ -40,13 +38,18 @@ class Rule {
   Rule& nat(uint32_t type, uint32_t family, uint32_t address_reg, uint32_t port_reg);
   Rule& masquerade();
   Rule& counter();
-  Rule& notrack();
 
-  [[nodiscard]] const std::vector<uint8_t>& bytes() const { return expressions_; }
+  /// NFTA_LIST_ELEM attributes.
+  [[nodiscard]] std::span<const uint8_t> bytes() const { return list_.body(); }
 
  private:
-  void expression(std::string_view name, const std::vector<uint8_t>& data);
-  std::vector<uint8_t> expressions_;
+  struct Open {
+    size_t element;
+    size_t data;
+  };
+  Open begin(std::string_view name);
+  Rule& end(Open open);
+  net::Message list_{0, 0};
 };
 
 struct Chain {
@@ -97,7 +100,6 @@ struct ChainInfo {
 /// One transaction. Everything happens, or nothing.
 class Batch {
  public:
-  Batch();
   void add_table(uint8_t family, std::string_view table);
   /// With all it holds. A missing one is a failure (ENOENT): put `add_table` before it where that is no fault.
   void delete_table(uint8_t family, std::string_view table);
@@ -116,15 +118,14 @@ class Batch {
   void delete_elements(uint8_t family, std::string_view table, std::string_view set,
                        std::span<const Element> elements);
   /// Number of commands so far.
-  [[nodiscard]] size_t size() const { return commands_; }
+  [[nodiscard]] size_t size() const { return messages_.size(); }
   /// Commits inside a namespace (-1: the current one). `failed_index` (may be null): which command failed.
   Result<void> commit(int netns_fd, std::string_view stage, size_t* failed_index = nullptr);
 
  private:
-  net::Message message(uint16_t type, uint16_t flags, uint8_t family);
-  void push(net::Message& message);
-  std::vector<uint8_t> bytes_;
-  size_t commands_ = 0;
+  static net::Message message(uint16_t type, uint16_t flags, uint8_t family);
+  void push(net::Message message);
+  std::vector<net::Message> messages_;
 };
 
 Result<std::vector<ChainInfo>> list_chains(int netns_fd);
