@@ -147,6 +147,8 @@ export interface MonitorSpec {
    * `config.json` are set right before each start of the monitor, from the state of the container named here.
    */
   readonly joins?: readonly { readonly namespace: "ipc" | "pid" | "uts"; readonly directory: string }[];
+  /** Mounts of the host that must be there before the monitor starts; whoever starts it makes them, once. */
+  readonly hostMounts?: readonly { readonly type: "tmpfs"; readonly target: string; readonly data: string }[];
   readonly log: LogSpec;
   readonly restart: {
     readonly policy: "no" | "always" | "on-failure" | "unless-stopped";

@@ -4,3 +4,15 @@
  * Never does: know other containers, networks or images.
  */
 export * from "./formats.ts";
+export type * from "./input.ts";
+export type * from "./oci.ts";
+export { containerHostname, ociWarnings, serializeOciConfig, toOciConfig } from "./oci-config.ts";
+export { logWarnings, toHealthSpec, toMonitorSpec, toStop } from "./monitor-spec.ts";
+export type { MonitorInput } from "./monitor-spec.ts";
+export { planMounts } from "./mounts.ts";
+export type { PlannedMount } from "./mounts.ts";
+export { processArgs } from "./command.ts";
+export { parseSecurityOptions } from "./security.ts";
+export { parseSignal, signalName } from "./signals.ts";
+export { resolveUser } from "./user.ts";
+export { bringsOwnInit, isForeignRuntime, usesInit } from "./init.ts";
