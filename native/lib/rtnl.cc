@@ -125,7 +125,9 @@ Result<void> Rtnl::add_veth(const VethRequest& request) {
   message.put_string(IFLA_INFO_KIND, "veth");
   size_t data = message.begin(IFLA_INFO_DATA);
   size_t peer = message.begin(VETH_INFO_PEER);
-  message.append(&header, sizeof header);
+  // The peer is registered before it is paired, and a veth without its peer cannot come up (ENOTCONN).
+  ifinfomsg peer_header = link_header(0, 0, 0);
+  message.append(&peer_header, sizeof peer_header);
   message.put_string(IFLA_IFNAME, request.peer_name);
   if (request.mtu != 0) message.put_u32(IFLA_MTU, request.mtu);
   if (request.peer_mac) message.put(IFLA_ADDRESS, request.peer_mac->data(), request.peer_mac->size());
@@ -300,6 +302,7 @@ Status attach_one(Rtnl& container, Rtnl& router, int container_netns, const Cont
   }
   if (!made.ok()) return made;
   uint32_t index = TRY(container.index_of(interface.name));
+  TRY(container.set_up(index, true));
   for (const Prefix& address : interface.addresses) TRY(container.add_address(index, address));
   for (const auto& gateway : {interface.gateway4, interface.gateway6}) {
     if (!gateway) continue;
