@@ -12,6 +12,8 @@ import { Running } from "./command.ts";
 import type { CommandOptions, Finished } from "./command.ts";
 import { cacheRoot, imageLayout } from "./images/index.ts";
 import { NetworkNamespace } from "./namespace.ts";
+import { recorded, untilRecorded } from "./records.ts";
+import type { Recorded } from "./records.ts";
 import { Sweep } from "./sweep.ts";
 import type { Remains } from "./sweep.ts";
 
@@ -83,6 +85,29 @@ export class Machine {
     const text = (await this.ok(...args, "--format", "json")).trim();
     if (text === "") return [];
     return text.startsWith("[") ? (JSON.parse(text) as T[]) : text.split("\n").map((line) => JSON.parse(line) as T);
+  }
+
+  /** Containers by their files, sorted by name. */
+  get containers(): readonly Recorded[] {
+    return recorded(this.root);
+  }
+
+  container(name: string): Recorded {
+    const found = this.containers.find((c) => c.record.name === name);
+    if (found === undefined) throw new Error(`no container ${name}; there are: ${this.containers.map((c) => c.record.name).join(", ")}`);
+    return found;
+  }
+
+  /** Process id of a container's PID 1, in the machine's (the host's) numbering. */
+  pid(name: string): number {
+    const pid = this.container(name).state?.pid ?? 0;
+    if (pid === 0) throw new Error(`container ${name} has no process: ${JSON.stringify(this.container(name).state)}`);
+    return pid;
+  }
+
+  /** Until the files of the containers say so. */
+  until<T>(what: string, holds: (containers: readonly Recorded[]) => T | undefined | false): Promise<T> {
+    return untilRecorded(this.root, what, holds);
   }
 
   write(path: string, content: string, mode = 0o644): string {
