@@ -36,6 +36,7 @@ export type ErrorCode =
   | "no-space"
   | "project-busy" // another command changes this project
   | "agent-failed"
+  | "question" // the plan needs an answer (data would be lost)
   | "timeout"
   | "cancelled"
   | "unsupported" // an attribute or flag that this platform cannot honour

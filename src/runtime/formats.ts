@@ -34,6 +34,10 @@ export interface ContainerRecord {
   /** Names of volumes (named and anonymous) it mounts. */
   readonly volumes: readonly { readonly name: string; readonly target: string; readonly anonymous: boolean }[];
   readonly networks: readonly Attachment[];
+  /** Resolvers of its own instead of the host's. */
+  readonly dns?: readonly string[];
+  /** `links`: names that this container alone may use for the containers of a service, or for one container. */
+  readonly links?: readonly { readonly alias: string; readonly service?: string; readonly container?: string }[];
   /** `host`, `none`, `container:ID`; absent: `networks`. */
   readonly networkMode?: string;
   /** Other containers whose namespaces it joins. */

@@ -1,0 +1,249 @@
+import { createHash, randomBytes } from "node:crypto";
+import { parseContainerId, paths, shortId, StackError } from "../core/index.ts";
+import type { ContainerId, HostPath } from "../core/index.ts";
+import type { Image } from "../images/index.ts";
+import { configHash } from "../model/index.ts";
+import type { Service } from "../model/index.ts";
+import { installProgram } from "../native/index.ts";
+import {
+  containerHostname,
+  FORMAT_VERSION,
+  inspectHost,
+  logWarnings,
+  ociWarnings,
+  planRootfs,
+  processArgs,
+  resolveUser,
+  serializeOciConfig,
+  toHealthSpec,
+  toMonitorSpec,
+  toOciConfig,
+  toStop,
+} from "../runtime/index.ts";
+import type { Attachment, ContainerRecord, MonitorSpec, ResolvedUser } from "../runtime/index.ts";
+import { agentCommand } from "./agent-command.ts";
+import { identityFiles } from "./create-files.ts";
+import { prepareMounts } from "./create-mounts.ts";
+import type { ContainerMounts } from "./create-mounts.ts";
+import { attach, networkMode, networkSpec } from "./create-network.ts";
+import { imageReference } from "./image-reference.ts";
+import { imageOf } from "./image.ts";
+import { containerLabels } from "./labels.ts";
+import type { Work } from "./session.ts";
+import { version } from "./version.ts";
+
+export interface CreateRequest {
+  readonly name: string;
+  readonly number: number;
+  readonly oneoff: boolean;
+  /** The container that it takes anonymous volumes over from. */
+  readonly replaces?: ContainerId;
+  readonly removeOnExit: boolean;
+  /** Aliases beside container and service name; one-off containers have none unless asked. */
+  readonly aliases?: boolean;
+  readonly note: (text: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Makes a container: addresses, volumes, files, configuration, records. What was half made when it fails is removed. */
+export async function createContainer(work: Work, service: Service, request: CreateRequest): Promise<ContainerRecord> {
+  const id = parseContainerId(randomBytes(32).toString("hex"));
+  if (id === undefined) throw new StackError("internal", "no container id");
+  const creation = new Creation(work, service, request, id);
+  try {
+    return await creation.run();
+  } catch (error) {
+    await creation.undo();
+    throw error;
+  }
+}
+
+class Creation {
+  readonly #work: Work;
+  readonly #service: Service;
+  readonly #request: CreateRequest;
+  readonly #id: ContainerId;
+  readonly #directory: HostPath;
+  #mounts: ContainerMounts | undefined;
+
+  constructor(work: Work, service: Service, request: CreateRequest, id: ContainerId) {
+    this.#work = work;
+    this.#service = service;
+    this.#request = request;
+    this.#id = id;
+    this.#directory = paths.container(work.root, id);
+  }
+
+  async undo(): Promise<void> {
+    const { rooms } = this.#work;
+    await rooms.containers.remove(this.#id);
+    await rooms.networks.disconnect(this.#id);
+    for (const volume of this.#mounts?.made ?? []) await rooms.volumes.remove(volume);
+  }
+
+  async run(): Promise<ContainerRecord> {
+    const { rooms, project } = this.#work;
+    const service = this.#service;
+    const reference = imageReference(project, service);
+    const image = service.rootfs !== undefined || reference === undefined ? undefined : await imageOf(this.#work, reference);
+    if (image === undefined && service.rootfs === undefined)
+      throw new StackError("unsupported", `Service "${service.name}" has neither an image nor a rootfs to run`, {
+        hint: service.provider === undefined ? "Give it an image." : "Providers are not supported yet.",
+      });
+    const mode = networkMode(this.#work, service);
+    const connections = mode.kind === "networks" ? await attach(this.#work, service, this.#id, this.#request) : [];
+    await rooms.containers.prepare(this.#id);
+    const [host, rootfs] = await Promise.all([
+      inspectHost(service),
+      planRootfs({ directory: this.#directory, root: this.#work.root.root, layers: image?.layers ?? [], ...(service.rootfs === undefined ? {} : { rootfs: service.rootfs }) }),
+    ]);
+    for (const warning of [...ociWarnings(service, host), ...logWarnings(service), ...rootfs.warnings]) this.#request.note(warning);
+    const user = await this.#user(image, rootfs.identity);
+    const replaced = this.#request.replaces === undefined ? undefined : this.#work.replaced.get(this.#request.replaces);
+    this.#mounts = await prepareMounts(this.#work, { id: this.#id, service, image: image?.config ?? null, user, replaces: replaced });
+    const network = await networkSpec(this.#work, service, mode, connections);
+    const ociNetwork = network.mode;
+    const attachments = connections.map((connection) => connection.attachment);
+    const hostname = containerHostname({ service, network: ociNetwork, host, id: this.#id });
+    const files = await identityFiles(this.#work, {
+      id: this.#id,
+      service,
+      hostname,
+      attachments,
+      dns: network.dns,
+      taken: new Set(this.#mounts.mounts.map((mount) => mount.target)),
+    });
+    const shared = this.#sharedNamespaces();
+    const config = toOciConfig({
+      id: this.#id,
+      service,
+      image: image?.config ?? null,
+      user,
+      mounts: [...files, ...rootfs.mounts, ...this.#mounts.mounts],
+      network: ociNetwork,
+      ...(shared.shm === undefined ? {} : { shm: shared.shm }),
+      project: createHash("sha256").update(`${this.#work.root.root}\0${project.name}`).digest("hex").slice(0, 12),
+      host,
+    });
+    const record = this.#record(image, reference, attachments, mode.joins, shared.joins.map((join) => join.id));
+    const spec = toMonitorSpec({
+      id: this.#id,
+      name: this.#request.name,
+      service: this.#request.oneoff ? { ...service, restart: { policy: "no" } } : service,
+      image: image?.config ?? null,
+      directory: this.#directory,
+      rootfs: rootfs.spec,
+      populate: this.#mounts.populate,
+      network,
+      joins: shared.joins.map(({ namespace, directory }) => ({ namespace, directory })),
+      hostMounts: [...rootfs.hostMounts, ...shared.hostMounts],
+      labels: record.labels,
+      agent: agentCommand(this.#work.root, project.name, installProgram(this.#work.root)),
+    });
+    await rooms.containers.commit(record, { config: serializeOciConfig(config), monitor: spec });
+    await this.#work.namesChanged();
+    return record;
+  }
+
+  /** `user` and `group_add`, looked up in the image's own files. */
+  async #user(image: Image | undefined, identity: { readonly passwd: string; readonly group: string } | undefined): Promise<ResolvedUser> {
+    const spec = this.#service.user ?? image?.config.user ?? "";
+    const read = async (path: string): Promise<string> => {
+      if (image === undefined) return "";
+      const bytes = await this.#work.rooms.images.readFile(image.layers, path, 1024 * 1024);
+      return bytes === undefined ? "" : Buffer.from(bytes).toString("utf8");
+    };
+    const [passwd, group] = identity === undefined ? await Promise.all([read("/etc/passwd"), read("/etc/group")]) : [identity.passwd, identity.group];
+    return resolveUser(spec, { passwd, group }, this.#service.group_add);
+  }
+
+  #sharedNamespaces(): {
+    readonly joins: readonly { readonly id: ContainerId; readonly namespace: "ipc" | "pid" | "uts"; readonly directory: string }[];
+    readonly shm?: HostPath;
+    readonly hostMounts: NonNullable<MonitorSpec["hostMounts"]>;
+  } {
+    const joins: { id: ContainerId; namespace: "ipc" | "pid" | "uts"; directory: string }[] = [];
+    const { ipc } = this.#service;
+    let shm: HostPath | undefined;
+    const hostMounts: { type: "tmpfs"; target: string; data: string }[] = [];
+    for (const namespace of ["ipc", "pid", "uts"] as const) {
+      const wanted = this.#service[namespace];
+      const other = wanted === undefined ? undefined : containerNamed(this.#work, this.#service, namespace, wanted);
+      if (other === undefined) continue;
+      const directory = paths.container(this.#work.root, other);
+      joins.push({ id: other, namespace, directory });
+      if (namespace === "ipc") shm = `${directory}/shm` as HostPath;
+    }
+    if (ipc === "shareable") {
+      shm = `${this.#directory}/shm` as HostPath;
+      hostMounts.push({ type: "tmpfs", target: shm, data: `mode=1777,size=${this.#service.shm_size ?? 64 * 1024 * 1024}` });
+    }
+    return { joins, ...(shm === undefined ? {} : { shm }), hostMounts };
+  }
+
+  #record(image: Image | undefined, reference: string | undefined, attachments: readonly Attachment[], networkJoins: readonly ContainerId[], otherJoins: readonly ContainerId[]): ContainerRecord {
+    const { project } = this.#work;
+    const service = this.#service;
+    const request = this.#request;
+    const hash = configHash(service);
+    const health = toHealthSpec(service.healthcheck, image?.config.healthcheck);
+    return {
+      version: FORMAT_VERSION,
+      id: this.#id,
+      name: request.name,
+      project: project.name,
+      service: service.name,
+      number: request.number,
+      oneoff: request.oneoff,
+      createdAt: new Date().toISOString(),
+      configHash: hash,
+      definition: service.canonical,
+      labels: containerLabels(
+        project,
+        service,
+        { number: request.number, oneoff: request.oneoff, configHash: hash, imageId: image?.id ?? null, version, ...(request.replaces === undefined ? {} : { replaces: request.replaces }) },
+        image?.config.labels ?? {},
+      ),
+      ...(image === undefined || reference === undefined
+        ? {}
+        : { image: { reference, id: image.id, ...(image.digest === undefined ? {} : { digest: image.digest }) } }),
+      ...(service.rootfs === undefined ? {} : { rootfs: service.rootfs }),
+      command: processArgs(service, image?.config ?? null),
+      tty: service.tty,
+      stdin: service.stdin_open,
+      volumes: this.#mounts?.volumes ?? [],
+      networks: attachments,
+      ...(service.network_mode === undefined ? {} : { networkMode: service.network_mode }),
+      ...(service.dns.length === 0 ? {} : { dns: service.dns }),
+      ...(service.links.length + service.external_links.length === 0
+        ? {}
+        : { links: [...service.links.map((link) => linkOf(link, "service")), ...service.external_links.map((link) => linkOf(link, "container"))] }),
+      joins: [...new Set([...networkJoins, ...otherJoins])],
+      ...(health === undefined ? {} : { health }),
+      stop: toStop(service, image?.config ?? null),
+      removeOnExit: request.removeOnExit,
+    };
+  }
+}
+
+/** `db:database` → the alias `database` for `db`; `db` alone is its own alias. */
+function linkOf(link: string, kind: "service" | "container"): NonNullable<ContainerRecord["links"]>[number] {
+  const [target = "", alias = target] = link.split(":");
+  return kind === "service" ? { alias, service: target } : { alias, container: target };
+}
+
+/** `service:NAME` or `container:NAME` → its container. Undefined for every other word. */
+export function containerNamed(work: Work, service: Service, what: string, wanted: string): ContainerId | undefined {
+  const [kind, name] = [wanted.slice(0, wanted.indexOf(":")), wanted.slice(wanted.indexOf(":") + 1)];
+  if (kind !== "service" && kind !== "container") return undefined;
+  const candidates = work.hub.all
+    .filter((c) => (kind === "service" ? c.service === name && !c.oneoff : c.name === name || c.id === name || shortId(c.id) === name))
+    .sort((a, b) => a.number - b.number);
+  const found = candidates[0];
+  if (found === undefined)
+    throw new StackError("no-such-container", `Service "${service.name}": ${what}: "${wanted}": there is no such container in this project`, {
+      hint: "It has to exist before. Name a service of the same file.",
+    });
+  return found.id;
+}
+

@@ -1,0 +1,95 @@
+import { StackError } from "../core/index.ts";
+import type { ContainerId } from "../core/index.ts";
+import type { Service } from "../model/index.ts";
+import type { ContainerRecord } from "../runtime/index.ts";
+import { createContainer } from "./create.ts";
+import type { Executors, OperationContext } from "./execute.ts";
+import { passGate } from "./gates.ts";
+import { ensureImage } from "./image.ts";
+import { runHook } from "./hooks.ts";
+import { networkRequest, volumeRequest } from "./resources.ts";
+import type { Work } from "./session.ts";
+import { startContainer } from "./start.ts";
+
+/** How each operation is done. Nothing here looks at what is wanted: the plan has decided. */
+export function executorsFor(work: Work): Executors {
+  const { rooms, hub, project } = work;
+  return {
+    "ensure-image": (operation, context) => ensureImage(work, operation, context),
+    "create-network": async (operation, context) => {
+      const network = project.networks[operation.key];
+      if (network === undefined) throw missing("network", operation.key);
+      await rooms.networks.create(networkRequest(project, operation.key, network), context.signal);
+    },
+    "remove-network": async (operation) => rooms.networks.remove(operation.network),
+    "create-volume": async (operation) => {
+      const volume = project.volumes[operation.key];
+      if (volume === undefined) throw missing("volume", operation.key);
+      await rooms.volumes.create(volumeRequest(project, operation.key, volume));
+    },
+    "remove-volume": async (operation) => rooms.volumes.remove(operation.name),
+    "create-container": async (operation, context) => {
+      const service = serviceOf(work, operation.service);
+      const record = await createContainer(work, service, {
+        name: operation.name,
+        number: operation.number,
+        oneoff: false,
+        ...(operation.replaces === undefined || operation.renewAnonymousVolumes ? {} : { replaces: operation.replaces }),
+        removeOnExit: false,
+        note: context.note,
+        signal: context.signal,
+      });
+      work.created.set(operation.name, record);
+      await hub.track(record);
+    },
+    "start-container": async (operation, context) => {
+      const record = recordOf(work, operation.name, operation.container);
+      await startContainer(work, record, context.note);
+    },
+    "stop-container": async (operation, context) => stopContainer(work, operation.container, operation.graceMs, context),
+    "remove-container": async (operation) => removeContainer(work, operation.container, operation.removeAnonymousVolumes),
+    wait: (operation, context) => passGate(operation, hub, context.signal),
+    "run-hook": (operation, context) => runHook(work, operation, context),
+    "remove-image": async (operation) => {
+      await rooms.images.remove(operation.reference);
+      const inUse = (await rooms.containers.list()).flatMap((c) => (c.record.image === undefined ? [] : [c.record.image.id]));
+      await rooms.images.collect(inUse);
+    },
+  };
+}
+
+export function serviceOf(work: Work, name: string): Service {
+  const service = work.project.services[name] ?? work.project.disabled_services[name];
+  if (service === undefined) throw missing("service", name);
+  return service;
+}
+
+function missing(kind: string, name: string): StackError {
+  return new StackError("internal", `the plan names ${kind} "${name}", which the project does not have`);
+}
+
+export function recordOf(work: Work, name: string, id: ContainerId | undefined): ContainerRecord {
+  const record = id === undefined ? work.created.get(name) : work.hub.get(id)?.record;
+  if (record === undefined) throw new StackError("no-such-container", `Container ${name} does not exist any more`);
+  return record;
+}
+
+async function stopContainer(work: Work, id: ContainerId, graceMs: number | undefined, context: OperationContext): Promise<void> {
+  const container = work.hub.get(id);
+  if (container === undefined || container.status === "created" || container.status === "exited" || container.status === "dead") return;
+  const result = await work.hub.monitor(id).stop(graceMs === undefined ? {} : { graceMs });
+  if (result === undefined) return; // its monitor had ended by itself
+  if (result.ignored) context.note("PID 1 ignores the stop signal: killed at once");
+  else if (result.killed) context.note(`did not stop within ${(graceMs ?? container.record.stop.graceMs) / 1000} s: killed`);
+}
+
+export async function removeContainer(work: Work, id: ContainerId, anonymousVolumes: boolean): Promise<void> {
+  const { rooms, hub } = work;
+  const record = hub.get(id)?.record ?? (await rooms.containers.find(id))?.record;
+  if (record === undefined) return;
+  await hub.monitor(id).ended();
+  await rooms.networks.disconnect(id);
+  await rooms.containers.remove(id);
+  hub.untrack(id);
+  if (anonymousVolumes) for (const volume of record.volumes) if (volume.anonymous) await rooms.volumes.remove(volume.name);
+}

@@ -1,0 +1,265 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { EventSource, paths, writeFileAtomic } from "../core/index.ts";
+import type { Clock, ContainerId, DataRoot, HostPath } from "../core/index.ts";
+import { HealthRunner } from "../health/index.ts";
+import type { ProbeReport } from "../health/index.ts";
+import type { NativeBinding } from "../native/index.ts";
+import { MonitorClient, processLives, readState } from "../runtime/index.ts";
+import type { ContainerRecord, ContainerState, ContainerStatus, Subscription } from "../runtime/index.ts";
+import { probeOf } from "./probe.ts";
+import type { ContainerChange, ContainerSummary, EngineEvent, HealthRecord } from "./types.ts";
+
+interface Tracked {
+  readonly record: ContainerRecord;
+  readonly directory: HostPath;
+  readonly monitor: MonitorClient;
+  status: ContainerStatus;
+  state: ContainerState | undefined;
+  health: HealthRecord | undefined;
+  runner: HealthRunner | undefined;
+  subscription: Subscription | undefined;
+}
+
+export interface HubOptions {
+  readonly root: DataRoot;
+  readonly native: NativeBinding;
+  readonly clock: Clock;
+  /** The container has a network namespace that DNS may serve; called once for each monitor. */
+  readonly onNamespace: (record: ContainerRecord, monitor: MonitorClient) => void;
+  readonly onGone: (record: ContainerRecord) => void;
+}
+
+/**
+ * What the agent knows of its project's containers, kept up to date by their monitors' events.
+ *
+ * A container is tracked from its creation to its removal. While its monitor lives we are subscribed to it.
+ * When a monitor goes without having written an end, it was killed: if the container lives, a new monitor
+ * adopts it; else it is `dead`.
+ */
+export class Hub {
+  readonly #options: HubOptions;
+  readonly #containers = new Map<ContainerId, Tracked>();
+  readonly events = new EventSource<EngineEvent>();
+  #closed = false;
+
+  constructor(options: HubOptions) {
+    this.#options = options;
+  }
+
+  get all(): readonly ContainerSummary[] {
+    return [...this.#containers.values()].map(summarise);
+  }
+
+  /** Is there a container whose monitor lives? */
+  get anyAlive(): boolean {
+    return [...this.#containers.values()].some((c) => c.subscription !== undefined);
+  }
+
+  find(name: string): ContainerSummary | undefined {
+    for (const container of this.#containers.values()) if (container.record.name === name) return summarise(container);
+    return undefined;
+  }
+
+  get(id: ContainerId): ContainerSummary | undefined {
+    const container = this.#containers.get(id);
+    return container === undefined ? undefined : summarise(container);
+  }
+
+  monitor(id: ContainerId): MonitorClient {
+    return this.#containers.get(id)?.monitor ?? this.#client(id);
+  }
+
+  #client(id: ContainerId): MonitorClient {
+    return new MonitorClient(this.#options.native, this.#options.root, id);
+  }
+
+  /** Begins to follow a container: its state from disk, and its monitor if one lives. Idempotent. */
+  async track(record: ContainerRecord): Promise<void> {
+    let container = this.#containers.get(record.id);
+    if (container === undefined) {
+      const directory = paths.container(this.#options.root, record.id);
+      container = {
+        record,
+        directory,
+        monitor: this.#client(record.id),
+        status: "created",
+        state: undefined,
+        health: await readHealth(directory),
+        runner: undefined,
+        subscription: undefined,
+      };
+      this.#containers.set(record.id, container);
+    }
+    await this.#follow(container);
+  }
+
+  untrack(id: ContainerId): void {
+    const container = this.#containers.get(id);
+    if (container === undefined) return;
+    this.#containers.delete(id);
+    this.#stopHealth(container);
+    container.subscription?.close();
+    this.#options.onGone(container.record);
+    this.events.emit({ type: "container", container: summarise(container), change: "removed" });
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const container of this.#containers.values()) {
+      this.#stopHealth(container);
+      container.subscription?.close();
+    }
+  }
+
+  async #follow(container: Tracked): Promise<void> {
+    if (container.subscription !== undefined) return;
+    const subscription = await container.monitor
+      .subscribe("agent", (state) => {
+        this.#update(container, state);
+      })
+      .catch(() => undefined);
+    if (subscription === undefined) {
+      await this.#withoutMonitor(container);
+      return;
+    }
+    container.subscription = subscription;
+    this.#update(container, subscription.state);
+    this.#options.onNamespace(container.record, container.monitor);
+    void subscription.closed.then(() => {
+      container.subscription = undefined;
+      if (this.#closed || this.#containers.get(container.record.id) !== container) return;
+      void this.#withoutMonitor(container);
+    });
+  }
+
+  /** No monitor: it ended as it should, was never started, or was killed. */
+  async #withoutMonitor(container: Tracked): Promise<void> {
+    const state = await readState(container.directory);
+    if (state === undefined || state.status === "exited" || state.status === "created") {
+      this.#update(container, state);
+      this.#options.onGone(container.record);
+      return;
+    }
+    if (processLives(state)) {
+      const adopted = await container.monitor.start({ adopt: true }).then(
+        () => true,
+        () => false,
+      );
+      if (adopted) {
+        await this.#follow(container);
+        return;
+      }
+    }
+    container.state = state;
+    this.#set(container, "dead");
+    this.#options.onGone(container.record);
+  }
+
+  #update(container: Tracked, state: ContainerState | undefined): void {
+    container.state = state;
+    this.#set(container, state?.status ?? "created");
+  }
+
+  #set(container: Tracked, status: ContainerStatus): void {
+    const before = container.status;
+    container.status = status;
+    const run = container.state?.startedAt ?? "";
+    if (status === "running" && container.record.health !== undefined) this.#startHealth(container, run);
+    if (status !== "running" && status !== "paused") this.#stopHealth(container);
+    const change = changeBetween(before, status);
+    this.events.emit({ type: "container", container: summarise(container), change });
+  }
+
+  #startHealth(container: Tracked, run: string): void {
+    const { health: settings } = container.record;
+    if (settings === undefined || (container.runner !== undefined && container.health?.run === run)) return;
+    container.runner?.stop();
+    const known = container.health?.run === run ? container.health : undefined;
+    container.health = known ?? { version: 1, status: "starting", failingStreak: 0, run, probes: [] };
+    container.runner = new HealthRunner({
+      settings,
+      startedAt: Date.parse(run),
+      ...(known === undefined ? {} : { state: { status: known.status, failingStreak: known.failingStreak } }),
+      probe: probeOf(container.monitor, settings),
+      clock: this.#options.clock,
+      onReport: (report) => {
+        this.#report(container, report);
+      },
+    });
+    if (known === undefined) void this.#writeHealth(container);
+  }
+
+  #stopHealth(container: Tracked): void {
+    container.runner?.stop();
+    container.runner = undefined;
+  }
+
+  #report(container: Tracked, report: ProbeReport): void {
+    const { health } = container;
+    if (health === undefined) return;
+    const probe = {
+      at: new Date(report.at).toISOString(),
+      exitCode: report.exitCode,
+      output: report.output,
+      timedOut: report.timedOut,
+      tookMs: report.tookMs,
+    };
+    container.health = { ...health, ...report.state, probes: [...health.probes.slice(-4), probe] };
+    void this.#writeHealth(container);
+    if (report.changed) this.events.emit({ type: "container", container: summarise(container), change: "health" });
+  }
+
+  async #writeHealth(container: Tracked): Promise<void> {
+    // Gone if the container was removed meanwhile.
+    await writeFileAtomic(join(container.directory, "health.json"), JSON.stringify(container.health)).catch(() => undefined);
+  }
+}
+
+export async function readHealth(directory: HostPath): Promise<HealthRecord | undefined> {
+  try {
+    return JSON.parse(await readFile(join(directory, "health.json"), "utf8")) as HealthRecord;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Health that belongs to the run that goes on now. */
+export function currentHealth(record: ContainerRecord, status: ContainerStatus, state: ContainerState | undefined, health: HealthRecord | undefined): Pick<ContainerSummary, "health" | "healthOutput"> {
+  if (record.health === undefined || (status !== "running" && status !== "paused")) return { health: "none" };
+  if (health === undefined || health.run !== state?.startedAt) return { health: "starting" };
+  const failed = [...health.probes].reverse().find((probe) => probe.exitCode !== 0);
+  return { health: health.status, ...(health.status === "healthy" || failed === undefined ? {} : { healthOutput: failed.output }) };
+}
+
+function summarise(container: Tracked): ContainerSummary {
+  const { record, status, state, health } = container;
+  return {
+    id: record.id,
+    name: record.name,
+    project: record.project,
+    service: record.service,
+    number: record.number,
+    oneoff: record.oneoff,
+    status,
+    ...currentHealth(record, status, state, health),
+    record,
+    ...(state === undefined ? {} : { state }),
+  };
+}
+
+function changeBetween(before: ContainerStatus, after: ContainerStatus): ContainerChange {
+  switch (after) {
+    case "created":
+      return "created";
+    case "running":
+      return before === "paused" ? "unpaused" : "started";
+    case "paused":
+      return "paused";
+    case "restarting":
+      return "restarting";
+    case "exited":
+    case "dead":
+      return "exited";
+  }
+}

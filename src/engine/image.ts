@@ -1,0 +1,35 @@
+import { StackError } from "../core/index.ts";
+import type { Image } from "../images/index.ts";
+import type { Operation } from "../reconcile/index.ts";
+import type { OperationContext } from "./execute.ts";
+import type { Work } from "./session.ts";
+
+export async function ensureImage(work: Work, operation: Extract<Operation, { kind: "ensure-image" }>, context: OperationContext): Promise<void> {
+  const { images } = work.rooms;
+  const service = work.project.services[operation.service] ?? work.project.disabled_services[operation.service];
+  const local = await images.find(operation.reference);
+  if (operation.policy !== "always" && local !== undefined) return;
+  if (service?.build !== undefined && local === undefined && (service.image === undefined || service.pull_policy?.kind === "build"))
+    throw new StackError("unsupported", `Image "${operation.reference}" of service "${operation.service}" would have to be built, which is not possible yet`, {
+      hint: `Build it with another tool and bring it in with \`stack load\`, or give the service an image.`,
+    });
+  if (operation.policy === "never")
+    throw new StackError("image-not-found", `Image "${operation.reference}" of service "${operation.service}" is not here, and its pull policy is "never"`, {
+      hint: `Get it with \`stack pull ${operation.service}\` or \`stack load\`.`,
+    });
+  await images.pull(operation.reference, {
+    ...(operation.platform === undefined ? {} : { platform: operation.platform }),
+    signal: context.signal,
+    onProgress: (progress) => {
+      context.emit({ type: "image", index: context.index, progress });
+    },
+  });
+}
+
+/** The image of a service, which the plan has made sure of. */
+export async function imageOf(work: Work, reference: string): Promise<Image> {
+  const image = await work.rooms.images.find(reference);
+  if (image === undefined)
+    throw new StackError("image-not-found", `Image "${reference}" is not here`, { hint: "Get it with `stack pull` or `stack load`." });
+  return image;
+}

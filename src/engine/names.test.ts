@@ -1,0 +1,45 @@
+import { describe, expect, it } from "vitest";
+import type { ContainerRecord, ContainerStatus } from "../runtime/index.ts";
+import { dnsView } from "./names.ts";
+import type { NamedContainer } from "./names.ts";
+
+function container(name: string, networks: Record<string, string>, extra: Partial<ContainerRecord> = {}, status: ContainerStatus = "running"): NamedContainer {
+  const record = {
+    name,
+    project: "shop",
+    service: name,
+    oneoff: false,
+    networks: Object.entries(networks).map(([network, ipv4]) => ({ network, ipv4, aliases: [name] })),
+    ...extra,
+  } as unknown as ContainerRecord;
+  return { record, status };
+}
+
+const view = (own: NamedContainer, all: NamedContainer[], internal: string[] = []): ReturnType<typeof dnsView> =>
+  dnsView(own.record, all, (network) => internal.includes(network), []);
+
+describe("dnsView", () => {
+  const web = container("web", { front: "10.0.0.2" });
+  const db = container("db", { back: "10.1.0.2" });
+  const both = container("api", { front: "10.0.0.3", back: "10.1.0.3" });
+
+  it("shows only names on networks of one's own, with the address there", () => {
+    expect(view(web, [web, db, both]).entries).toEqual([
+      { name: "web", ipv4: "10.0.0.2" },
+      { name: "api", ipv4: "10.0.0.3" },
+    ]);
+    expect(view(both, [web, db, both]).entries.map((e) => `${e.name} ${e.ipv4}`)).toEqual(["web 10.0.0.2", "db 10.1.0.2", "api 10.0.0.3", "api 10.1.0.3"]);
+  });
+  it("does not answer with containers that do not run", () => {
+    expect(view(web, [web, container("api", { front: "10.0.0.3" }, {}, "exited")]).entries.map((e) => e.name)).toEqual(["web"]);
+  });
+  it("gives a link's alias to the one who links alone", () => {
+    const linking = container("web", { front: "10.0.0.2" }, { links: [{ alias: "database", service: "api" }] });
+    expect(view(linking, [both]).entries.map((e) => e.name)).toEqual(["api", "database"]);
+    expect(view(web, [both]).entries.map((e) => e.name)).toEqual(["api"]);
+  });
+  it("is internal only if all networks are", () => {
+    expect(view(db, [], ["back"]).internal).toBe(true);
+    expect(view(both, [], ["back"]).internal).toBe(false);
+  });
+});

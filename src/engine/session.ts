@@ -1,0 +1,282 @@
+import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { EventSource, paths, StackError, systemClock, writeFileAtomic } from "../core/index.ts";
+import type { ContainerId, DataRoot, ProjectName } from "../core/index.ts";
+import type { Project } from "../model/index.ts";
+import type { NativeBinding } from "../native/index.ts";
+import type { Dns } from "../network/index.ts";
+import { reconcile } from "../reconcile/index.ts";
+import type { Plan, ReconcileOptions } from "../reconcile/index.ts";
+import type { ContainerRecord, MonitorClient } from "../runtime/index.ts";
+import { execute } from "./execute.ts";
+import { executorsFor } from "./executors.ts";
+import { Hub } from "./hub.ts";
+import { dnsView, ForeignContainers } from "./names.ts";
+import { observe, reconcileContext } from "./observe.ts";
+import { openRooms } from "./rooms.ts";
+import type { Rooms } from "./rooms.ts";
+import { createOneOff } from "./one-off.ts";
+import type { ApplyRequest, ApplyResult, EngineEvent, RunRequest, RunResult } from "./types.ts";
+
+/** `projects/NAME/desired.json`: what the last `up` asked for; an agent that takes over reads it. */
+interface Desired {
+  readonly version: 1;
+  readonly project: Project;
+}
+
+/**
+ * One project, owned by the one process that holds its lock: what is wanted, what is there, one change at a time.
+ */
+export class ProjectSession {
+  readonly project: ProjectName;
+  readonly events = new EventSource<EngineEvent>();
+  readonly #root: DataRoot;
+  readonly #rooms: Rooms;
+  readonly #hub: Hub;
+  readonly #foreign: ForeignContainers;
+  readonly #ending = new AbortController();
+  #dns: Dns | undefined;
+  #desired: Project | undefined;
+  #queue: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+  #converged = false;
+  #internal = new Set<string>();
+  #workingDirectory: ((directory: string) => void) | undefined;
+
+  private constructor(root: DataRoot, project: ProjectName, native: NativeBinding) {
+    this.#root = root;
+    this.project = project;
+    this.#rooms = openRooms(root, native);
+    this.#hub = new Hub({
+      root,
+      native,
+      clock: systemClock,
+      onNamespace: (record, monitor) => void this.#serveNames(record, monitor),
+      onGone: (record) => this.#dns?.detach(record.id),
+    });
+    this.#foreign = new ForeignContainers(
+      root,
+      project,
+      async () => (await this.#rooms.containers.list()).map((c) => ({ record: c.record, status: c.status })),
+      (network) => this.#hub.all.some((c) => c.record.networks.some((a) => a.network === network)),
+    );
+    this.#hub.events.on((event) => {
+      this.events.emit(event);
+    });
+  }
+
+  static async open(root: DataRoot, project: ProjectName, native: NativeBinding): Promise<ProjectSession> {
+    return new ProjectSession(root, project, native);
+  }
+
+  get busy(): boolean {
+    return this.#waiting > 0;
+  }
+
+  get converged(): boolean {
+    return this.#converged && !this.busy;
+  }
+
+  /** Must the agent stay? As long as a container's monitor lives. */
+  get needed(): boolean {
+    return this.#hub.anyAlive;
+  }
+
+  onWorkingDirectory(tell: (directory: string) => void): void {
+    this.#workingDirectory = tell;
+    if (this.#desired !== undefined) tell(this.#desired.working_dir);
+  }
+
+  /** Takes over what runs. Changes nothing that is right. */
+  adopt(): Promise<void> {
+    return this.#exclusive(async () => {
+      this.#desired = await this.#readDesired();
+      if (this.#desired !== undefined) this.#workingDirectory?.(this.#desired.working_dir);
+      await this.#trackAll();
+    });
+  }
+
+  apply(request: ApplyRequest, signal: AbortSignal, emit: (event: EngineEvent) => void): Promise<ApplyResult> {
+    if (this.busy) emit({ type: "warning", rule: "project-busy", message: `Another command is changing project "${this.project}"; waiting for it` });
+    return this.#exclusive(async () => this.#apply(request, signal, emit));
+  }
+
+  run(request: RunRequest, signal: AbortSignal, emit: (event: EngineEvent) => void): Promise<RunResult> {
+    return this.#exclusive(async () => {
+      if (!request.noDeps) {
+        const options = dependenciesOf(request);
+        if (options !== undefined) {
+          const result = await this.#apply({ project: request.project, options }, signal, emit, false);
+          const failure = result.failures[0];
+          if (failure !== undefined)
+            throw new StackError(failure.error.code, failure.error.message, { ...(failure.error.hint === undefined ? {} : { hint: failure.error.hint }) });
+        }
+      }
+      this.#workingDirectory?.(request.project.working_dir);
+      return createOneOff(this.#work(request.project), request, signal, emit);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#ending.abort();
+    await this.#queue.catch(() => undefined);
+    this.#foreign.close();
+    this.#hub.close();
+    await this.#dns?.[Symbol.asyncDispose]();
+    if ((await this.#rooms.containers.list()).every((c) => c.record.project !== this.project))
+      await rm(paths.project(this.#root, this.project), { recursive: true, force: true });
+  }
+
+  /** One change at a time, in the order of asking. */
+  #exclusive<T>(work: () => Promise<T>): Promise<T> {
+    this.#waiting += 1;
+    const result = this.#queue.then(work).finally(() => {
+      this.#waiting -= 1;
+    });
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+
+  async #apply(request: ApplyRequest, clientSignal: AbortSignal, emit: (event: EngineEvent) => void, remember = true): Promise<ApplyResult> {
+    const signal = AbortSignal.any([clientSignal, this.#ending.signal]);
+    const { project, options } = request;
+    this.#workingDirectory?.(project.working_dir);
+    const plan = await this.#plan(project, options);
+    const both = (event: EngineEvent): void => {
+      emit(event);
+      this.events.emit(event);
+    };
+    for (const warning of plan.warnings) both({ type: "warning", ...warning });
+    if (plan.questions.length > 0)
+      throw new StackError("question", plan.questions.map((q) => q.message).join("\n"), {
+        details: { questions: plan.questions },
+        hint: `Answer with -y to go on: ${plan.questions.map((q) => q.whenYes).join(" ")}`,
+      });
+    if (remember && (options.goal === "up" || options.goal === "create")) await this.#remember(project);
+    both({ type: "plan", plan });
+    if (plan.operations.length === 0) {
+      this.#converged = true;
+      return { ok: true, done: 0, failures: [], skipped: 0 };
+    }
+    const work = this.#work(project);
+    const result = await execute(plan, {
+      executors: executorsFor(work),
+      signal,
+      emit: both,
+      clock: systemClock,
+      parallel: parallelism(),
+    });
+    if (options.goal === "down" && result.ok && options.services.length === 0) {
+      await rm(join(paths.project(this.#root, this.project), "desired.json"), { force: true });
+      this.#desired = undefined;
+    }
+    this.#converged = result.ok;
+    return result;
+  }
+
+  async #plan(project: Project, options: ReconcileOptions): Promise<Plan> {
+    await this.#trackAll();
+    const observed = await observe(this.#rooms, project, this.#hub.all);
+    return reconcile(project, observed, options, reconcileContext(systemClock.now()));
+  }
+
+  #work(project: Project): Work {
+    return {
+      root: this.#root,
+      rooms: this.#rooms,
+      hub: this.#hub,
+      project,
+      namesChanged: () => this.#foreign.refresh(),
+      created: new Map(),
+      replaced: new Map(this.#hub.all.map((container) => [container.id, container.record])),
+    };
+  }
+
+  async #trackAll(): Promise<void> {
+    const present = new Set<ContainerId>();
+    const mine = (await this.#rooms.containers.list()).filter((c) => c.record.project === this.project);
+    await Promise.all(
+      mine.map(async ({ record }) => {
+        present.add(record.id);
+        await this.#hub.track(record);
+      }),
+    );
+    for (const container of this.#hub.all) if (!present.has(container.id)) this.#hub.untrack(container.id);
+  }
+
+  async #serveNames(record: ContainerRecord, monitor: MonitorClient): Promise<void> {
+    if (record.networks.length === 0) return;
+    try {
+      const sockets = await monitor.dnsSockets();
+      if (sockets === undefined) return;
+      this.#dns ??= await this.#rooms.networks.dns(this.#ending.signal);
+      const networks = await this.#rooms.networks.list();
+      this.#internal = new Set(networks.filter((network) => network.internal).map((network) => network.id));
+      this.#dns.attach(record.id, sockets.udp, sockets.tcp, () =>
+        dnsView(record, [...this.#hub.all, ...this.#foreign.all], (id) => this.#internal.has(id), record.dns ?? []),
+      );
+      void this.#foreign.refresh();
+    } catch {
+      // The container ended while we asked; its next start asks again.
+    }
+  }
+
+  async #remember(project: Project): Promise<void> {
+    this.#desired = project;
+    const desired: Desired = { version: 1, project };
+    await writeFileAtomic(join(paths.project(this.#root, this.project), "desired.json"), JSON.stringify(desired));
+  }
+
+  async #readDesired(): Promise<Project | undefined> {
+    try {
+      const text = await readFile(join(paths.project(this.#root, this.project), "desired.json"), "utf8");
+      return (JSON.parse(text) as Desired).project;
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** What executors work with. */
+export interface Work {
+  readonly root: DataRoot;
+  readonly rooms: Rooms;
+  readonly hub: Hub;
+  readonly project: Project;
+  /** Containers or networks came or went: names of other projects may have to be looked up again. */
+  readonly namesChanged: () => Promise<void>;
+  /** Containers that this plan has created, by name. */
+  readonly created: Map<string, ContainerRecord>;
+  /** Containers as they were when the plan was made: a new one takes anonymous volumes over from one that is gone by then. */
+  readonly replaced: ReadonlyMap<ContainerId, ContainerRecord>;
+}
+
+/** `stack run` starts what the service depends on, as `up` of those would. */
+function dependenciesOf(request: RunRequest): ReconcileOptions | undefined {
+  const service = request.project.services[request.service];
+  const services = Object.keys(service?.depends_on ?? {});
+  if (services.length === 0) return undefined;
+  return {
+    goal: "up",
+    services,
+    noDeps: false,
+    recreate: "diverged",
+    recreateDependencies: false,
+    renewAnonymousVolumes: false,
+    removeOrphans: false,
+    ignoreOrphans: true,
+    scale: {},
+    ...(request.pull === undefined ? {} : { pull: request.pull }),
+    removeVolumes: false,
+    wait: true,
+    removeStopFirst: false,
+    removeAnonymousVolumes: false,
+    answers: [],
+  };
+}
+
+/** Starting containers is the kernel's work more than ours: a few more than there are processors keeps all of them busy. */
+function parallelism(): number {
+  const set = Number(process.env["STACK_PARALLEL"]);
+  return Number.isInteger(set) && set > 0 ? set : 16;
+}
