@@ -75,8 +75,7 @@ async function replace(running: Connection): Promise<void> {
     await running.call("shutdown", null);
     await running.ended;
   } catch (error) {
-    if (running.hello.protocol === AGENT_PROTOCOL) throw error;
-    throw new StackError("agent-failed", `The running agent (pid ${running.hello.pid}) is of another version and busy`, {
+    throw new StackError("agent-failed", `The running agent (pid ${running.hello.pid}) is of another version of stack (protocol ${running.hello.protocol}, ours ${AGENT_PROTOCOL}) and busy`, {
       hint: "Wait until the other command has ended, and try again.",
       cause: error,
     });
@@ -113,8 +112,8 @@ interface Unbound {
 function spawnUnbound(root: DataRoot, native: NativeBinding): Unbound {
   mkdirSync(paths.projects(root), { recursive: true, mode: 0o700 });
   const program = installProgram(root);
-  const [toAgent, ourEnd] = native.pipe().slice() as [number, number];
-  const [answer, agentEnd] = native.pipe().slice() as [number, number];
+  const [toAgent, ourEnd] = native.pipe();
+  const [answer, agentEnd] = native.pipe();
   const log = openSync(join(root.root, "agent.log"), "a", 0o600);
   native.spawn({
     file: process.execPath,

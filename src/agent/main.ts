@@ -78,7 +78,7 @@ function unbound(): void {
   const output = new Socket({ fd: 1, readable: false, writable: true });
   output.on("error", () => undefined);
   let asked = false;
-  const lines = new JsonLines(input, (message) => {
+  new JsonLines(input, (message) => {
     asked = true;
     const project = parseProjectName(String((message as { project?: unknown }).project));
     const answer = (reply: unknown): void => {
@@ -100,7 +100,6 @@ function unbound(): void {
       },
     );
   });
-  void lines;
   input.on("error", () => undefined);
   // The command ended without needing an agent.
   input.on("close", () => {

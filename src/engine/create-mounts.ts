@@ -88,8 +88,8 @@ class Preparation implements ContainerMounts {
   async #bindSource(mount: Extract<PlannedMount, { kind: "bind" }>): Promise<HostPath> {
     const exists = await stat(mount.source).then(
       () => true,
-      (error: NodeJS.ErrnoException) => {
-        if (error.code === "ENOENT") return false;
+      (error: unknown) => {
+        if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
         throw error;
       },
     );

@@ -21,13 +21,17 @@ export function executorsFor(work: Work): Executors {
       if (network === undefined) throw missing("network", operation.key);
       await rooms.networks.create(networkRequest(project, operation.key, network), context.signal);
     },
-    "remove-network": async (operation) => rooms.networks.remove(operation.network),
+    "remove-network": async (operation) => {
+      await rooms.networks.remove(operation.network);
+    },
     "create-volume": async (operation) => {
       const volume = project.volumes[operation.key];
       if (volume === undefined) throw missing("volume", operation.key);
       await rooms.volumes.create(volumeRequest(project, operation.key, volume));
     },
-    "remove-volume": async (operation) => rooms.volumes.remove(operation.name),
+    "remove-volume": async (operation) => {
+      await rooms.volumes.remove(operation.name);
+    },
     "create-container": async (operation, context) => {
       const service = serviceOf(work, operation.service);
       const record = await createContainer(work, service, {
@@ -83,7 +87,7 @@ async function stopContainer(work: Work, id: ContainerId, graceMs: number | unde
   else if (result.killed) context.note(`did not stop within ${(graceMs ?? container.record.stop.graceMs) / 1000} s: killed`);
 }
 
-export async function removeContainer(work: Work, id: ContainerId, anonymousVolumes: boolean): Promise<void> {
+export async function removeContainer(work: Pick<Work, "rooms" | "hub">, id: ContainerId, anonymousVolumes: boolean): Promise<void> {
   const { rooms, hub } = work;
   const record = hub.get(id)?.record ?? (await rooms.containers.find(id))?.record;
   if (record === undefined) return;

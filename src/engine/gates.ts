@@ -24,7 +24,7 @@ export function gateState(condition: WaitOperation["condition"], container: Cont
       if (ended) return { state: "open" }; // it has started; what became of it is no matter here
       return { state: "waiting", why: "not started" };
     case "service_completed_successfully":
-      if (ended && state?.exitCode === 0) return { state: "open" };
+      if (status === "exited" && state?.exitCode === 0) return { state: "open" };
       if (ended) return { state: "failed", why: describeEnd(container) };
       return { state: "waiting", why: "still running" };
     case "service_healthy":
@@ -35,7 +35,7 @@ export function gateState(condition: WaitOperation["condition"], container: Cont
       if (health === "unhealthy") return { state: "failed", why: unhealthy(container) };
       return { state: "waiting", why: "starting" };
     case "running_or_healthy":
-      if (ended && state?.exitCode === 0) return { state: "open" };
+      if (status === "exited" && state?.exitCode === 0) return { state: "open" };
       if (ended) return { state: "failed", why: describeEnd(container) };
       if (status === "created" || willRestart) return { state: "waiting", why: `is ${status}` };
       if (health === "none" || health === "healthy") return { state: "open" };

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { paths, StackError } from "../core/index.ts";
-import type { Service } from "../model/index.ts";
+import { paths, StackError, systemClock } from "../core/index.ts";
+import type { Service, ServiceNetwork } from "../model/index.ts";
 import { createContainer } from "./create.ts";
 import { execute } from "./execute.ts";
 import { executorsFor, serviceOf } from "./executors.ts";
@@ -9,7 +9,6 @@ import { networkRequest, volumeRequest } from "./resources.ts";
 import type { Work } from "./session.ts";
 import { startContainer } from "./start.ts";
 import type { EngineEvent, RunRequest, RunResult } from "./types.ts";
-import { systemClock } from "../core/index.ts";
 
 /** `stack run`: a container of a service beside its replicas, with the command line's overrides. */
 export async function createOneOff(work: Work, request: RunRequest, signal: AbortSignal, emit: (event: EngineEvent) => void): Promise<RunResult> {
@@ -62,9 +61,8 @@ async function prepare(work: Work, service: Service, request: RunRequest, signal
 }
 
 function overridden(service: Service, { overrides }: RunRequest): Service {
-  const { container_name: _name, ...rest } = service;
   return {
-    ...rest,
+    ...service,
     ...(overrides.command === undefined ? {} : { command: overrides.command }),
     ...(overrides.entrypoint === undefined ? {} : { entrypoint: overrides.entrypoint, command: overrides.command ?? [] }),
     environment: { ...service.environment, ...overrides.environment },
@@ -79,7 +77,10 @@ function overridden(service: Service, { overrides }: RunRequest): Service {
     volumes: [...service.volumes.filter((mount) => !overrides.volumes.some((own) => own.target === mount.target)), ...overrides.volumes],
     // Static addresses belong to the replicas.
     networks: Object.fromEntries(
-      Object.entries(service.networks).map(([key, { ipv4_address: _4, ipv6_address: _6, mac_address: _mac, ...options }]) => [key, options]),
+      Object.entries(service.networks).map(([key, { aliases, driver_opts, priority, gw_priority }]): [string, ServiceNetwork] => [
+        key,
+        { aliases, driver_opts, priority, gw_priority, link_local_ips: [] },
+      ]),
     ),
   };
 }

@@ -9,7 +9,7 @@ import { reconcile } from "../reconcile/index.ts";
 import type { Plan, ReconcileOptions } from "../reconcile/index.ts";
 import type { ContainerRecord, MonitorClient } from "../runtime/index.ts";
 import { execute } from "./execute.ts";
-import { executorsFor } from "./executors.ts";
+import { executorsFor, removeContainer } from "./executors.ts";
 import { Hub } from "./hub.ts";
 import { dnsView, ForeignContainers } from "./names.ts";
 import { observe, reconcileContext } from "./observe.ts";
@@ -62,6 +62,7 @@ export class ProjectSession {
     );
     this.#hub.events.on((event) => {
       this.events.emit(event);
+      if (event.type === "container" && event.change === "exited" && event.container.record.removeOnExit) this.#discard(event.container.id);
     });
   }
 
@@ -115,6 +116,11 @@ export class ProjectSession {
       this.#workingDirectory?.(request.project.working_dir);
       return createOneOff(this.#work(request.project), request, signal, emit);
     });
+  }
+
+  /** `run --rm`: the container has ended, and nobody wants it any more. */
+  #discard(id: ContainerId): void {
+    this.#exclusive(async () => removeContainer({ rooms: this.#rooms, hub: this.#hub }, id, true)).catch(() => undefined);
   }
 
   async close(): Promise<void> {

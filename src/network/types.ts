@@ -100,6 +100,8 @@ export interface Networks {
   /** Addresses of containers that no longer exist. */
   sweep(existing: ReadonlySet<ContainerId>): Promise<void>;
   dns(signal: AbortSignal): Promise<Dns>;
+  /** The host's own end of the uplink: what `host-gateway` in `extra_hosts` means. Undefined without a router. */
+  hostAddress(): Promise<string | undefined>;
   /** The nftables table with the DNAT maps, for MonitorSpec.network.natTable; undefined where nftables is missing. */
   natTable(): Promise<string | undefined>;
 }
