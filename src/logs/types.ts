@@ -1,0 +1,29 @@
+/** One line of a container's output, its parts put together again. */
+export interface LogEntry {
+  readonly stream: "stdout" | "stderr";
+  /** Of its first record, as written: RFC 3339 with nanoseconds. */
+  readonly time: string;
+  /** Microseconds since the epoch. */
+  readonly at: number;
+  /** Without the newline. */
+  readonly text: string;
+  /** False: the line goes on in the next entry of the same stream, or its process ended before the newline. */
+  readonly complete: boolean;
+}
+
+export interface ReadOptions {
+  /** At most so many lines from the end. Absent: all. */
+  readonly tail?: number;
+  /** Microseconds since the epoch; lines at or after. */
+  readonly since?: number;
+  /** Microseconds since the epoch; lines before or at. */
+  readonly until?: number;
+  /** Wait for more at the end. */
+  readonly follow?: boolean;
+  /** Aborted when nothing will be written any more: what is there is read, then reading ends. */
+  readonly ended?: AbortSignal;
+  /** Ends reading at once. */
+  readonly signal: AbortSignal;
+  /** Called for each line that is no record. */
+  readonly onDamaged?: (line: string) => void;
+}
