@@ -1,0 +1,111 @@
+import { closeSync, openSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { Socket } from "node:net";
+import { join } from "node:path";
+import { StackError, writeFileAtomic } from "../core/index.ts";
+import type { DataRoot, HostPath } from "../core/index.ts";
+import { installProgram } from "../native/index.ts";
+import type { NativeBinding } from "../native/index.ts";
+import { parseFailure, RuntimeFailure } from "./failure.ts";
+import type { BoundPort, MonitorSpec } from "./formats.ts";
+import { mountHostMounts } from "./host-mounts.ts";
+import type { OciConfig } from "./oci.ts";
+import { processLives, readState } from "./state.ts";
+
+export interface Started {
+  /** Of the container's first process, on the host. */
+  readonly pid: number;
+  readonly ports: readonly BoundPort[];
+  /** What could not be done as asked, one sentence each. */
+  readonly warnings: readonly string[];
+}
+
+type StartNative = Pick<NativeBinding, "spawn" | "waitPidfd" | "pipe" | "close" | "mount">;
+
+/** Starts the monitor of a created or ended container and waits for its one line (native/PROTOCOL.md). */
+export async function startMonitor(native: StartNative, root: DataRoot, directory: HostPath, name: string, adopt: boolean): Promise<Started> {
+  const spec = JSON.parse(await readFile(join(directory, "monitor.json"), "utf8")) as MonitorSpec;
+  await mountHostMounts(native, spec);
+  if (!adopt && spec.joins !== undefined && spec.joins.length > 0) await resolveJoins(directory, spec.joins, name);
+  const { line, complaints } = await runMonitor(native, installProgram(root).binary, directory, adopt);
+  const what = `${adopt ? "adopt" : "start"} container ${name}`;
+  if (line === "")
+    throw new RuntimeFailure(what, {
+      stage: "start the monitor",
+      call: "",
+      errno: 0,
+      path: "",
+      message: complaints === "" ? "it ended without an answer" : complaints,
+    });
+  const reply = JSON.parse(line) as Readonly<Record<string, unknown>>;
+  if (reply["ok"] !== true) throw new RuntimeFailure(what, parseFailure(reply["error"]));
+  const warnings = Array.isArray(reply["warnings"]) ? (reply["warnings"] as unknown[]).filter((warning) => typeof warning === "string") : [];
+  return {
+    pid: typeof reply["pid"] === "number" ? reply["pid"] : 0,
+    ports: Array.isArray(reply["ports"]) ? (reply["ports"] as BoundPort[]) : [],
+    warnings,
+  };
+}
+
+/** The monitor's first standard error is kept in `monitor.err`: what a crash says is nowhere else. */
+async function runMonitor(native: StartNative, file: string, directory: HostPath, adopt: boolean): Promise<{ line: string; complaints: string }> {
+  const errors = join(directory, "monitor.err");
+  const stderr = openSync(errors, "w", 0o600);
+  const [readEnd, writeEnd] = native.pipe();
+  let child: { readonly pid: number; readonly pidfd: number };
+  try {
+    const argv = ["stack-runtime", "monitor", "--dir", directory, "--status-fd", "3", ...(adopt ? ["--adopt"] : [])];
+    // A foreign runtime (`runtime: runc`) is looked for in PATH; nothing else of our environment is the monitor's business.
+    const env = [`PATH=${process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin"}`];
+    child = native.spawn({ file, argv, env, fds: [-1, -1, stderr, writeEnd] });
+  } catch (error) {
+    native.close(readEnd);
+    throw error;
+  } finally {
+    native.close(writeEnd);
+    closeSync(stderr);
+  }
+  const [line] = await Promise.all([readLine(readEnd), native.waitPidfd(child.pidfd)]);
+  return { line, complaints: line === "" ? (await readFile(errors, "utf8").catch(() => "")).trim().slice(-2000) : "" };
+}
+
+/** Until end of file, without holding a thread of the pool meanwhile. */
+function readLine(fd: number): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = new Socket({ fd, readable: true, writable: false });
+    const chunks: Buffer[] = [];
+    socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+    socket.on("error", () => undefined);
+    socket.on("close", () => {
+      resolve(Buffer.concat(chunks).toString("utf8").trim());
+    });
+  });
+}
+
+/**
+ * Writes the namespaces of other containers into `config.json`. Their PID 1 is another one after every start,
+ * so this is done right before ours. The process is named by its start time as well, read before and after.
+ */
+async function resolveJoins(directory: HostPath, joins: NonNullable<MonitorSpec["joins"]>, name: string): Promise<void> {
+  const path = join(directory, "config.json");
+  // Not parsed into OciConfig and back: numbers above 2^53 (RLIM_INFINITY) would not survive.
+  const text = await readFile(path, "utf8");
+  const found = new Map<string, string>();
+  for (const { namespace, directory: other } of joins) {
+    const state = await readState(other as HostPath);
+    if (state === undefined || !processLives(state))
+      throw new StackError("container-not-running", `Cannot start container ${name}: the container whose ${namespace} namespace it shares does not run`, {
+        hint: "Start that container first.",
+        details: { namespace, directory: other },
+      });
+    found.set(namespace, `/proc/${state.pid}/ns/${namespace}`);
+  }
+  const { linux } = JSON.parse(text) as OciConfig;
+  const namespaces = linux.namespaces.map((entry) => {
+    const target = found.get(entry.type);
+    return target === undefined ? entry : { type: entry.type, path: target };
+  });
+  const old = `"namespaces":${JSON.stringify(linux.namespaces)}`;
+  if (!text.includes(old)) throw new StackError("internal", `${path} is not as it was written`);
+  await writeFileAtomic(path, text.replace(old, () => `"namespaces":${JSON.stringify(namespaces)}`), { mode: 0o600 });
+}

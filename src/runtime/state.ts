@@ -1,0 +1,71 @@
+import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { StackError } from "../core/index.ts";
+import type { HostPath } from "../core/index.ts";
+import type { NativeBinding } from "../native/index.ts";
+import { FORMAT_VERSION } from "./formats.ts";
+import type { ContainerRecord, ContainerState, ContainerStatus } from "./formats.ts";
+
+/** Reads a JSON file of a container; undefined if it is not there. Refuses what a newer program wrote. */
+async function readVersioned<T extends { readonly version: number }>(path: string): Promise<T | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw error;
+  }
+  let value: T;
+  try {
+    value = JSON.parse(text) as T;
+  } catch (error) {
+    throw new StackError("internal", `${path} is damaged`, { cause: error, hint: "Remove the container's directory to get rid of it." });
+  }
+  if (value.version > FORMAT_VERSION)
+    throw new StackError("state-version", `${path} was written by a newer version of stack`, { hint: "Use that version, or a newer one." });
+  return value;
+}
+
+/** `state.json`; undefined: never started. */
+export function readState(directory: HostPath): Promise<ContainerState | undefined> {
+  return readVersioned<ContainerState>(join(directory, "state.json"));
+}
+
+/** `container.json`; undefined: no such container, or its creation never ended. */
+export function readRecord(directory: HostPath): Promise<ContainerRecord | undefined> {
+  return readVersioned<ContainerRecord>(join(directory, "container.json"));
+}
+
+let bootId: string | undefined;
+
+/** The same until the machine starts again. */
+export function currentBootId(): string {
+  return (bootId ??= readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim());
+}
+
+/** Is the process that the state names as the container's first one still that one, and not a zombie? */
+export function processLives(state: ContainerState): boolean {
+  if (state.pid <= 0 || state.bootId !== currentBootId()) return false;
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${state.pid}/stat`, "utf8");
+  } catch {
+    return false;
+  }
+  // The second field is the program's name in parentheses, which may hold anything (proc(5)).
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  return fields[0] !== "Z" && fields[0] !== "X" && Number(fields[19]) === state.pidStart;
+}
+
+/**
+ * What the container is now. The monitor's word counts while it lives (it holds `lock`); without it, a container
+ * whose first process lives is what it was, and all else that has not ended is `dead`.
+ */
+export function statusOf(native: Pick<NativeBinding, "isLocked">, directory: HostPath, state: ContainerState | undefined): ContainerStatus {
+  if (state === undefined) return "created";
+  if (state.status === "exited" || state.status === "created") return state.status;
+  if (state.bootId === currentBootId() && native.isLocked(join(directory, "lock"))) return state.status;
+  return processLives(state) ? state.status : "dead";
+}
