@@ -1,0 +1,51 @@
+// Memory of processes, and registries that both contestants pull from.
+import { spawn, spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const read = (path) => {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+};
+
+/** Every process: [pid, command line, comm]. */
+export function processes() {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => ({ pid: Number(name), command: read(`/proc/${name}/cmdline`).replaceAll("\0", " "), comm: read(`/proc/${name}/comm`).trim() }));
+}
+
+/** Proportional set size in MB: shared pages count once, divided among those who share them. */
+export function pss(pids) {
+  return pids.reduce((sum, pid) => sum + Number(/^Pss:\s+(\d+)/m.exec(read(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0), 0) / 1024;
+}
+
+export function networkNamespaceOf(prefix) {
+  const name = spawnSync(prefix[0] ?? "readlink", [...prefix.slice(1), ...(prefix.length > 0 ? ["readlink"] : []), "/proc/self/ns/net"], { encoding: "utf8" }).stdout.trim();
+  for (const { pid } of processes()) {
+    try {
+      if (readlinkSync(`/proc/${pid}/ns/net`) === name) return `/proc/${pid}/ns/net`;
+    } catch {
+      continue;
+    }
+  }
+  throw new Error(`no process in the network namespace ${name} of ${prefix.join(" ")}`);
+}
+
+/** A docker-registry on 127.0.0.1:PORT inside a network namespace; resolves when it listens. */
+export function startRegistry(namespace, storage, port) {
+  mkdirSync(storage, { recursive: true });
+  const config = join(storage, `config-${port}.json`);
+  writeFileSync(config, JSON.stringify({ version: "0.1", log: { level: "info" }, storage: { filesystem: { rootdirectory: storage } }, http: { addr: `127.0.0.1:${port}` } }));
+  const server = spawn("nsenter", [`--net=${namespace}`, "--", "docker-registry", "serve", config], { stdio: ["ignore", "pipe", "pipe"] });
+  return new Promise((resolve, reject) => {
+    let text = "";
+    const look = (part) => ((text += part), text.includes("listening on") && resolve(server));
+    server.stdout.setEncoding("utf8").on("data", look);
+    server.stderr.setEncoding("utf8").on("data", look);
+    server.on("exit", (code) => reject(new Error(`docker-registry ended with ${code}:\n${text}`)));
+  });
+}
