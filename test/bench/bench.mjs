@@ -7,11 +7,9 @@
 //                           "chroot /srv/docker-root"
 //   STACK_BENCH_DOCKER_DIR  HOST:INSIDE, a directory that both see, if paths differ there
 // Measurements alternate between the two, so that a busy moment hits both. Figures are medians.
-import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
-import { performance } from "node:perf_hooks";
 import { dockerSide } from "./docker-side.mjs";
 import { stackSide } from "./stack-side.mjs";
 import { pull, readCommands, restartAfterKill, residentMemory, upDown } from "./measurements.mjs";
@@ -20,22 +18,11 @@ const args = process.argv.slice(2);
 const quick = args.includes("--quick");
 const only = args.includes("--only") ? args[args.indexOf("--only") + 1].split(",") : undefined;
 
-export const median = (values) => {
+const median = (values) => {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 };
-
-/** Runs to the end, fails loudly, returns milliseconds and output. */
-export function timed(argv, options = {}) {
-  const start = performance.now();
-  const result = spawnSync(argv[0], argv.slice(1), { encoding: "utf8", maxBuffer: 1 << 26, ...options });
-  const ms = performance.now() - start;
-  if (result.error !== undefined || result.status !== 0) {
-    throw new Error(`${argv.join(" ")} ended with ${result.status ?? result.error?.message}\n${result.stdout}\n${result.stderr}`);
-  }
-  return { ms, stdout: result.stdout };
-}
 
 const shown = (value, unit) => (value === undefined ? "–" : unit === "MB" ? `${value.toFixed(1)} MB` : value >= 1000 ? `${(value / 1000).toFixed(2)} s` : `${value.toFixed(value < 20 ? 1 : 0)} ms`);
 

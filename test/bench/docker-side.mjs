@@ -1,9 +1,8 @@
 // A Docker Engine with Docker Compose, wherever STACK_BENCH_DOCKER says it is.
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { timed } from "./bench.mjs";
 import { writeProject } from "./measurements.mjs";
-import { networkNamespaceOf, processes, pss, startRegistry } from "./processes.mjs";
+import { networkNamespaceOf, processes, pss, startRegistry, timed } from "./processes.mjs";
 
 export async function dockerSide(scratch) {
   const prefix = (process.env.STACK_BENCH_DOCKER ?? "").split(" ").filter((w) => w !== "");

@@ -1,7 +1,8 @@
-// Memory of processes, and registries that both contestants pull from.
+// Running and timing programs, memory of processes, and the registries that both contestants pull from.
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { performance } from "node:perf_hooks";
 
 const read = (path) => {
   try {
@@ -10,6 +11,17 @@ const read = (path) => {
     return "";
   }
 };
+
+/** Runs to the end, fails loudly, returns milliseconds and output. */
+export function timed(argv, options = {}) {
+  const start = performance.now();
+  const result = spawnSync(argv[0], argv.slice(1), { encoding: "utf8", maxBuffer: 1 << 26, ...options });
+  const ms = performance.now() - start;
+  if (result.error !== undefined || result.status !== 0) {
+    throw new Error(`${argv.join(" ")} ended with ${result.status ?? result.error?.message}\n${result.stdout}\n${result.stderr}`);
+  }
+  return { ms, stdout: result.stdout };
+}
 
 /** Every process: [pid, command line, comm]. */
 export function processes() {

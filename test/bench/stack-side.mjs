@@ -3,9 +3,8 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { timed } from "./bench.mjs";
 import { writeProject } from "./measurements.mjs";
-import { processes, pss, startRegistry } from "./processes.mjs";
+import { processes, pss, startRegistry, timed } from "./processes.mjs";
 
 const repository = fileURLToPath(new URL("../..", import.meta.url));
 const program = join(repository, "dist/stack.js");
