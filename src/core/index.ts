@@ -7,5 +7,6 @@ export * from "./clock.ts";
 export * from "./errors.ts";
 export * from "./event-source.ts";
 export * from "./ids.ts";
+export * from "./mounts.ts";
 export * from "./json-lines.ts";
 export * from "./paths.ts";

@@ -1,6 +1,6 @@
 import { readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { readMounts } from "./host-mounts.ts";
+import { readMounts } from "../core/index.ts";
 
 /**
  * What a killed monitor left in the cgroup trees: kills the processes that are still in the container's

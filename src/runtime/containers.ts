@@ -1,12 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { parseContainerId, paths, StackError, writeFileAtomic } from "../core/index.ts";
+import { mountsBelow, parseContainerId, paths, readMounts, StackError, writeFileAtomic } from "../core/index.ts";
 import type { ContainerId, DataRoot, HostPath } from "../core/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import { removeCgroups } from "./cgroup-leftovers.ts";
 import type { ContainerRecord, ContainerState, ContainerStatus, MonitorSpec } from "./formats.ts";
-import { mountsBelow, readMounts } from "./host-mounts.ts";
 import type { OciConfig } from "./oci.ts";
 import { serializeOciConfig } from "./oci-config.ts";
 import { readRecord, readState, statusOf } from "./state.ts";

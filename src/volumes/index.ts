@@ -3,3 +3,4 @@
  * Promises: data is never removed but by `remove`. Never does: decide who may remove what.
  */
 export type * from "./types.ts";
+export { openVolumes } from "./volumes.ts";
