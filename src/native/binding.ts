@@ -72,7 +72,9 @@ export type NetlinkRequest =
   | { readonly op: "route-list" }
   | { readonly op: "route-add"; readonly destination: string; readonly gateway?: string; readonly link?: string; readonly source?: string }
   | { readonly op: "route-delete"; readonly destination: string; readonly gateway?: string; readonly link?: string }
-  | { readonly op: "sysctl"; readonly name: string; readonly value: string }
+  /** `name`: path below /proc/sys, with slashes. Replies `{before}`; null if there is none and it is `optional`. */
+  | { readonly op: "sysctl"; readonly name: string; readonly value: string; readonly optional?: boolean }
+  | { readonly op: "sysctl-read"; readonly name: string; readonly optional?: boolean }
   /** One atomic batch; the rules are data, encoded by native/lib/nft. */
   | { readonly op: "nft"; readonly commands: readonly NftCommand[] }
   | { readonly op: "nft-list-chains" }
