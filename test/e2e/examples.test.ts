@@ -36,7 +36,7 @@ describe("the quickstart", () => {
 
   test("goes without a trace", async () => {
     await used.current.ok("down", "-v");
-    expect(used.current.remains()).toEqual([]);
+    expect(await used.current.remains()).toEqual([]);
   });
 });
 
@@ -49,7 +49,7 @@ describe("the counter", () => {
     await machine.start(["logs", "-f", "web"]).until("Listening at");
     for (const n of [1, 2, 3]) expect((await machine.network.http("http://127.0.0.1:8000/")).body).toBe(`Hello World! I have been seen ${n} times.\n`);
     await machine.ok("down", "-v");
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
   });
 });
 
@@ -85,7 +85,7 @@ describe("the jobs", () => {
     await machine.ok("up", "-d");
     expect(await report()).toBe("4|30");
     await machine.ok("down", "-v");
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
   });
 });
 
@@ -123,7 +123,7 @@ describe("the hardened application", () => {
     await logs.ended;
     expect(await machine.ok("--profile", "debug", "exec", "-T", "probe", "nslookup", "www")).toContain("172.31.77.10");
     await machine.ok("--profile", "debug", "down", "-v");
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
   });
 });
 
@@ -135,7 +135,7 @@ describe("the CI database", () => {
     expect(result.output).toMatch(/ok {3}a thousand rows/);
     expect(result.code, result.output).toBe(0);
     await used.current.ok("down", "-v");
-    expect(used.current.remains()).toEqual([]);
+    expect(await used.current.remains()).toEqual([]);
   });
 
   test("ends with the status of the tests: not 0", async () => {
@@ -145,6 +145,6 @@ describe("the CI database", () => {
     expect(result.output).toContain("FAIL expected sum: expected 7, got 500500");
     expect(result.code).toBe(1);
     await machine.ok("down", "-v");
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
   });
 });

@@ -11,7 +11,7 @@ async function refused(args: readonly string[], file?: string) {
   const result = await machine.stack(...args);
   expect(result.code, result.output).not.toBe(0);
   expect(result.stderr, "no stack traces for a user").not.toMatch(/^\s+at .*\.(js|ts):\d+/m);
-  expect(machine.remains(), "nothing half made").toEqual([]);
+  expect(await machine.remains(), "nothing half made").toEqual([]);
   return result;
 }
 
@@ -125,7 +125,7 @@ describe("a process that cannot start", () => {
     expect(attached.output).toContain("no-such-program");
     expect((await machine.stack("run", "--rm", "web", "nor-this")).code).toBe(127);
     await machine.ok("down", "-v");
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
   });
 
   test("is 126 when the file is not executable", async () => {
@@ -136,7 +136,7 @@ describe("a process that cannot start", () => {
     expect(result.code, result.output).toBe(126);
     expect(result.output).toContain("/script.sh");
     await machine.ok("down", "-v");
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
   });
 
   test("is told apart from a missing interpreter", async () => {
@@ -156,7 +156,7 @@ describe("a process that cannot start", () => {
     expect(result.code).not.toBe(0);
     expect(result.stderr).toContain("nobody-of-this-name");
     await machine.ok("down", "-v");
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
   });
 
   test("passes exit statuses and signals through `run` and `exec`", async () => {

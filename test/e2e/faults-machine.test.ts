@@ -21,7 +21,7 @@ async function refused(args: readonly string[], file: string) {
 
 async function clean(options = {}) {
   await used.current.ok("down", "-v");
-  expect(used.current.remains(options)).toEqual([]);
+  expect(await used.current.remains(options)).toEqual([]);
 }
 
 describe("ports", () => {
@@ -47,7 +47,7 @@ describe("ports", () => {
     expect(second.stderr).toContain("first");
     await machine.ok("-p", "second", "down");
     await machine.ok("-p", "first", "down");
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
   });
 });
 
@@ -99,7 +99,7 @@ describe("registries", () => {
     execFileSync("rm", ["-rf", join(machine.root, "images"), layers, join(machine.root, "blobs")]);
     const { stderr } = await refused(["pull"], web("", reference));
     expect(stderr).toMatch(/digest|sha256/);
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
     expect(before).toBeGreaterThan(0);
     execFileSync("find", [machine.root, "-maxdepth", "1", "-name", "layers", "-empty"]);
   });

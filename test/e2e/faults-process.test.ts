@@ -26,7 +26,7 @@ const file = `services:
   third: {image: "busybox:1", command: [sleep, "1000"]}
 volumes: {data: {}}
 `;
-const agents = () => used.current.sweep.processes().filter((p) => p.what.includes("agent.js"));
+const agents = () => used.current.sweep.processes().filter((p) => p.what.includes("stack-agent"));
 const monitors = () => used.current.sweep.processes().filter((p) => / monitor /.test(p.what));
 
 /** Whatever happened before: `up` succeeds, `down` succeeds, nothing stays. */
@@ -35,7 +35,7 @@ async function recovers() {
   await machine.ok("up", "-d", "--wait");
   expect((await machine.network.http("http://127.0.0.1:8060/")).body).toBe("here");
   await machine.ok("down", "-v", "-t", "1");
-  expect(machine.remains()).toEqual([]);
+  expect(await machine.remains()).toEqual([]);
 }
 
 describe("Ctrl-C", () => {
@@ -50,7 +50,7 @@ describe("Ctrl-C", () => {
       const { code, output } = await up.ended;
       expect([0, 130, null], output).toContain(code);
       await machine.ok("down", "-v", "-t", "1");
-      expect(machine.remains(), `after ${ms} ms`).toEqual([]);
+      expect(await machine.remains(), `after ${ms} ms`).toEqual([]);
     }
     await recovers();
   });
@@ -65,7 +65,7 @@ describe("Ctrl-C", () => {
     expect(output).toMatch(/stopp/i);
     expect(machine.containers.filter((c) => c.state?.status === "running")).toEqual([]);
     await machine.ok("down", "-v");
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
   });
 
   test("twice ends at once what does not want to stop", async () => {
@@ -78,7 +78,7 @@ describe("Ctrl-C", () => {
     up.write("\x03");
     await up.ended;
     await machine.ok("-f", "stubborn.yaml", "down", "-t", "0");
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
   });
 });
 
@@ -96,7 +96,7 @@ describe("the agent", () => {
     await machine.ok("up", "-d", "--wait");
     expect(machine.container("project-third-1").state?.pid).toBe(pids[2]);
     await machine.ok("down", "-v", "-t", "1");
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
   });
 
   test("may be killed at any moment of `up`", async () => {
@@ -145,7 +145,7 @@ describe("two commands at once", () => {
     expect(machine.containers.map((c) => c.record.name)).toEqual(["project-first-1", "project-second-1", "project-third-1"]);
     const together = await Promise.all([machine.stack("down", "-v", "-t", "1"), machine.stack("down", "-v", "-t", "1")]);
     for (const { code, output } of together) expect(code, output).toBe(0);
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
   });
 
   test("ten projects come up together, each with addresses of its own", async () => {
@@ -158,7 +158,7 @@ describe("two commands at once", () => {
     expect(new Set(addresses).size).toBe(10);
     const downs = await Promise.all(projects.map((p) => machine.stack("-p", p, "-f", "small.yaml", "down", "-t", "0")));
     for (const { code, output } of downs) expect(code, output).toBe(0);
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
   });
 });
 
@@ -176,7 +176,7 @@ describe("a restart of the machine", () => {
       }
     }
     for (const mount of [...machine.sweep.mounts()].reverse()) execFileSync("umount", ["-l", mount]);
-    for (const line of machine.remains({ volumes: true })) {
+    for (const line of machine.sweep.remains({ enter: machine.network.enter, links: machine.links })) {
       if (line.startsWith("cgroup ")) execFileSync("find", [line.slice(7), "-depth", "-type", "d", "-exec", "rmdir", "{}", "+"]);
       const [file = "", ...enter] = machine.network.enter;
       if (line.startsWith("link ")) execFileSync(file, [...enter, "ip", "link", "del", line.slice(5)]);
@@ -204,7 +204,7 @@ describe("a restart of the machine", () => {
     expect((await machine.network.http("http://127.0.0.1:8060/")).body).toBe("here");
     restart();
     await machine.ok("down", "-v");
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
     expect(readdirSync(join(machine.root, "containers"))).toEqual([]);
   });
 });

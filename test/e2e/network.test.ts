@@ -116,7 +116,7 @@ describe("networks", () => {
   test("go with `down`, every rule of theirs too", async () => {
     const machine = used.current;
     await machine.ok("down");
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
   });
 });
 
@@ -135,7 +135,7 @@ describe("beside Docker, whose policy drops what is forwarded", () => {
     await machine.ok("down");
     expect(filterRules(machine)).toBe(before);
     await world.unlisten(port);
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
   });
 });
 
@@ -156,7 +156,7 @@ describe("with nothing in PATH but node", () => {
     expect(await stack("exec", "-T", "echo", ...ask("web", 80))).toMatch(/^web /);
     expect(readFileSync(join(machine.containers[0]!.directory, "container.json"), "utf8")).toContain('"echo"');
     await stack("down", "-v");
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
   });
 });
 
@@ -178,7 +178,7 @@ describe("modes", () => {
     expect((await exec("joined", ["nc", "127.0.0.1", "80"])).stdout).toMatch(/^base /);
     expect((await exec("joined", ["hostname"])).stdout).toBe((await exec("base", ["hostname"])).stdout);
     await machine.ok("down");
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
   });
 
   test("two projects share an external network and an external volume", async () => {
@@ -196,6 +196,6 @@ describe("modes", () => {
     await machine.ok("-p", "guest", "-f", "guest.yaml", "down", "-v");
     expect(machine.containers.map((c) => c.record.name)).toEqual(["owner-a-1"]);
     await machine.ok("-p", "owner", "-f", "owner.yaml", "down", "-v");
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
   });
 });

@@ -109,11 +109,11 @@ describe("the shop", () => {
   test("keeps volumes over `down`, and gives them up with `down -v`, leaving nothing", async () => {
     const machine = used.current;
     await machine.ok("down");
-    expect(machine.remains({ volumes: true })).toEqual([]);
+    expect(await machine.remains({ volumes: true })).toEqual([]);
     await machine.ok("up", "-d", "--wait");
     expect(JSON.parse((await machine.network.http(`${url}/products`)).body)).toHaveLength(4);
     await machine.ok("down", "-v");
-    expect(machine.remains()).toEqual([]);
+    expect(await machine.remains()).toEqual([]);
     expect(execFileSync("ls", [`${machine.root}/volumes`], { encoding: "utf8" })).toBe("");
   });
 });

@@ -13,51 +13,51 @@ afterAll(async () => machine.destroy());
 
 const inside = (...argv: string[]) => execFileSync(machine.network.enter[0]!, [...machine.network.enter.slice(1), ...argv]);
 
-test("the sweep finds nothing on a fresh machine", () => {
-  expect(machine.remains()).toEqual([]);
+test("the sweep finds nothing on a fresh machine", async () => {
+  expect(await machine.remains()).toEqual([]);
 });
 
 test("the sweep sees a process that works for the data root", async () => {
   const left = machine.command(["sleep", "60"]);
   await new Promise((resolve) => setImmediate(resolve));
-  expect(machine.remains().join("\n")).toMatch(/process \d+: .*sleep 60/);
+  expect((await machine.remains()).join("\n")).toMatch(/process \d+: .*sleep 60/);
   left.signal("SIGKILL");
   await left.ended;
-  expect(machine.remains()).toEqual([]);
+  expect(await machine.remains()).toEqual([]);
 });
 
 test("the sweep sees a mount, and a process in a mount namespace that shows files of a container", async () => {
   const target = join(machine.root, "containers", "a".repeat(12));
   mkdirSync(target);
   execFileSync("mount", ["-t", "tmpfs", "none", target]);
-  expect(machine.remains()).toContain(`mount ${target}`);
+  expect(await machine.remains()).toContain(`mount ${target}`);
   execFileSync("umount", [target]);
   rmdirSync(target);
-  expect(machine.remains()).toEqual([]);
+  expect(await machine.remains()).toEqual([]);
 });
 
-test("the sweep sees links and nftables tables", () => {
+test("the sweep sees links and nftables tables", async () => {
   inside("ip", "link", "add", "left0", "type", "bridge");
   inside("nft", "add", "table", "inet", "stack_left");
-  expect(machine.remains()).toEqual(["link left0", "nftables table inet stack_left"]);
+  expect(await machine.remains()).toEqual(["link left0", "nftables table inet stack_left"]);
   inside("ip", "link", "del", "left0");
   inside("nft", "delete", "table", "inet", "stack_left");
 });
 
-test("the sweep sees the cgroup of a container that was there once", () => {
+test("the sweep sees the cgroup of a container that was there once", async () => {
   const id = "0123456789abcdef0123";
   const hierarchy = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].find((d) => existsSync(join(d, "cgroup.procs")))!;
   const path = join(hierarchy, "stack", id);
   mkdirSync(path, { recursive: true });
-  expect(machine.remains()).toContain(`cgroup ${path}`);
+  expect(await machine.remains()).toContain(`cgroup ${path}`);
   rmdirSync(path);
 });
 
-test("the sweep sees files of projects and, unless they may stay, volumes", () => {
+test("the sweep sees files of projects and, unless they may stay, volumes", async () => {
   for (const name of ["projects", "volumes"]) mkdirSync(join(machine.root, name, "left"), { recursive: true });
   writeFileSync(join(machine.root, "root.json"), "{}");
-  expect(machine.remains()).toEqual([`file ${machine.root}/projects/left`, `file ${machine.root}/volumes/left`]);
-  expect(machine.remains({ volumes: true })).toEqual([`file ${machine.root}/projects/left`]);
+  expect(await machine.remains()).toEqual([`file ${machine.root}/projects/left`, `file ${machine.root}/volumes/left`]);
+  expect(await machine.remains({ volumes: true })).toEqual([`file ${machine.root}/projects/left`]);
   for (const name of ["projects", "volumes"]) rmdirSync(join(machine.root, name, "left"));
 });
 

@@ -122,7 +122,8 @@ export class Machine {
   }
 
   /** What is left of all stacks of this machine; volumes count unless they may stay. */
-  remains(options: { readonly volumes?: boolean } = {}): Remains {
+  async remains(options: { readonly volumes?: boolean } = {}): Promise<Remains> {
+    await this.sweep.untilAgentsEnded();
     return this.sweep.remains({ enter: this.network.enter, links: this.links }, options);
   }
 
@@ -141,7 +142,7 @@ export class Machine {
       await new Promise((resolve) => setImmediate(resolve));
     }
     for (const mount of [...this.sweep.mounts()].reverse()) execFileSync("umount", ["-l", mount]);
-    for (const left of this.remains({ volumes: true })) {
+    for (const left of this.sweep.remains({ enter: this.network.enter })) {
       if (left.startsWith("cgroup ")) removeCgroup(left.slice("cgroup ".length));
     }
     this.sweep.close();
@@ -201,7 +202,7 @@ export function useMachine(options: MachineOptions = {}): { readonly current: Ma
   afterAll(async () => {
     if (machine === undefined) return;
     await machine.stack("down", "--volumes", "--remove-orphans", "--timeout", "1");
-    const left = machine.remains({ volumes: true });
+    const left = await machine.remains({ volumes: true });
     await machine.destroy();
     expect(left, "left behind after the last test").toEqual([]);
   });

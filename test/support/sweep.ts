@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, readdirSync, statSync, watch } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, watch } from "node:fs";
 import type { FSWatcher } from "node:fs";
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 
 /** What of a data root may stay when nothing runs: images, the program's own copies, caches. */
 const kept = new Set(["root.json", "blobs", "layers", "images", "bin", "cache", "locks", "volumes"]);
@@ -93,6 +93,15 @@ export class Sweep {
   #mountsOf(at: string): boolean {
     const mounts = read(join(at, "mountinfo"));
     return mounts.includes(join(this.#root, "containers")) && mounts !== read("/proc/self/mountinfo");
+  }
+
+  /**
+   * An agent waits a moment for the next command before it ends (it says so in `src/agent`), and the kernel tells
+   * nobody but the parent of an end: the one place where tests look again and again, for two seconds at most.
+   */
+  async untilAgentsEnded(): Promise<void> {
+    const agents = () => this.processes().filter((p) => p.what.startsWith("stack-agent "));
+    for (const deadline = Date.now() + 2000; agents().length > 0 && Date.now() < deadline; ) await delay(20);
   }
 
   mounts(): readonly string[] {
