@@ -1,6 +1,6 @@
 // Speed and size, side by side with Docker Compose in one run. Needs root, a build, and the test images.
 //
-//   node test/bench/bench.mjs [--quick] [--only NAME,…]
+//   node test/bench/bench.mjs [--quick] [--only NAME,…] [--side stack|docker]
 //
 // With Docker, two variables say how it is reached; without, only stack is measured.
 //   STACK_BENCH_DOCKER      command prefix that runs programs where dockerd is: "" on the same machine, or e.g.
@@ -17,6 +17,7 @@ import { pull, readCommands, restartAfterKill, residentMemory, upDown } from "./
 const args = process.argv.slice(2);
 const quick = args.includes("--quick");
 const only = args.includes("--only") ? args[args.indexOf("--only") + 1].split(",") : undefined;
+const alone = args.includes("--side") ? args[args.indexOf("--side") + 1] : undefined;
 
 const median = (values) => {
   const sorted = [...values].sort((a, b) => a - b);
@@ -48,8 +49,8 @@ const scratch = mkdtempSync("/var/tmp/stack-bench-");
 const sides = [];
 try {
   mkdirSync(join(scratch, "stack"));
-  sides.push(await stackSide(scratch));
-  if (process.env.STACK_BENCH_DOCKER !== undefined) sides.push(await dockerSide(scratch));
+  if (alone !== "docker") sides.push(await stackSide(scratch));
+  if (alone !== "stack" && process.env.STACK_BENCH_DOCKER !== undefined) sides.push(await dockerSide(scratch));
   const rows = [];
   for (const [name, measure] of Object.entries(measurements)) {
     if (only !== undefined && !only.includes(name)) continue;

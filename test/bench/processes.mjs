@@ -1,6 +1,6 @@
 // Running and timing programs, memory of processes, and the registries that both contestants pull from.
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 
@@ -47,8 +47,31 @@ export function networkNamespaceOf(prefix) {
   throw new Error(`no process in the network namespace ${name} of ${prefix.join(" ")}`);
 }
 
-/** A docker-registry on 127.0.0.1:PORT inside a network namespace; resolves when it listens. */
-export function startRegistry(namespace, storage, port) {
+const cache = process.env.STACK_TEST_CACHE ?? "/var/tmp/stack-test-cache";
+
+/** The images that the tests made; the benchmark does not make them itself. */
+function imageLayout() {
+  const name = existsSync(cache) ? readdirSync(cache).find((n) => n.startsWith("images-")) : undefined;
+  if (name === undefined) throw new Error("no test images: run the end-to-end tests once (npm run test:e2e)");
+  return join(cache, name);
+}
+
+/** A docker-registry with the images on 127.0.0.1:PORT inside a network namespace; resolves when it listens. */
+export async function startRegistry(namespace, storage, port) {
+  const server = await listening(namespace, storage, port);
+  try {
+    for (const tag of ["busybox:1", "postgres:15"]) {
+      timed(["nsenter", `--net=${namespace}`, "--", "skopeo", "copy", "--quiet", "--dest-tls-verify=false", `oci:${imageLayout()}:${tag}`, `docker://127.0.0.1:${port}/${tag}`]);
+    }
+    return server;
+  } catch (error) {
+    server.removeAllListeners("exit");
+    server.kill();
+    throw error;
+  }
+}
+
+function listening(namespace, storage, port) {
   mkdirSync(storage, { recursive: true });
   const config = join(storage, `config-${port}.json`);
   writeFileSync(config, JSON.stringify({ version: "0.1", log: { level: "info" }, storage: { filesystem: { rootdirectory: storage } }, http: { addr: `127.0.0.1:${port}` } }));

@@ -1,6 +1,6 @@
 // stack in a network namespace of its own, with a data root of its own.
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { writeProject } from "./measurements.mjs";
@@ -8,14 +8,6 @@ import { processes, pss, startRegistry, timed } from "./processes.mjs";
 
 const repository = fileURLToPath(new URL("../..", import.meta.url));
 const program = join(repository, "dist/stack.js");
-const cache = process.env.STACK_TEST_CACHE ?? "/var/tmp/stack-test-cache";
-
-/** The images that the tests made; the benchmark does not make them itself. */
-export function imageLayout() {
-  const name = existsSync(cache) ? readdirSync(cache).find((n) => n.startsWith("images-")) : undefined;
-  if (name === undefined) throw new Error("no test images: run the end-to-end tests once (npm run test:e2e)");
-  return join(cache, name);
-}
 
 export async function stackSide(scratch) {
   const holder = spawn("unshare", ["--net", process.execPath, join(repository, "test/support/inside.mjs")], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
@@ -24,7 +16,6 @@ export async function stackSide(scratch) {
   const port = 5000;
   const registry = await startRegistry(namespace, join(scratch, "registry"), port);
   const inside = (argv, options) => timed(["nsenter", `--net=${namespace}`, "--", ...argv], options);
-  for (const tag of ["busybox:1", "postgres:15"]) inside(["skopeo", "copy", "--quiet", "--dest-tls-verify=false", `oci:${imageLayout()}:${tag}`, `docker://127.0.0.1:${port}/${tag}`]);
 
   const root = join(scratch, "stack", "root");
   const directory = join(scratch, "stack", "project");

@@ -11,7 +11,6 @@ export interface Fixture {
   readonly on?: string;
   readonly packages: readonly string[];
   readonly compression: "gzip" | "zstd";
-  readonly dialect?: "docker";
   readonly config: ImageConfig;
   /** Writes into the layer's tree. `base` is the tree of the base layer. */
   readonly finish: (tree: string, base: string) => void;
@@ -188,7 +187,6 @@ process.on("SIGTERM", () => { console.log("bye"); server.close(() => process.exi
     tag: "busybox:1",
     packages: [],
     compression: "gzip",
-    dialect: "docker",
     config: { Env: ["PATH=/bin"], Cmd: ["sh"] },
     finish(tree) {
       for (const name of ["bin", "root", "var"]) mkdirSync(join(tree, name));

@@ -69,7 +69,7 @@ async function build(work: string, layout: Layout): Promise<void> {
     if (fixture !== base) rmSync(tree, { recursive: true });
     const all = [...(fixture.on === undefined ? [] : (layers.get(fixture.on) ?? [])), top];
     layers.set(fixture.tag, all);
-    layout.image(fixture.tag, all, fixture.config, fixture.dialect ?? "oci");
+    layout.image(fixture.tag, all, fixture.config);
   };
   for (const fixture of fixtures) await make(fixture);
 }
