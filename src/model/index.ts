@@ -4,4 +4,18 @@
  * Never does: touch anything but the files it reads.
  */
 export type * from "./diagnostics.ts";
+export { serviceDifferences } from "./differences.ts";
+export { serviceCanonical, toCanonical } from "./emit.ts";
+export type { Style } from "./emit.ts";
+export { STACK_FILE_NAMES } from "./files.ts";
+export { configHash, containerConfig, networkHash, stableJson, volumeHash } from "./hash.ts";
+export { loadProject } from "./load.ts";
+export { parsePort } from "./ports.ts";
 export * from "./project.ts";
+export type { FileReader, ReadResult } from "./reader.ts";
+export { renderDiagnostics } from "./render.ts";
+export type { RenderOptions } from "./render.ts";
+export type * from "./request.ts";
+export { didYouMean } from "./suggest.ts";
+export { formatDuration, parseBytes, parseDuration, splitCommand } from "./units.ts";
+export { toYaml } from "./yaml-writer.ts";

@@ -152,7 +152,7 @@ export interface Service {
 
   /** `x-*` of the service, without `x-stack`. */
   readonly extensions: Readonly<Record<string, unknown>>;
-  /** The service as the canonical Compose document has it (what `stack config` prints), `x-stack` with it. */
+  /** The members as the canonical Compose document has them, `x-stack` with them; `serviceCanonical` prints it. */
   readonly canonical: Readonly<Record<string, unknown>>;
 }
 

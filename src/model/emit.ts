@@ -1,0 +1,104 @@
+import type { Project, Service } from "./project.ts";
+import { FILE_SOURCE, MODEL, NETWORK, SERVICE, VOLUME } from "./shapes.ts";
+import type { Shape, StructShape } from "./shapes.ts";
+import { compareText, sortedObject } from "./decode.ts";
+import { define } from "./tree.ts";
+
+/** The two forms in which Docker Compose prints a project; they differ in what they leave out. */
+export type Style = "yaml" | "json";
+
+export interface CanonicalOptions {
+  /** Keep `env_file` and `label_file`, whose content is in `environment` and `labels` otherwise (`--no-env-resolution`). */
+  readonly keepFiles?: boolean;
+}
+
+/** The project as one canonical Compose document, as `docker compose config` prints it. */
+export function toCanonical(project: Project, style: Style = "yaml", options: CanonicalOptions = {}): Record<string, unknown> {
+  const services = canonicals(project.services).map(([name, value]): [string, unknown] => [name, options.keepFiles === true ? value : withoutFiles(value)]);
+  const sections: [string, unknown][] = [
+    ["services", emitAll(SERVICE, services, style)],
+    ["networks", emitAll(NETWORK, canonicals(project.networks), style)],
+    ["volumes", emitAll(VOLUME, canonicals(project.volumes), style)],
+    ["secrets", emitAll(FILE_SOURCE, canonicals(project.secrets), style)],
+    ["configs", emitAll(FILE_SOURCE, canonicals(project.configs), style)],
+  ];
+  // Docker Compose forgets the models in JSON.
+  if (style === "yaml") sections.push(["models", emitAll(MODEL, canonicals(project.models), style)]);
+  const present = sections.filter(([name, value]) => name === "services" || Object.keys(value as object).length > 0);
+  const extensions = Object.entries(project.extensions);
+  const all: [string, unknown][] = [["name", project.name], ...present, ...extensions];
+  if (style === "json") return sortedObject(all);
+  const document: Record<string, unknown> = {};
+  for (const [key, value] of all) define(document, key, value);
+  return document;
+}
+
+/** One service in the form of the canonical document. */
+export function serviceCanonical(service: Service, style: Style = "yaml"): unknown {
+  return emit(SERVICE, service.canonical, style);
+}
+
+function withoutFiles(service: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  if (!("env_file" in service || "label_file" in service)) return service;
+  return Object.fromEntries(Object.entries(service).filter(([key]) => key !== "env_file" && key !== "label_file"));
+}
+
+function canonicals(
+  elements: Readonly<Record<string, { readonly canonical: Readonly<Record<string, unknown>> }>>,
+): [string, Readonly<Record<string, unknown>>][] {
+  return Object.entries(elements).map(([key, element]) => [key, element.canonical]);
+}
+
+function emitAll(shape: StructShape, elements: readonly [string, unknown][], style: Style): Record<string, unknown> {
+  return sortedObject(elements.map(([key, value]) => [key, emit(shape, value, style)]));
+}
+
+export function emit(shape: Shape, value: unknown, style: Style): unknown {
+  if (value === null || value === undefined) return value;
+  switch (shape.kind) {
+    case "struct":
+      return emitStruct(shape, value as Record<string, unknown>, style);
+    case "list":
+      return (value as unknown[]).map((item) => emit(shape.item, item, style));
+    case "map":
+      return sortedObject(Object.entries(value).map(([k, v]) => [k, emit(shape.value, v, style)]));
+    case "hosts":
+      return Object.entries(value as Record<string, readonly string[]>)
+        .flatMap(([host, addresses]) => addresses.map((a) => `${host}=${a}`))
+        .sort(compareText);
+    case "env-file": {
+      const { path, required, format } = value as { path: string; required: boolean; format?: string };
+      if (required) return path;
+      return style === "yaml" || format === undefined ? { path, required } : { path, required, format };
+    }
+    case "ssh":
+      return Object.entries(value as Record<string, string>).map(([id, path]) => (path === "" ? id : `${id}: ${path}`));
+    case "ulimit":
+      return emitUlimit(value, style);
+    default:
+      return value;
+  }
+}
+
+function emitStruct(shape: StructShape, value: Readonly<Record<string, unknown>>, style: Style): Record<string, unknown> {
+  const result: Record<string, unknown> = {};
+  for (const [name, field] of Object.entries(shape.fields)) {
+    const member = value[name];
+    if (member === undefined) {
+      if (style === "json" && shape.always !== undefined && name in shape.always) result[name] = shape.always[name];
+      continue;
+    }
+    const emitted = emit(field, member, style);
+    if (style === "yaml" && field.kind === "struct" && field.omitEmpty === true && Object.keys(emitted as object).length === 0) continue;
+    result[name] = emitted;
+  }
+  if (style === "yaml") for (const [name, member] of Object.entries(value)) if (name.startsWith("x-")) define(result, name, member);
+  return result;
+}
+
+function emitUlimit(value: unknown, style: Style): unknown {
+  if (typeof value === "number") return value === 0 ? (style === "yaml" ? { soft: 0, hard: 0 } : {}) : value;
+  const { soft, hard } = value as { soft: number; hard: number };
+  if (style === "yaml") return { soft, hard };
+  return { ...(soft === 0 ? {} : { soft }), ...(hard === 0 ? {} : { hard }) };
+}

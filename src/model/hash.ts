@@ -1,0 +1,61 @@
+import { createHash } from "node:crypto";
+import type { Network, Service, Volume } from "./project.ts";
+
+/** Members that change how a service is planned but not what its container is. */
+const NOT_PART_OF_A_CONTAINER: readonly string[] = ["build", "pull_policy", "pull_refresh_after", "scale", "depends_on", "profiles", "develop", "extends"];
+
+/** Our keys that a running container takes without being made anew. */
+const UPDATED_IN_PLACE: readonly string[] = ["restart_policy", "on_unhealthy", "ready", "expect", "on_orphan_exit"];
+
+/** What of a service its containers are made of; two services with the same one need not be recreated. */
+export function containerConfig(service: Service): Readonly<Record<string, unknown>> {
+  const config = without(service.canonical, NOT_PART_OF_A_CONTAINER);
+  // Variables are as they are with every environment file read.
+  if (Object.keys(service.environment).length > 0) config["environment"] = service.environment;
+  delete config["env_file"];
+  const deploy = config["deploy"];
+  if (isObject(deploy)) config["deploy"] = without(deploy, ["replicas"]);
+  const own = config["x-stack"];
+  if (isObject(own)) {
+    const kept = without(own, UPDATED_IN_PLACE);
+    if (Object.keys(kept).length > 0) config["x-stack"] = kept;
+    else delete config["x-stack"];
+  }
+  return config;
+}
+
+/** Changes exactly when a container has to be made anew. */
+export function configHash(service: Service): string {
+  return hashOf(containerConfig(service));
+}
+
+export function networkHash(network: Network): string {
+  return hashOf(without(network.canonical, ["name"]));
+}
+
+export function volumeHash(volume: Volume): string {
+  return hashOf(without(volume.canonical, ["name"]));
+}
+
+/** JSON with sorted keys: the same data has the same text. */
+export function stableJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(stableJson).join(",")}]`;
+  if (!isObject(value)) return JSON.stringify(value) ?? "null";
+  const members = Object.keys(value)
+    .filter((k) => value[k] !== undefined)
+    .sort()
+    .map((k) => `${JSON.stringify(k)}:${stableJson(value[k])}`);
+  return `{${members.join(",")}}`;
+}
+
+function hashOf(value: unknown): string {
+  return createHash("sha256").update(stableJson(value)).digest("hex");
+}
+
+function without(object: Readonly<Record<string, unknown>>, keys: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(object).filter(([key]) => !keys.includes(key)));
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,121 @@
+import { dirname, resolve } from "node:path";
+import { composeFiles } from "./compose.ts";
+import { checkConsistency } from "./consistency.ts";
+import { Environment, projectEnvFiles, readEnvFiles } from "./environment.ts";
+import { findStackFiles } from "./files.ts";
+import { hostReader } from "./host-reader.ts";
+import { freeze, makeProject } from "./make-project.ts";
+import { projectName } from "./names.ts";
+import { normalise } from "./normalise.ts";
+import { activeProfiles, isActive } from "./profiles.ts";
+import type { LoadRequest, LoadResult } from "./request.ts";
+import { Session } from "./session.ts";
+import { childMap } from "./tree.ts";
+import type { MapNode } from "./tree.ts";
+import { resolveServiceFiles } from "./variables.ts";
+
+/**
+ * From the names of files to a frozen project, or everything that is wrong with them. Reads files, through
+ * `request.reader`, and touches nothing else; never throws for what a user wrote.
+ */
+export async function loadProject(request: LoadRequest): Promise<LoadResult> {
+  const session = new Session(request, request.reader ?? hostReader);
+  const environment = new Environment(request.env, request.cwd);
+  const located = await locate(request, environment, session);
+  if (located === undefined) return failed(session);
+  const { files, directory } = located;
+  const name = await projectName({ files, directory, environment: environment.values }, session);
+  if (name !== undefined) environment.values.set("COMPOSE_PROJECT_NAME", name);
+  const root = await composeFiles({ files, directory, environment: environment.values, including: [] }, session);
+  if (root === undefined || name === undefined) {
+    if (!session.report.failed) session.report.error(undefined, { rule: "empty-file", message: `Nothing is in ${files.join(", ")}`, hint: "A stack file begins with `services:`." });
+    return failed(session);
+  }
+  if (request.skip?.normalization !== true) normalise(root, name, environment.values);
+  const profiles = activeProfiles(request.profiles ?? [], environment.values.get("COMPOSE_PROFILES"), request.services ?? [], root);
+  const active = activeServices(root, profiles);
+  if (request.skip?.consistency !== true) checkConsistency({ root, active, broken: session.broken, report: session.report });
+  await resolveServiceFiles(root, active, environment.values, session);
+  const project = makeProject(
+    root,
+    { name, directory, files, envFiles: environment.files, profiles, environment: environment.values, active },
+    session.report,
+  );
+  if (session.report.failed) return failed(session);
+  return {
+    ok: true,
+    project: freeze(project),
+    diagnostics: session.report.sorted(session.files),
+    environment: environment.values,
+    variables: [...session.variables.values()]
+      .map((v) => ({ name: v.name, required: v.required, defaultValue: v.defaultValue, alternateValue: v.presenceValue }))
+      .sort((a, b) => (a.name < b.name ? -1 : 1)),
+  };
+}
+
+function failed(session: Session): LoadResult {
+  return { ok: false, diagnostics: session.report.sorted(session.files), files: session.files };
+}
+
+function activeServices(root: MapNode, profiles: readonly string[]): ReadonlySet<string> {
+  const active = new Set<string>();
+  for (const [name, service] of childMap(root, "services")?.entries ?? []) if (isActive(service, profiles)) active.add(name);
+  return active;
+}
+
+/** Which files, and which directory their paths are relative to; environment files are read on the way. */
+async function locate(
+  request: LoadRequest,
+  environment: Environment,
+  session: Session,
+): Promise<{ readonly files: readonly string[]; readonly directory: string } | undefined> {
+  const given = (request.files ?? []).map((f) => (f === "-" ? f : resolve(request.cwd, f)));
+  const wanted = request.projectDirectory === undefined || request.projectDirectory === "" ? undefined : resolve(request.cwd, request.projectDirectory);
+  const first = wanted ?? directoryOf(given) ?? request.cwd;
+  // The first reading may say where the files are; a second `.env` may lie beside them.
+  await addEnvFiles(request, first, environment, session);
+  const files = given.length > 0 ? given : await findFiles(request, wanted, environment, session);
+  if (files === undefined) return undefined;
+  const directory = wanted ?? directoryOf(files) ?? request.cwd;
+  if (directory !== first) await addEnvFiles(request, directory, environment, session);
+  for (const file of files) await session.open(file);
+  return { files, directory };
+}
+
+function directoryOf(files: readonly string[]): string | undefined {
+  const file = files.find((f) => f !== "-");
+  return file === undefined ? undefined : dirname(file);
+}
+
+async function findFiles(
+  request: LoadRequest,
+  wanted: string | undefined,
+  environment: Environment,
+  session: Session,
+): Promise<readonly string[] | undefined> {
+  const listed = environment.values.get("COMPOSE_FILE");
+  if (listed !== undefined && listed !== "") {
+    const separator = environment.values.get("COMPOSE_PATH_SEPARATOR") ?? ":";
+    return listed.split(separator === "" ? ":" : separator).map((f) => (f === "-" ? f : resolve(request.cwd, f)));
+  }
+  const from = wanted ?? request.cwd;
+  const found = await findStackFiles(from, session.reader);
+  if (found === undefined) {
+    session.report.error(undefined, {
+      rule: "no-stack-file",
+      message: `No stack file in ${from} or any directory above it`,
+      hint: "It is called stack.yaml or compose.yaml; or name one with -f FILE.",
+    });
+    return undefined;
+  }
+  for (const other of found.ignored)
+    session.report.warn(undefined, { rule: "several-stack-files", message: `${other} is not read, because ${found.files[0] ?? ""} is there too` });
+  return found.files;
+}
+
+async function addEnvFiles(request: LoadRequest, directory: string, environment: Environment, session: Session): Promise<void> {
+  const files = (await projectEnvFiles(request, directory, session.reader)).filter((f) => !environment.files.includes(f));
+  if (files.length === 0) return;
+  environment.files.push(...files);
+  environment.addDefaults(await readEnvFiles(files, environment.values, session.reader, session.report));
+}

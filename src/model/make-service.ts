@@ -1,0 +1,464 @@
+import type { HostPath, ServiceName } from "../core/index.ts";
+import type { OwnKeys } from "./own.ts";
+import type {
+  BlkioConfig,
+  Build,
+  Dependency,
+  DependencyCondition,
+  Deploy,
+  Device,
+  EnvFile,
+  FileMount,
+  Healthcheck,
+  HealthTest,
+  Hook,
+  Limits,
+  Mount,
+  Port,
+  PullPolicy,
+  Restart,
+  Service,
+  ServiceNetwork,
+  WatchRule,
+} from "./project.ts";
+import { bytes, data, extensions, flag, items, milliseconds, number, optionalFlag, strings, text, texts, variables } from "./record.ts";
+import type { Data } from "./record.ts";
+import { parseDuration } from "./units.ts";
+
+/** What a service is besides its decoded members. */
+export interface ServiceInput {
+  readonly name: string;
+  readonly canonical: Data;
+  readonly own: OwnKeys;
+  /** Dependencies that nobody wrote. */
+  readonly implicit: ReadonlySet<string>;
+}
+
+/** The typed service. Everything in `canonical` was checked; nothing can fail here. */
+export function makeService({ name, canonical: c, own, implicit }: ServiceInput): Service {
+  const deploy = data(c["deploy"]);
+  return clean<Service>({
+    name: name as ServiceName,
+    image: text(c, "image"),
+    build: makeBuild(data(c["build"])),
+    provider: makeProvider(data(c["provider"])),
+    ...process(c),
+    ...lifecycle(c, deploy, implicit),
+    ...networking(c),
+    ...storage(c),
+    ...security(c),
+    limits: makeLimits(c, deploy),
+    blkio_config: makeBlkio(data(c["blkio_config"])),
+    oom_kill_disable: flag(c, "oom_kill_disable"),
+    oom_score_adj: number(c, "oom_score_adj"),
+    logging: makeLogging(data(c["logging"])),
+    deploy: makeDeploy(deploy),
+    develop: makeDevelop(data(c["develop"])),
+    models: makeModels(data(c["models"])),
+    pre_start: items(c, "pre_start").map(makeHook),
+    post_start: items(c, "post_start").map(makeHook),
+    pre_stop: items(c, "pre_stop").map(makeHook),
+    ...own,
+    extensions: extensions(c, "x-stack"),
+    canonical: c,
+  });
+}
+
+/** Members that may be undefined on the way; `clean` leaves those out. */
+type Loose<T> = { readonly [K in keyof T]: T[K] | undefined };
+
+function clean<T extends object>(object: Loose<T>): T {
+  const result: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(object)) if (value !== undefined) result[key] = value;
+  return result as T;
+}
+
+function process(c: Data) {
+  return {
+    command: words(c, "command"),
+    entrypoint: words(c, "entrypoint"),
+    environment: variables(c, "environment"),
+    env_file: items(c, "env_file").map((f) => clean<EnvFile>({
+      path: (text(f, "path") ?? "") as HostPath,
+      required: f["required"] !== false,
+      format: text(f, "format") === "raw" ? "raw" : undefined,
+    })),
+    working_dir: text(c, "working_dir"),
+    user: text(c, "user"),
+    group_add: texts(c, "group_add"),
+    hostname: text(c, "hostname"),
+    domainname: text(c, "domainname"),
+    container_name: text(c, "container_name"),
+    labels: strings(c, "labels"),
+    annotations: strings(c, "annotations"),
+    label_file: texts(c, "label_file") as readonly HostPath[],
+    platform: text(c, "platform"),
+    runtime: text(c, "runtime"),
+    init: optionalFlag(c, "init"),
+    tty: flag(c, "tty"),
+    stdin_open: flag(c, "stdin_open"),
+    attach: optionalFlag(c, "attach") ?? true,
+    read_only: flag(c, "read_only"),
+    privileged: flag(c, "privileged"),
+  };
+}
+
+function words(from: Data, key: string): readonly string[] | undefined {
+  const value = from[key];
+  return Array.isArray(value) ? (value as string[]) : undefined;
+}
+
+function lifecycle(c: Data, deploy: Data | undefined, implicit: ReadonlySet<string>) {
+  const policy = text(c, "pull_policy");
+  return {
+    depends_on: makeDependencies(data(c["depends_on"]), implicit),
+    profiles: texts(c, "profiles"),
+    scale: number(c, "scale") ?? number(deploy, "replicas") ?? 1,
+    restart: makeRestart(text(c, "restart"), data(deploy?.["restart_policy"])),
+    healthcheck: makeHealthcheck(data(c["healthcheck"])),
+    stop_signal: text(c, "stop_signal"),
+    stop_grace_period: milliseconds(c, "stop_grace_period") ?? 10_000,
+    pull_policy: policy === undefined ? undefined : parsePullPolicy(policy),
+    pull_refresh_after: text(c, "pull_refresh_after"),
+  };
+}
+
+export function parsePullPolicy(policy: string): PullPolicy {
+  switch (policy) {
+    case "always":
+    case "never":
+    case "build":
+      return { kind: policy };
+    case "daily":
+      return { kind: "every", interval: 86_400_000 };
+    case "weekly":
+      return { kind: "every", interval: 7 * 86_400_000 };
+    default: {
+      const interval = policy.startsWith("every_") ? parseDuration(policy.slice("every_".length)) : undefined;
+      return interval === undefined ? { kind: "missing" } : { kind: "every", interval: interval / 1e6 };
+    }
+  }
+}
+
+function makeDependencies(from: Data | undefined, implicit: ReadonlySet<string>): Readonly<Record<string, Dependency>> {
+  return mapValues(from, (d, name) => clean<Dependency>({
+    condition: (text(d, "condition") ?? "service_started") as DependencyCondition,
+    restart: flag(d, "restart"),
+    required: d["required"] !== false,
+    implicit: implicit.has(name) ? true : undefined,
+  }));
+}
+
+/** `restart` wins; else `deploy.restart_policy` says the same in other words. */
+export function makeRestart(written: string | undefined, policy: Data | undefined): Restart {
+  if (written !== undefined) {
+    const [word = "", attempts] = written.split(":");
+    if (word === "always" || word === "unless-stopped") return { policy: word };
+    if (word === "on-failure") return { policy: word, max_attempts: attempts === undefined ? 0 : Number(attempts) };
+    return { policy: "no" };
+  }
+  if (policy === undefined) return { policy: "no" };
+  switch (text(policy, "condition")) {
+    case "none":
+      return { policy: "no" };
+    case "on-failure":
+      return { policy: "on-failure", max_attempts: number(policy, "max_attempts") ?? 0 };
+    default:
+      return { policy: "always" };
+  }
+}
+
+function makeHealthcheck(from: Data | undefined): Healthcheck | undefined {
+  if (from === undefined) return undefined;
+  return clean<Healthcheck>({
+    test: makeTest(texts(from, "test")),
+    disable: flag(from, "disable") || texts(from, "test")[0] === "NONE",
+    interval: milliseconds(from, "interval"),
+    timeout: milliseconds(from, "timeout"),
+    retries: number(from, "retries"),
+    start_period: milliseconds(from, "start_period"),
+    start_interval: milliseconds(from, "start_interval"),
+  });
+}
+
+function makeTest(test: readonly string[]): HealthTest | undefined {
+  const [kind, ...rest] = test;
+  switch (kind) {
+    case undefined:
+      return undefined;
+    case "NONE":
+      return { kind: "none" };
+    case "CMD-SHELL":
+      return { kind: "shell", command: rest.join(" ") };
+    default:
+      return { kind: "exec", command: rest };
+  }
+}
+
+function networking(c: Data) {
+  return {
+    networks: mapValues(data(c["networks"]), makeServiceNetwork),
+    network_mode: text(c, "network_mode"),
+    mac_address: text(c, "mac_address"),
+    ports: items(c, "ports").map(makePort),
+    expose: texts(c, "expose"),
+    extra_hosts: (data(c["extra_hosts"]) ?? {}) as Readonly<Record<string, readonly string[]>>,
+    dns: texts(c, "dns"),
+    dns_opt: texts(c, "dns_opt"),
+    dns_search: texts(c, "dns_search"),
+    links: texts(c, "links"),
+    external_links: texts(c, "external_links"),
+  };
+}
+
+function makeServiceNetwork(n: Data): ServiceNetwork {
+  return clean<ServiceNetwork>({
+    aliases: texts(n, "aliases"),
+    ipv4_address: text(n, "ipv4_address"),
+    ipv6_address: text(n, "ipv6_address"),
+    link_local_ips: texts(n, "link_local_ips"),
+    mac_address: text(n, "mac_address"),
+    interface_name: text(n, "interface_name"),
+    driver_opts: strings(n, "driver_opts"),
+    priority: number(n, "priority") ?? 0,
+    gw_priority: number(n, "gw_priority") ?? 0,
+  });
+}
+
+function makePort(p: Data): Port {
+  return clean<Port>({
+    target: number(p, "target") ?? 0,
+    published: text(p, "published"),
+    host_ip: text(p, "host_ip"),
+    protocol: (text(p, "protocol") ?? "tcp") as Port["protocol"],
+    mode: text(p, "mode") === "host" ? "host" : "ingress",
+    name: text(p, "name"),
+    app_protocol: text(p, "app_protocol"),
+  });
+}
+
+function storage(c: Data) {
+  return {
+    volumes: items(c, "volumes").map(makeMount),
+    volumes_from: texts(c, "volumes_from"),
+    tmpfs: texts(c, "tmpfs"),
+    configs: items(c, "configs").map((m) => makeFileMount(m, "/")),
+    secrets: items(c, "secrets").map((m) => makeFileMount(m, "/run/secrets/")),
+    devices: items(c, "devices").map((d): Device => ({
+      source: text(d, "source") ?? "",
+      target: text(d, "target") ?? text(d, "source") ?? "",
+      permissions: text(d, "permissions") ?? "rwm",
+    })),
+    device_cgroup_rules: texts(c, "device_cgroup_rules"),
+    gpus: c["gpus"] === undefined ? undefined : items(c, "gpus"),
+    shm_size: bytes(c, "shm_size"),
+    storage_opt: strings(c, "storage_opt"),
+  };
+}
+
+function makeMount(m: Data): Mount {
+  const base = { target: text(m, "target") ?? "", read_only: flag(m, "read_only"), consistency: text(m, "consistency") };
+  const source = text(m, "source");
+  const type = text(m, "type");
+  switch (type) {
+    case "bind": {
+      const bind = data(m["bind"]);
+      return clean<Extract<Mount, { type: "bind" }>>({
+        ...base,
+        type,
+        source: (source ?? "") as HostPath,
+        create_host_path: flag(bind, "create_host_path"),
+        propagation: text(bind, "propagation"),
+        recursive: text(bind, "recursive") as Extract<Mount, { type: "bind" }>["recursive"],
+        selinux: text(bind, "selinux") as "z" | "Z" | undefined,
+      });
+    }
+    case "tmpfs": {
+      const tmpfs = data(m["tmpfs"]);
+      return clean<Extract<Mount, { type: "tmpfs" }>>({ ...base, type, size: bytes(tmpfs, "size"), mode: number(tmpfs, "mode") });
+    }
+    case "image":
+      return clean<Extract<Mount, { type: "image" }>>({ ...base, type, source: source ?? "", subpath: text(data(m["image"]), "subpath") });
+    case "npipe":
+    case "cluster":
+      return clean<Extract<Mount, { type: "npipe" | "cluster" }>>({ ...base, type, source });
+    default: {
+      const volume = data(m["volume"]);
+      return clean<Extract<Mount, { type: "volume" }>>({
+        ...base,
+        type: "volume",
+        source,
+        nocopy: flag(volume, "nocopy"),
+        subpath: text(volume, "subpath"),
+        labels: strings(volume, "labels"),
+      });
+    }
+  }
+}
+
+export function makeFileMount(m: Data, directory: string): FileMount {
+  const source = text(m, "source") ?? "";
+  const target = text(m, "target") ?? source;
+  const mode = text(m, "mode");
+  return clean<FileMount>({
+    source,
+    target: target.startsWith("/") ? target : `${directory}${target}`,
+    uid: text(m, "uid"),
+    gid: text(m, "gid"),
+    mode: mode === undefined ? undefined : parseInt(mode, 8),
+  });
+}
+
+function security(c: Data) {
+  return {
+    cap_add: texts(c, "cap_add"),
+    cap_drop: texts(c, "cap_drop"),
+    security_opt: texts(c, "security_opt"),
+    sysctls: strings(c, "sysctls"),
+    ulimits: makeUlimits(data(c["ulimits"])),
+    userns_mode: text(c, "userns_mode"),
+    uts: text(c, "uts"),
+    ipc: text(c, "ipc"),
+    pid: text(c, "pid"),
+    cgroup: text(c, "cgroup"),
+    cgroup_parent: text(c, "cgroup_parent"),
+    isolation: text(c, "isolation"),
+    use_api_socket: flag(c, "use_api_socket"),
+    credential_spec: data(c["credential_spec"]) as Service["credential_spec"],
+  };
+}
+
+function makeUlimits(from: Data | undefined): Service["ulimits"] {
+  const result: Record<string, { soft: number; hard: number }> = {};
+  for (const [name, value] of Object.entries(from ?? {}))
+    result[name] = typeof value === "number" ? { soft: value, hard: value } : { soft: number(data(value), "soft") ?? 0, hard: number(data(value), "hard") ?? 0 };
+  return result;
+}
+
+function makeLimits(c: Data, deploy: Data | undefined): Limits {
+  const resources = data(deploy?.["resources"]);
+  const limits = data(resources?.["limits"]);
+  const reservations = data(resources?.["reservations"]);
+  return clean<Limits>({
+    cpus: number(c, "cpus") ?? number(limits, "cpus"),
+    cpu_count: number(c, "cpu_count"),
+    cpu_percent: number(c, "cpu_percent"),
+    cpu_shares: number(c, "cpu_shares"),
+    cpu_quota: number(c, "cpu_quota"),
+    cpu_period: number(c, "cpu_period"),
+    cpu_rt_runtime: number(c, "cpu_rt_runtime"),
+    cpu_rt_period: number(c, "cpu_rt_period"),
+    cpuset: text(c, "cpuset"),
+    mem_limit: bytes(c, "mem_limit") ?? bytes(limits, "memory"),
+    mem_reservation: bytes(c, "mem_reservation") ?? bytes(reservations, "memory"),
+    memswap_limit: bytes(c, "memswap_limit"),
+    mem_swappiness: bytes(c, "mem_swappiness"),
+    pids: number(c, "pids_limit") ?? number(limits, "pids"),
+  });
+}
+
+function makeBlkio(from: Data | undefined): BlkioConfig | undefined {
+  if (from === undefined) return undefined;
+  const rates = (key: string) => items(from, key).map((r) => ({ path: text(r, "path") ?? "", rate: bytes(r, "rate") ?? 0 }));
+  return clean<BlkioConfig>({
+    weight: number(from, "weight"),
+    weight_device: items(from, "weight_device").map((w) => ({ path: text(w, "path") ?? "", weight: number(w, "weight") ?? 0 })),
+    device_read_bps: rates("device_read_bps"),
+    device_read_iops: rates("device_read_iops"),
+    device_write_bps: rates("device_write_bps"),
+    device_write_iops: rates("device_write_iops"),
+  });
+}
+
+function makeLogging(from: Data | undefined): Service["logging"] {
+  if (from === undefined) return undefined;
+  return clean<NonNullable<Service["logging"]>>({ driver: text(from, "driver"), options: variables(from, "options") });
+}
+
+function makeDeploy(from: Data | undefined): Deploy | undefined {
+  if (from === undefined) return undefined;
+  const policy = data(from["restart_policy"]);
+  return clean<Deploy>({
+    mode: text(from, "mode"),
+    replicas: number(from, "replicas"),
+    labels: strings(from, "labels"),
+    endpoint_mode: text(from, "endpoint_mode"),
+    restart_policy:
+      policy === undefined
+        ? undefined
+        : clean<NonNullable<Deploy["restart_policy"]>>({
+            condition: text(policy, "condition"),
+            delay: milliseconds(policy, "delay"),
+            max_attempts: number(policy, "max_attempts"),
+            window: milliseconds(policy, "window"),
+          }),
+    update_config: data(from["update_config"]),
+    rollback_config: data(from["rollback_config"]),
+    placement: data(from["placement"]),
+    resources: data(from["resources"]),
+  });
+}
+
+function makeDevelop(from: Data | undefined): Service["develop"] {
+  if (from === undefined) return undefined;
+  return {
+    watch: items(from, "watch").map((w) =>
+      clean<WatchRule>({
+        path: (text(w, "path") ?? "") as HostPath,
+        action: (text(w, "action") ?? "rebuild") as WatchRule["action"],
+        target: text(w, "target"),
+        ignore: texts(w, "ignore"),
+        include: texts(w, "include"),
+        exec: data(w["exec"]) === undefined ? undefined : makeHook(data(w["exec"]) ?? {}),
+        initial_sync: flag(w, "initial_sync"),
+      }),
+    ),
+  };
+}
+
+export function makeHook(h: Data): Hook {
+  return clean<Hook>({
+    command: texts(h, "command"),
+    image: text(h, "image"),
+    user: text(h, "user"),
+    privileged: flag(h, "privileged"),
+    working_dir: text(h, "working_dir"),
+    environment: variables(h, "environment"),
+    per_replica: flag(h, "per_replica") ? true : undefined,
+  });
+}
+
+function makeProvider(from: Data | undefined): Service["provider"] {
+  if (from === undefined) return undefined;
+  return { type: text(from, "type") ?? "", options: (data(from["options"]) ?? {}) as Readonly<Record<string, readonly string[]>> };
+}
+
+function makeModels(from: Data | undefined): Service["models"] {
+  return Object.fromEntries(Object.entries(from ?? {}).map(([k, v]) => [k, v as Service["models"][string]]));
+}
+
+function makeBuild(b: Data | undefined): Build | undefined {
+  if (b === undefined) return undefined;
+  return clean<Build>({
+    context: text(b, "context") ?? ".",
+    dockerfile: text(b, "dockerfile"),
+    dockerfile_inline: text(b, "dockerfile_inline"),
+    args: variables(b, "args"),
+    target: text(b, "target"),
+    no_cache: flag(b, "no_cache"),
+    pull: flag(b, "pull"),
+    tags: texts(b, "tags"),
+    platforms: texts(b, "platforms"),
+    labels: strings(b, "labels"),
+    secrets: items(b, "secrets").map((m) => makeFileMount(m, "/run/secrets/")),
+    additional_contexts: strings(b, "additional_contexts"),
+    extra_hosts: (data(b["extra_hosts"]) ?? {}) as Readonly<Record<string, readonly string[]>>,
+    shm_size: bytes(b, "shm_size"),
+    network: text(b, "network"),
+    canonical: b,
+  });
+}
+
+function mapValues<T>(from: Data | undefined, make: (value: Data, key: string) => T): Readonly<Record<string, T>> {
+  return Object.fromEntries(Object.entries(from ?? {}).map(([key, value]) => [key, make(data(value) ?? {}, key)]));
+}

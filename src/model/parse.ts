@@ -1,0 +1,274 @@
+import { Composer, isAlias, isMap, isScalar, isSeq, Lexer, Parser } from "yaml";
+import type { Alias, Document, Node as YamlNode, ParsedNode, Scalar as YamlScalar, YAMLMap, YAMLSeq } from "yaml";
+import { resolvePlain } from "./scalar.ts";
+import { Report } from "./report.ts";
+import type { Origin, Source } from "./source.ts";
+import { mapOf, scalar, seqOf } from "./tree.ts";
+import type { MapNode, Node, Path, ScalarNode, Via } from "./tree.ts";
+
+/** One YAML document as our tree. */
+export interface ParsedDocument {
+  readonly root: Node;
+  /** Where `!reset` and `!override` stand: what earlier files say there is dropped before merging. */
+  readonly resets: readonly Path[];
+}
+
+/** Limits that no honest file meets; each stops an attack on memory or stack. */
+export const LIMITS = {
+  /** Characters in one file. */
+  text: 10_000_000,
+  /** Collections inside each other. The parser's recursion ends the process at some thousands. */
+  depth: 200,
+  /** Values that aliases add to one file ("billion laughs"). */
+  aliased: 100_000,
+} as const;
+
+/** Reads one file of one or more YAML documents. Everything wrong goes to the report. */
+export function parseSource(source: Source, report: Report): ParsedDocument[] {
+  if (!readable(source, report)) return [];
+  const documents = compose(source, report);
+  if (documents === undefined) return [];
+  const result: ParsedDocument[] = [];
+  for (const document of documents) {
+    const builder = new Builder(source, report);
+    if (!builder.reportErrors(document)) continue;
+    const root = document.contents === null ? undefined : builder.build(document.contents, [], undefined);
+    if (root !== undefined) result.push({ root, resets: builder.resets });
+  }
+  return result;
+}
+
+function readable(source: Source, report: Report): boolean {
+  if (source.text.length > LIMITS.text) {
+    report.error(undefined, {
+      rule: "file-too-large",
+      message: `${source.file} has ${source.text.length} characters; the limit is ${LIMITS.text}`,
+    });
+    return false;
+  }
+  // YAML 1.2.2, 5.1: the printable characters. A NUL would end a C string later on.
+  // eslint-disable-next-line no-control-regex
+  const bad = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]/.exec(source.text);
+  if (bad === null) return true;
+  const code = (source.text.charCodeAt(bad.index) | 0x10000).toString(16).slice(1).toUpperCase();
+  report.error(
+    { source, start: bad.index, end: bad.index + 1 },
+    { rule: "yaml-syntax", message: `Control character U+${code} is not allowed in YAML`, hint: 'Write it as an escape in double quotes, for example "\\x00".' },
+  );
+  return false;
+}
+
+function compose(source: Source, report: Report): Document.Parsed[] | undefined {
+  const lexer = new Lexer();
+  const parser = new Parser();
+  const composer = new Composer({ schema: "failsafe", uniqueKeys: false, strict: true, prettyErrors: false, logLevel: "silent" });
+  const documents: Document.Parsed[] = [];
+  let offset = 0;
+  for (const lexeme of lexer.lex(source.text)) {
+    for (const token of parser.next(lexeme)) documents.push(...(composer.next(token) as Iterable<Document.Parsed>));
+    offset += lexeme.length;
+    if (parser.stack.length > LIMITS.depth) {
+      const at = Math.min(offset, source.text.length);
+      report.error(
+        { source, start: Math.max(0, at - 1), end: at },
+        { rule: "yaml-too-deep", message: `Nested more than ${LIMITS.depth} levels deep` },
+      );
+      return undefined;
+    }
+  }
+  for (const token of parser.end()) documents.push(...(composer.next(token) as Iterable<Document.Parsed>));
+  documents.push(...(composer.end(false, source.text.length) as Iterable<Document.Parsed>));
+  return documents;
+}
+
+class Builder {
+  readonly resets: Path[] = [];
+  readonly #source: Source;
+  readonly #report: Report;
+  readonly #anchors = new Map<string, YamlNode>();
+  /** Nodes that aliases are being expanded from: an alias to one of them would never end. */
+  readonly #open = new Set<YamlNode>();
+  #aliasDepth = 0;
+  #aliased = 0;
+
+  constructor(source: Source, report: Report) {
+    this.#source = source;
+    this.#report = report;
+  }
+
+  /** False: the document is not to be read. */
+  reportErrors(document: Document.Parsed): boolean {
+    for (const error of document.errors) {
+      const [start, end] = error.pos;
+      this.#report.error(this.#at(start, end), { rule: "yaml-syntax", message: sentence(error.message), ...hintFor(error.code, error.message) });
+    }
+    for (const warning of document.warnings) {
+      if (warning.code === "TAG_RESOLVE_FAILED" && /!(reset|override)$/.test(warning.message)) continue;
+      const [start, end] = warning.pos;
+      this.#report.warn(this.#at(start, end), { rule: "yaml-tag", message: sentence(warning.message) });
+    }
+    return document.errors.length === 0;
+  }
+
+  build(node: ParsedNode | YamlNode, path: Path, keyAt: Origin | undefined): Node | undefined {
+    if (this.#aliasDepth > 0 && ++this.#aliased > LIMITS.aliased) {
+      if (this.#aliased === LIMITS.aliased + 1)
+        this.#report.error(this.#range(node), {
+          rule: "yaml-alias-bomb",
+          message: `Aliases expand to more than ${LIMITS.aliased} values`,
+        });
+      return undefined;
+    }
+    if (isAlias(node)) return this.#alias(node, path, keyAt);
+    if (node.anchor !== undefined) this.#anchors.set(node.anchor, node);
+    const tag = node.tag;
+    if (tag === "!reset") {
+      this.resets.push(path);
+      return undefined;
+    }
+    if (tag === "!override") this.resets.push(path);
+    if (isScalar(node)) return this.#scalar(node, keyAt);
+    this.#open.add(node);
+    const built = isMap(node) ? this.#map(node, path, keyAt) : isSeq(node) ? this.#seq(node, path, keyAt) : undefined;
+    this.#open.delete(node);
+    return built;
+  }
+
+  #at(start: number, end: number): Origin {
+    return { source: this.#source, start, end: Math.max(start, end) };
+  }
+
+  #range(node: YamlNode): Origin {
+    const [start, end] = node.range ?? [0, 0];
+    return this.#at(start, end);
+  }
+
+  #alias(node: Alias, path: Path, keyAt: Origin | undefined): Node | undefined {
+    const at = this.#range(node);
+    const target = this.#anchors.get(node.source);
+    if (target === undefined) {
+      this.#report.error(at, {
+        rule: "yaml-alias",
+        message: `No anchor &${node.source} before this alias`,
+        hint: "Anchors reach only to the end of their own document of their own file.",
+      });
+      return undefined;
+    }
+    if (this.#open.has(target)) {
+      this.#report.error(at, { rule: "yaml-cycle", message: `*${node.source} contains itself` });
+      return undefined;
+    }
+    this.#aliasDepth += 1;
+    const built = this.build(target, path, keyAt);
+    this.#aliasDepth -= 1;
+    if (built !== undefined) {
+      const via: Via = { at, note: `through the alias *${node.source}` };
+      built.via = [...(built.via ?? []), via];
+    }
+    return built;
+  }
+
+  #scalar(node: YamlScalar, keyAt: Origin | undefined): ScalarNode {
+    const at = this.#range(node);
+    const text = typeof node.value === "string" ? node.value : "";
+    const tag = node.tag;
+    if (node.type !== "PLAIN" || tag === "tag:yaml.org,2002:str" || tag === "!") return scalar(text, at, keyAt);
+    const { value, text: digits } = resolvePlain(text);
+    const built = scalar(value, at, keyAt);
+    if (digits !== undefined) built.text = digits;
+    return built;
+  }
+
+  #seq(node: YAMLSeq, path: Path, keyAt: Origin | undefined): Node {
+    const items: Node[] = [];
+    for (const [index, item] of node.items.entries()) {
+      const built = item === null ? undefined : this.build(item as YamlNode, [...path, `[${index}]`], undefined);
+      if (built !== undefined) items.push(built);
+    }
+    return seqOf(items, this.#range(node), keyAt);
+  }
+
+  #map(node: YAMLMap, path: Path, keyAt: Origin | undefined): MapNode {
+    const built = mapOf([], this.#range(node), keyAt);
+    const merges: { readonly value: YamlNode; readonly at: Origin }[] = [];
+    const firsts = new Map<string, Origin>();
+    for (const pair of node.items) {
+      const keyNode = pair.key as YamlNode;
+      const at = this.#range(keyNode);
+      const key = this.#key(keyNode, at);
+      if (key === undefined) continue;
+      const first = firsts.get(key);
+      if (first !== undefined) {
+        this.#report.error(at, {
+          rule: "duplicate-key",
+          message: `The key \`${key}\` appears twice in the same mapping`,
+          hint: "Keep one of them.",
+          via: [{ at: first, note: "first written here" }],
+        });
+        continue;
+      }
+      firsts.set(key, at);
+      const value = pair.value as YamlNode | null;
+      if (key === "<<" && isScalar(keyNode) && keyNode.type === "PLAIN") {
+        if (value !== null) merges.push({ value, at });
+        continue;
+      }
+      const made = value === null ? scalar(null, at, at) : this.build(value, [...path, key], at);
+      if (made !== undefined) built.entries.set(key, made);
+    }
+    for (const merge of merges) this.#merge(built, merge.value, merge.at, path);
+    return built;
+  }
+
+  /** YAML merge keys: what is written beside `<<` wins; among several maps the earlier one does. */
+  #merge(into: MapNode, value: YamlNode, at: Origin, path: Path): void {
+    const made = this.build(value, path, undefined);
+    const maps = made?.kind === "seq" ? made.items : made === undefined ? [] : [made];
+    for (const map of maps) {
+      if (map.kind !== "map") {
+        this.#report.error(at, { rule: "yaml-merge", message: "`<<` merges a mapping or a list of mappings" });
+        return;
+      }
+      const via = [...(map.via ?? []), ...(map === made ? [] : (made?.via ?? []))];
+      for (const [key, entry] of map.entries) {
+        if (into.entries.has(key)) continue;
+        if (via.length > 0) entry.via = [...(entry.via ?? []), ...via];
+        into.entries.set(key, entry);
+      }
+    }
+  }
+
+  #key(node: YamlNode | null, at: Origin): string | undefined {
+    let target = node;
+    if (isAlias(target)) target = this.#anchors.get(target.source) ?? null;
+    if (target !== null && isScalar(target)) {
+      if (target.anchor !== undefined) this.#anchors.set(target.anchor, target);
+      const text = typeof target.value === "string" ? target.value : "";
+      if (target.type !== "PLAIN") return text;
+      const { value } = resolvePlain(text);
+      if (typeof value === "string") return text;
+      // Compose refuses keys that are not strings; numbers are what people mean as text most often.
+      this.#report.error(at, {
+        rule: "non-string-key",
+        message: `A key has to be a string, not ${value === null ? "null" : `the ${typeof value} ${text}`}`,
+        hint: value === null ? "Write a name before the colon." : `Quote it: "${text}".`,
+      });
+      return undefined;
+    }
+    this.#report.error(at, { rule: "non-string-key", message: "A key has to be a string, not a mapping or a list" });
+    return undefined;
+  }
+}
+
+function sentence(message: string): string {
+  const line = message.split("\n")[0] ?? message;
+  return line.charAt(0).toUpperCase() + line.slice(1);
+}
+
+function hintFor(code: string, message: string): { readonly hint?: string } {
+  if (code === "TAB_AS_INDENT") return { hint: "Indent with spaces: YAML does not allow tabs there." };
+  if (code === "BAD_ALIAS" || code === "MISSING_CHAR") return { hint: "A value that starts with one of * & ! @ ` % { [ has to be quoted." };
+  if (code === "BAD_INDENT" || message.includes("indent")) return { hint: "Entries of one mapping or list begin in the same column." };
+  if (code === "MULTILINE_IMPLICIT_KEY" || message.includes("Nested mappings")) return { hint: 'Quote a value that contains ": ".' };
+  return {};
+}

@@ -1,0 +1,43 @@
+/** The model's only door to the outside: reading files. Tests bring their own. */
+export interface FileReader {
+  /** `missing`: there is no such file. `problem`: it cannot be read, and why. */
+  readonly read: (path: string) => Promise<ReadResult>;
+  readonly kind: (path: string) => Promise<"file" | "directory" | "missing">;
+  /** Follows symbolic links; the path itself where it cannot. */
+  readonly realpath: (path: string) => Promise<string>;
+}
+
+export type ReadResult =
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "missing" }
+  | { readonly kind: "problem"; readonly reason: string };
+
+/** UTF-8, checked: a wrong byte is an error with its position, never a replacement character. */
+export function decodeUtf8(bytes: Uint8Array): ReadResult {
+  try {
+    return { kind: "text", text: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes) };
+  } catch {
+    return { kind: "problem", reason: `it is not valid UTF-8 (byte ${firstBadByte(bytes)})` };
+  }
+}
+
+function firstBadByte(bytes: Uint8Array): number {
+  let low = 0;
+  let high = bytes.length;
+  // The longest prefix that decodes as a stream (where a character may be cut at the end).
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (decodes(bytes.subarray(0, middle))) low = middle;
+    else high = middle - 1;
+  }
+  return low + 1;
+}
+
+function decodes(bytes: Uint8Array): boolean {
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes, { stream: true });
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,104 @@
+import { interpolate } from "./interpolate.ts";
+import { applyResets, merge } from "./merge.ts";
+import { liftOwnKeys } from "./own-keys.ts";
+import { parseSource } from "./parse.ts";
+import type { FileReader } from "./reader.ts";
+import { Report } from "./report.ts";
+import type { LoadRequest } from "./request.ts";
+import { makeSource } from "./source.ts";
+import type { Source } from "./source.ts";
+import { variablesOf } from "./template.ts";
+import type { VariableUse } from "./template.ts";
+import type { Node, Path } from "./tree.ts";
+import { validate } from "./validate.ts";
+
+/** What one load has in hand: files read so far, what was found wrong, and how strict it is. */
+export class Session {
+  readonly report = new Report();
+  readonly reader: FileReader;
+  readonly request: LoadRequest;
+  readonly unset = new Set<string>();
+  readonly variables = new Map<string, VariableUse>();
+  /** Services and sections of which something was wrong and was dropped: not to be blamed for what they lack now. */
+  readonly broken = new Set<string>();
+  readonly #sources = new Map<string, Source | undefined>();
+  #stdin: string | undefined;
+
+  constructor(request: LoadRequest, reader: FileReader) {
+    this.request = request;
+    this.reader = reader;
+  }
+
+  /** Variables are not filled in: values may not be what they seem. */
+  get lenient(): boolean {
+    return this.request.skip?.interpolation === true;
+  }
+
+  /** In the order in which they were read. */
+  get files(): readonly string[] {
+    return [...this.#sources.keys()];
+  }
+
+  /** Reads a file once. `because`: who asked, at `at`; absent: the command line. */
+  async open(path: string, at?: Node, because?: string): Promise<Source | undefined> {
+    if (this.#sources.has(path)) return this.#sources.get(path);
+    const source = await this.#read(path, at, because);
+    this.#sources.set(path, source);
+    return source;
+  }
+
+  async #read(path: string, at: Node | undefined, because: string | undefined): Promise<Source | undefined> {
+    if (path === "-") {
+      this.#stdin ??= (await this.request.stdin?.()) ?? "";
+      return makeSource("-", this.#stdin);
+    }
+    const result = await this.reader.read(path);
+    if (result.kind === "text") return makeSource(path, result.text);
+    const who = because === undefined ? "" : `, ${because}`;
+    this.report.error(at, {
+      rule: "unreadable-file",
+      message: result.kind === "missing" ? `There is no file ${path}${who}` : `Cannot read ${path}${who}: ${result.reason}`,
+    });
+    return undefined;
+  }
+
+  /** Every document of a file: own keys in their place, variables filled in. */
+  documents(source: Source, environment: ReadonlyMap<string, string>): readonly { readonly node: Node; readonly resets: readonly Path[] }[] {
+    return parseSource(source, this.report).map(({ root, resets }) => {
+      liftOwnKeys(root, this.report);
+      this.#collectVariables(root);
+      if (!this.lenient) interpolate(root, { environment, unset: this.unset }, this.report);
+      return { node: root, resets };
+    });
+  }
+
+  /** The documents of a file as one, neither checked nor canonical (`extends`). */
+  readAll(source: Source, environment: ReadonlyMap<string, string>): { readonly node: Node; readonly resets: readonly Path[] } | undefined {
+    let all: Node | undefined;
+    const resets: Path[] = [];
+    for (const document of this.documents(source, environment)) {
+      resets.push(...document.resets);
+      if (all === undefined) all = document.node;
+      else {
+        applyResets(all, document.resets);
+        all = merge(all, document.node, this.report);
+      }
+    }
+    return all === undefined ? undefined : { node: all, resets };
+  }
+
+  /** Against the schema. What is wrong is reported and taken out of the tree, so that later phases can go on. */
+  async validate(root: Node): Promise<boolean> {
+    return validate(root, this.report, this.broken);
+  }
+
+  #collectVariables(node: Node): void {
+    if (node.kind === "scalar") {
+      if (typeof node.value === "string")
+        for (const use of variablesOf(node.value)) {
+          const known = this.variables.get(use.name);
+          if (known === undefined || (!known.required && use.required)) this.variables.set(use.name, use);
+        }
+    } else for (const item of node.kind === "seq" ? node.items : node.entries.values()) this.#collectVariables(item);
+  }
+}
