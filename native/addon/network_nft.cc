@@ -168,6 +168,7 @@ Napi::Value expression_to_js(Napi::Env env, const net::Attribute& element) {
   const net::Attribute* data = net::find(parts, NFTA_EXPR_DATA);
   if (data == nullptr) return object;
   auto fields = net::attributes(data->data);
+  if (const auto* key = kind == "meta" ? net::find(fields, NFTA_META_KEY) : nullptr) object.Set("key", key->be32());
   uint16_t where = kind == "cmp" ? uint16_t{NFTA_CMP_DATA} : kind == "immediate" ? uint16_t{NFTA_IMMEDIATE_DATA} : uint16_t{0};
   const net::Attribute* value = where == 0 ? nullptr : net::find(fields, where);
   if (value == nullptr) return object;

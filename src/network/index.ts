@@ -4,3 +4,4 @@
  * Never does: enter a container (the monitor does), know services.
  */
 export type * from "./types.ts";
+export { openNetworks } from "./networks.ts";

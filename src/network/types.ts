@@ -20,6 +20,7 @@ export interface NetworkRecord {
   readonly range4?: string;
   readonly subnet6?: string;
   readonly gateway6?: string;
+  readonly range6?: string;
   readonly reserved: readonly string[];
   readonly createdAt: string;
   /** Who has which address: what allocation reads and writes under the networks lock. */
@@ -33,6 +34,8 @@ export interface Endpoint {
   readonly ipv6?: string;
   /** The veth end in the router. */
   readonly peer: string;
+  /** ISO 8601. A container that is just being made has no directory yet, but has its address. */
+  readonly allocatedAt?: string;
 }
 
 export interface NetworkRequest {
@@ -102,6 +105,8 @@ export interface Networks {
   dns(signal: AbortSignal): Promise<Dns>;
   /** The host's own end of the uplink: what `host-gateway` in `extra_hosts` means. Undefined without a router. */
   hostAddress(): Promise<string | undefined>;
+  /** What this host makes impossible, or what we found and cannot mend, in words for the user; as of the last `create` or `repair`. */
+  warnings(): readonly string[];
   /** The nftables table with the DNAT maps, for MonitorSpec.network.natTable; undefined where nftables is missing. */
   natTable(): Promise<string | undefined>;
 }

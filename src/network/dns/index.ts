@@ -1,0 +1,1 @@
+export { openDns } from "./server.ts";

@@ -1,0 +1,228 @@
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { paths, shortId, StackError } from "../core/index.ts";
+import type { ContainerId, DataRoot } from "../core/index.ts";
+import { errnoIs, nativeStackError } from "../native/index.ts";
+import type { NativeBinding } from "../native/index.ts";
+import { addressing, allocate } from "./allocate.ts";
+import type { Addressing, Taken } from "./allocate.ts";
+import { openDns } from "./dns/index.ts";
+import { parsePrefix } from "./ip.ts";
+import type { Prefix } from "./ip.ts";
+import { takenPrefixes } from "./kernel.ts";
+import { driverOptions } from "./options.ts";
+import { Records } from "./records.ts";
+import { pathMtu, Router } from "./router.ts";
+import { INTERNAL_BRIDGE, OPEN_BRIDGE } from "./rules.ts";
+import type { Dns, Endpoint, EndpointRequest, NetworkRecord, NetworkRequest, Networks } from "./types.ts";
+
+export function openNetworks(root: DataRoot, native: NativeBinding): Networks {
+  return new DataRootNetworks(root, native);
+}
+
+/** A container that is being made has an address before it has a directory; nobody takes that away meanwhile. */
+const BEING_MADE_MS = 60_000;
+
+class DataRootNetworks implements Networks {
+  readonly #root: DataRoot;
+  readonly #native: NativeBinding;
+  readonly #records: Records;
+  readonly #router: Router;
+  #turn: Promise<unknown> = Promise.resolve();
+  #warnings: readonly string[] = [];
+
+  constructor(root: DataRoot, native: NativeBinding) {
+    this.#root = root;
+    this.#native = native;
+    this.#records = new Records(root);
+    this.#router = new Router(root, native);
+  }
+
+  list(): Promise<readonly NetworkRecord[]> {
+    return this.#records.all();
+  }
+
+  async find(nameOrId: string): Promise<NetworkRecord | undefined> {
+    const all = await this.#records.all();
+    return all.find((r) => r.name === nameOrId) ?? all.find((r) => nameOrId.length >= 12 && r.id.startsWith(nameOrId));
+  }
+
+  create(request: NetworkRequest, signal: AbortSignal): Promise<NetworkRecord> {
+    const options = driverOptions(request);
+    return this.#locked(`create network "${request.name}"`, async () => {
+      const all = await this.#records.all();
+      const existing = all.find((r) => r.name === request.name);
+      if (existing !== undefined) {
+        await this.#ensure(all);
+        return existing;
+      }
+      const refused: Prefix[] = [];
+      for (;;) {
+        signal.throwIfAborted();
+        const record = await this.#newRecord(request, options.mtu, all, refused);
+        await this.#records.write(record);
+        try {
+          await this.#ensure([...all, record], options.warnings);
+          return record;
+        } catch (error) {
+          await this.#undo(record, all);
+          // Somebody else (another data root) took that subnet since we looked: the next one then.
+          const subnet = parsePrefix(record.subnet4 ?? "");
+          const chosen = !request.ipam.some((entry) => entry.subnet !== undefined);
+          if (!(error instanceof StackError && error.code === "address-taken") || !chosen || subnet === undefined || refused.length > 8) throw error;
+          refused.push(subnet);
+        }
+      }
+    });
+  }
+
+  async #newRecord(request: NetworkRequest, mtu: number | undefined, all: readonly NetworkRecord[], refused: readonly Prefix[]): Promise<NetworkRecord> {
+    const host = await this.#router.host.observe();
+    const uplink = await this.#router.uplink();
+    const ours = all.flatMap((r): Taken[] => [r.subnet4, r.subnet6].flatMap((text) => (text === undefined ? [] : (parsePrefix(text) ?? []))).map((prefix) => ({ prefix, network: r.name })));
+    const place: Addressing = addressing(request, this.#root.root, ours, [...takenPrefixes(host, uplink?.link), ...refused]);
+    const id = randomBytes(32).toString("hex");
+    return {
+      version: 1,
+      id,
+      name: request.name,
+      project: request.project,
+      key: request.key,
+      configHash: request.configHash,
+      labels: request.labels,
+      driver: request.driver ?? "bridge",
+      internal: request.internal,
+      bridge: `${request.internal ? INTERNAL_BRIDGE : OPEN_BRIDGE}${id}`.slice(0, 15),
+      mtu: mtu ?? pathMtu(host),
+      ...place,
+      createdAt: new Date().toISOString(),
+      endpoints: {},
+    };
+  }
+
+  async #undo(record: NetworkRecord, others: readonly NetworkRecord[]): Promise<void> {
+    await this.#records.remove(record.id);
+    await this.#router.removeNetwork(record);
+    if (others.length === 0) await this.#router.teardown();
+  }
+
+  async #ensure(records: readonly NetworkRecord[], more: readonly string[] = []): Promise<readonly string[]> {
+    const { mended, warnings } = await this.#router.ensure(records);
+    this.#warnings = [...new Set([...more, ...warnings])];
+    return mended;
+  }
+
+  remove(id: string): Promise<void> {
+    return this.#locked(`remove network ${id.slice(0, 12)}`, async () => {
+      const record = await this.#records.read(id);
+      if (record !== undefined) {
+        const holders = (Object.keys(record.endpoints) as ContainerId[]).filter((c) => existsSync(paths.container(this.#root, c)));
+        if (holders.length > 0)
+          throw new StackError("network-in-use", `Network "${record.name}" is used by ${holders.map((c) => this.#records.containerName(c)).join(", ")}`, {
+            hint: "Remove these containers first.",
+            details: { network: record.name, containers: holders.map((c) => shortId(c)) },
+          });
+        await this.#router.removeNetwork(record);
+        await this.#records.remove(id);
+      }
+      if ((await this.#records.all()).length === 0) await this.#router.teardown();
+    });
+  }
+
+  repair(signal: AbortSignal): Promise<readonly string[]> {
+    return this.#locked("repair networks", async () => {
+      signal.throwIfAborted();
+      const all = await this.#records.all();
+      if (all.length > 0) return this.#ensure(all);
+      await this.#router.teardown();
+      return [];
+    });
+  }
+
+  connect(requests: readonly EndpointRequest[]): Promise<readonly { readonly network: NetworkRecord; readonly endpoint: Endpoint }[]> {
+    return this.#locked("connect to networks", async () => {
+      if (!(await this.#router.stands())) await this.#ensure(await this.#records.all());
+      const connected: { readonly network: NetworkRecord; readonly endpoint: Endpoint }[] = [];
+      // All are decided before the first is written: a conflict leaves nothing behind.
+      for (const request of requests) {
+        const before = connected.find((c) => c.network.id === request.network)?.network ?? (await this.#records.read(request.network));
+        if (before === undefined)
+          throw new StackError("no-such-network", `Network ${request.network.slice(0, 12)} does not exist`, { hint: "Run `stack up`, which makes it." });
+        const endpoint: Endpoint = { allocatedAt: new Date().toISOString(), ...allocate(before, request, (c) => this.#records.containerName(c)) };
+        connected.push({ network: { ...before, endpoints: { ...before.endpoints, [request.container]: endpoint } }, endpoint });
+      }
+      for (const { network } of connected) await this.#records.write(network);
+      return connected;
+    });
+  }
+
+  disconnect(container: ContainerId): Promise<void> {
+    return this.#drop(`disconnect container ${shortId(container)}`, (id) => id === container);
+  }
+
+  sweep(existing: ReadonlySet<ContainerId>): Promise<void> {
+    const young = Date.now() - BEING_MADE_MS;
+    return this.#drop("give addresses back", (id, endpoint) => {
+      if (existing.has(id) || existsSync(paths.container(this.#root, id))) return false;
+      return endpoint.allocatedAt === undefined || Date.parse(endpoint.allocatedAt) < young;
+    });
+  }
+
+  #drop(doing: string, gone: (id: ContainerId, endpoint: Endpoint) => boolean): Promise<void> {
+    return this.#locked(doing, async () => {
+      for (const record of await this.#records.all()) {
+        const entries = Object.entries(record.endpoints) as [ContainerId, Endpoint][];
+        const left = entries.filter(([id, endpoint]) => !gone(id, endpoint));
+        if (left.length < entries.length) await this.#records.write({ ...record, endpoints: Object.fromEntries(left) });
+      }
+    });
+  }
+
+  dns(signal: AbortSignal): Promise<Dns> {
+    return Promise.resolve(openDns({ native: this.#native, signal }));
+  }
+
+  async hostAddress(): Promise<string | undefined> {
+    return (await this.#router.uplink())?.host4;
+  }
+
+  warnings(): readonly string[] {
+    return this.#warnings;
+  }
+
+  async natTable(): Promise<string | undefined> {
+    return (await this.#router.uplink())?.table;
+  }
+
+  /** One at a time in this process, and under a kernel lock among processes. */
+  #locked<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(async () => {
+      const lock = await this.#lock();
+      try {
+        return await work();
+      } catch (error) {
+        if (error instanceof StackError || (error instanceof Error && error.name === "AbortError")) throw error;
+        throw nativeStackError(error, `Cannot ${doing}`);
+      } finally {
+        this.#native.close(lock);
+      }
+    });
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #lock(): Promise<number> {
+    const path = join(this.#root.root, "locks", "networks.lock");
+    let fd: number;
+    try {
+      fd = this.#native.lock(path, "exclusive", false);
+    } catch (error) {
+      if (!errnoIs(error, "ENOENT")) throw nativeStackError(error, "Cannot lock the networks");
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      fd = this.#native.lock(path, "exclusive", false);
+    }
+    return fd >= 0 ? fd : this.#native.lockWait(path, "exclusive").promise;
+  }
+}

@@ -1,0 +1,66 @@
+import { readFileSync } from "node:fs";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { paths, shortId, StackError, writeFileAtomic } from "../core/index.ts";
+import type { ContainerId, DataRoot } from "../core/index.ts";
+import type { NetworkRecord } from "./types.ts";
+
+/** `networks/ID.json`, one file each; replaced by rename, changed only under the networks lock. */
+export class Records {
+  readonly #root: DataRoot;
+
+  constructor(root: DataRoot) {
+    this.#root = root;
+  }
+
+  async all(): Promise<readonly NetworkRecord[]> {
+    const names = await readdir(paths.networks(this.#root)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return [];
+      throw error;
+    });
+    const ids = names.flatMap((name) => /^([0-9a-f]{64})\.json$/.exec(name)?.[1] ?? []);
+    const records = await Promise.all(ids.map((id) => this.read(id)));
+    return records.filter((r) => r !== undefined).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  async read(id: string): Promise<NetworkRecord | undefined> {
+    if (!/^[0-9a-f]{64}$/.test(id)) return undefined;
+    const text = await readFile(this.#path(id), "utf8").catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return undefined;
+      throw error;
+    });
+    if (text === undefined) return undefined;
+    let record: Partial<NetworkRecord>;
+    try {
+      record = JSON.parse(text) as Partial<NetworkRecord>;
+    } catch (cause) {
+      throw new StackError("internal", `The network's record ${this.#path(id)} is damaged`, { cause, hint: "Remove the file, then run `stack up`." });
+    }
+    if (record.version !== 1)
+      throw new StackError("state-version", `The network's record ${this.#path(id)} is of version ${String(record.version)}`, { hint: "A newer version of stack made it; use that one." });
+    return record as NetworkRecord;
+  }
+
+  async write(record: NetworkRecord): Promise<void> {
+    await mkdir(paths.networks(this.#root), { recursive: true, mode: 0o700 });
+    await writeFileAtomic(this.#path(record.id), `${JSON.stringify(record)}\n`);
+  }
+
+  async remove(id: string): Promise<void> {
+    await rm(this.#path(id), { force: true });
+  }
+
+  /** For messages: the container's name if it has a record, else its short id. */
+  containerName(id: ContainerId): string {
+    try {
+      const record = JSON.parse(readFileSync(join(paths.container(this.#root, id), "container.json"), "utf8")) as { readonly name?: unknown };
+      return typeof record.name === "string" ? record.name : shortId(id);
+    } catch {
+      return shortId(id); // being made, or gone
+    }
+  }
+
+  #path(id: string): string {
+    return join(paths.networks(this.#root), `${id}.json`);
+  }
+}
