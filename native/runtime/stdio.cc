@@ -1,0 +1,315 @@
+#include "stdio.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <termios.h>
+
+#include <atomic>
+#include <utility>
+
+namespace stack {
+
+namespace {
+
+constexpr size_t kChunk = 65536;  // a FIFO's capacity
+constexpr size_t kBatch = 16384;  // raw bytes in one write to the log
+
+uint64_t hash_of(std::string_view bytes) {  // FNV-1a
+  uint64_t hash = 14695981039346656037u;
+  for (char c : bytes) hash = (hash ^ static_cast<uint8_t>(c)) * 1099511628211u;
+  return hash;
+}
+
+// One thread, and no handler needs it across a round: one buffer for all, touched only as far as used.
+char shared_buffer[kChunk];
+
+}  // namespace
+
+/** What is being done with the first `bytes` of a FIFO. Survives a kill of the monitor. */
+struct Stdio::Mark {
+  enum : uint32_t { idle, appending, appended };
+  uint32_t state;
+  uint32_t bytes;
+  uint64_t hash;   // of these bytes
+  uint64_t inode;  // of the log, and its size before
+  uint64_t size;
+};
+
+Result<std::unique_ptr<Stdio>> Stdio::open(EventLoop& loop, int directory, const MonitorSpec& spec,
+                                           const EventRecorder& events) {
+  std::unique_ptr<Stdio> stdio(new Stdio(loop, spec.log, events));
+  stdio->terminal_ = spec.tty;
+  stdio->input_open_ = spec.stdin_open;
+  stdio->attributes_ = encode_log_attributes(spec.log.attributes);
+  if (spec.log.driver != LogSpec::Driver::none) stdio->log_ = TRY(LogFile::open(spec.log));
+  stdio->outputs_[0].stream = 1;
+  stdio->outputs_[1].stream = 2;
+  if (!spec.tty) TRY(stdio->open_fifos(directory, spec.stdin_open));
+  return stdio;
+}
+
+Stdio::~Stdio() {
+  for (Output& output : outputs_)
+    if (output.fd) loop_.remove(output.fd.get());
+  if (input_) loop_.remove(input_.get());
+  if (marks_ != nullptr) ::munmap(marks_, 4096);
+}
+
+Status Stdio::open_fifos(int directory, bool input) {
+  constexpr const char* kStage = "open fifo";
+  if (::mkdirat(directory, "fifo", 0700) < 0 && errno != EEXIST)
+    return sys_fail(kStage, "mkdirat", "fifo");
+  directory_.reset(::openat(directory, "fifo", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!directory_) return sys_fail(kStage, "openat", "fifo");
+  auto open_fifo = [&](const char* name) -> Result<UniqueFd> {
+    if (::mkfifoat(directory_.get(), name, 0600) < 0 && errno != EEXIST)
+      return sys_fail(kStage, "mkfifoat", name);
+    // Both ends: no end of file between runs, and none for the container while a monitor is replaced.
+    UniqueFd fd(::openat(directory_.get(), name, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+    if (!fd) return sys_fail(kStage, "openat", name);
+    return fd;
+  };
+  outputs_[0].fd = TRY(open_fifo("stdout"));
+  outputs_[1].fd = TRY(open_fifo("stderr"));
+  if (input) input_ = TRY(open_fifo("stdin"));
+  auto scratch = TRY(make_pipe(O_NONBLOCK));
+  scratch_read_ = std::move(scratch.first);
+  scratch_write_ = std::move(scratch.second);
+  null_.reset(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  if (!null_) return sys_fail(kStage, "open", "/dev/null");
+  TRY(open_mark(directory_.get()));
+  for (Output& output : outputs_) {
+    recover(output);
+    TRY(watch(output));
+  }
+  return ok();
+}
+
+Status Stdio::open_mark(int directory) {
+  constexpr const char* kStage = "open fifo/mark";
+  UniqueFd file(::openat(directory, "mark", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file) return sys_fail(kStage, "openat", "fifo/mark");
+  if (::ftruncate(file.get(), 4096) < 0) return sys_fail(kStage, "ftruncate", "fifo/mark");
+  void* at = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  if (at == MAP_FAILED) return sys_fail(kStage, "mmap", "fifo/mark");
+  marks_ = static_cast<Mark*>(at);
+  outputs_[0].mark = &marks_[0];
+  outputs_[1].mark = &marks_[1];
+  return ok();
+}
+
+// Finishes what a killed monitor had begun.
+void Stdio::recover(Output& output) {
+  Mark mark = *output.mark;
+  output.mark->state = Mark::idle;
+  if (mark.state == Mark::idle || mark.bytes > kChunk) return;
+  if (mark.state == Mark::appending) {
+    if (log_) log_->cut(mark.inode, mark.size);
+    return;
+  }
+  ssize_t n = ::tee(output.fd.get(), scratch_write_.get(), mark.bytes, SPLICE_F_NONBLOCK);
+  if (n < 0) return;
+  std::string head(static_cast<size_t>(n), 0);
+  ssize_t got = ::read(scratch_read_.get(), head.data(), head.size());
+  // Else it had been taken out too, and these are other bytes.
+  if (got == static_cast<ssize_t>(mark.bytes) && hash_of(head) == mark.hash) take(output, mark.bytes);
+}
+
+Status Stdio::watch(Output& output) {
+  // Edge-triggered: an incomplete line stays in the FIFO and must not wake us again and again.
+  uint32_t events = terminal_ ? EPOLLIN : EPOLLIN | EPOLLET;
+  return loop_.add(output.fd.get(), events, [this, &output](uint32_t) {
+    // A few rounds, then the others' turn; an edge is not repeated, so ask for the rest.
+    for (int i = 0; i < 4; ++i)
+      if (!pump(output, false)) return;
+    if (!terminal_) (void)loop_.modify(output.fd.get(), EPOLLIN | EPOLLET);
+  });
+}
+
+Result<Stdio::Ends> Stdio::container_ends() {
+  Ends ends;
+  if (terminal_) return ends;
+  constexpr const char* kStage = "open fifo";
+  auto end = [&](const char* name, int flags) -> Result<UniqueFd> {
+    UniqueFd fd(::openat(directory_.get(), name, flags | O_CLOEXEC | O_NOFOLLOW));
+    if (!fd) return sys_fail(kStage, "openat", name);
+    return fd;
+  };
+  ends.output = TRY(end("stdout", O_WRONLY));
+  ends.error = TRY(end("stderr", O_WRONLY));
+  ends.output_reader = TRY(end("stdout", O_RDONLY | O_NONBLOCK));
+  ends.error_reader = TRY(end("stderr", O_RDONLY | O_NONBLOCK));
+  if (input_) {
+    ends.input = TRY(end("stdin", O_RDONLY | O_NONBLOCK));
+    TRY(set_nonblocking(ends.input.get(), false));
+  }
+  return ends;
+}
+
+Status Stdio::use_terminal(UniqueFd master) {
+  if (outputs_[0].fd) loop_.remove(outputs_[0].fd.get());
+  TRY(set_nonblocking(master.get(), true));
+  outputs_[0].fd = std::move(master);
+  outputs_[0].heard = 0;
+  return watch(outputs_[0]);
+}
+
+bool Stdio::append(Output& output, std::string_view raw, std::string& encoded) {
+  if (output.mark != nullptr) {
+    Mark& mark = *output.mark;
+    mark.bytes = static_cast<uint32_t>(raw.size());
+    mark.hash = hash_of(raw);
+    mark.inode = log_->inode();
+    mark.size = log_->size();
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    mark.state = Mark::appending;
+  }
+  bool written = log_->append(encoded).ok();
+  encoded.clear();
+  if (output.mark != nullptr) output.mark->state = Mark::appended;
+  return written;
+}
+
+void Stdio::take(Output& output, size_t bytes) {
+  while (bytes > 0) {
+    ssize_t n = ::splice(output.fd.get(), nullptr, null_.get(), nullptr, bytes, SPLICE_F_NONBLOCK);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    bytes -= static_cast<size_t>(n);
+  }
+  if (output.mark != nullptr) output.mark->state = Mark::idle;
+}
+
+void Stdio::lost(size_t bytes) {
+  lost_ += bytes;
+  events_.add("log-dropped", Json::object().set("bytes", lost_));
+}
+
+// Writes what is complete in `pending` to the log, batch by batch, and takes it out of the FIFO. Returns
+// how much that was.
+size_t Stdio::record(Output& output, std::string_view pending, bool final) {
+  const char* stream = output.stream == 1 ? "stdout" : "stderr";
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  size_t done = 0, batch = 0;
+  std::string encoded;
+  auto flush = [&] {
+    std::string_view raw = pending.substr(done, batch);
+    if (batch > 0 && log_ && !append(output, raw, encoded)) lost(batch);
+    if (batch > 0 && !terminal_) take(output, batch);
+    done += batch;
+    batch = 0;
+  };
+  std::string one;
+  while (size_t length = next_log_record(pending.substr(done + batch), final)) {
+    if (log_) {
+      one.clear();
+      append_log_record(one, pending.substr(done + batch, length), stream, attributes_, now);
+      if (log_spec_.max_size > 0 && log_->size() + encoded.size() + one.size() > log_spec_.max_size) {
+        flush();
+        (void)log_->make_room(one.size());
+      }
+      encoded += one;
+    }
+    batch += length;
+    if (batch >= kBatch) flush();
+    if (done + batch == pending.size()) break;
+  }
+  flush();
+  return done;
+}
+
+bool Stdio::pump_fifo(Output& output, bool final) {
+  ssize_t n = ::tee(output.fd.get(), scratch_write_.get(), kChunk, SPLICE_F_NONBLOCK);
+  if (n <= 0) return false;
+  size_t got = 0;
+  while (got < static_cast<size_t>(n)) {
+    ssize_t r = ::read(scratch_read_.get(), shared_buffer + got, static_cast<size_t>(n) - got);
+    if (r <= 0) break;
+    got += static_cast<size_t>(r);
+  }
+  std::string_view pending(shared_buffer, got);
+  bool news = got > output.heard;
+  if (news && listener_) listener_(output.stream, pending.substr(output.heard));
+  size_t done = record(output, pending, final);
+  output.heard = got - done;
+  return news || done > 0;
+}
+
+bool Stdio::pump_terminal(Output& output, bool final) {
+  if (!output.fd) return false;
+  ssize_t n = ::read(output.fd.get(), shared_buffer, kLogLine);
+  if (n < 0 && errno != EAGAIN && errno != EINTR) {  // EIO: nobody has the terminal open
+    loop_.remove(output.fd.get());
+    output.fd.reset();
+  }
+  if (n > 0) {
+    std::string_view bytes(shared_buffer, static_cast<size_t>(n));
+    if (listener_) listener_(1, bytes);
+    output.partial.append(bytes);
+  }
+  size_t done = record(output, output.partial, final);
+  output.partial.erase(0, done);
+  return n > 0;
+}
+
+void Stdio::drain() {
+  for (Output& output : outputs_) {
+    if (!output.fd) continue;
+    while (pump(output, false)) {
+    }
+    (void)pump(output, true);
+    output.heard = 0;
+  }
+  if (terminal_ && outputs_[0].fd) {
+    loop_.remove(outputs_[0].fd.get());
+    outputs_[0].fd.reset();
+  }
+}
+
+size_t Stdio::write_input(std::string_view bytes) {
+  int fd = terminal_ ? outputs_[0].fd.get() : input_.get();
+  if (fd < 0 || !input_open_) return bytes.size();  // nobody will ever read it
+  ssize_t n = ::write(fd, bytes.data(), bytes.size());
+  if (n >= 0) return static_cast<size_t>(n);
+  return errno == EAGAIN || errno == EINTR ? 0 : bytes.size();
+}
+
+void Stdio::when_input_ready(std::function<void()> task) {
+  int fd = terminal_ ? outputs_[0].fd.get() : input_.get();
+  if (fd < 0) return;
+  if (terminal_) {
+    input_ready_ = std::move(task);
+    loop_.after(10, [this] { if (input_ready_) std::exchange(input_ready_, nullptr)(); });
+    return;
+  }
+  input_ready_ = std::move(task);
+  (void)loop_.add(fd, EPOLLOUT, [this, fd](uint32_t) {
+    loop_.remove(fd);
+    if (input_ready_) std::exchange(input_ready_, nullptr)();
+  });
+}
+
+void Stdio::close_input() {
+  if (terminal_) {
+    (void)write_input(std::string_view("\x04", 1));  // the line discipline's end of file
+    return;
+  }
+  if (input_) loop_.remove(input_.get());
+  input_.reset();
+  input_open_ = false;
+}
+
+Status Stdio::resize(uint16_t rows, uint16_t columns) {
+  if (!terminal_ || !outputs_[0].fd) return fail("resize", "the container has no terminal", ENOTTY);
+  winsize size{};
+  size.ws_row = rows;
+  size.ws_col = columns;
+  if (::ioctl(outputs_[0].fd.get(), TIOCSWINSZ, &size) < 0) return sys_fail("resize", "ioctl TIOCSWINSZ");
+  return ok();
+}
+
+}  // namespace stack

@@ -1,0 +1,104 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "fd.h"
+#include "log_file.h"
+#include "loop.h"
+#include "monitor_record.h"
+#include "monitor_spec.h"
+#include "result.h"
+
+namespace stack {
+
+/**
+ * The container's standard input, output and error as the monitor sees them: output goes to the log and
+ * to whoever listens (attach).
+ *
+ * Without a terminal they are FIFOs in `fifo/`, which outlive the monitor. Output is looked at with
+ * tee(2), appended to the log, and only then taken out of the FIFO; a line that is not complete stays in
+ * it. `fifo/mark`, a shared mapping, says how far that got, so that a monitor which takes over neither
+ * loses a byte nor writes one twice.
+ */
+class Stdio {
+ public:
+  /** `stream`: 1 or 2. Raw bytes, as soon as they come. */
+  using Listener = std::function<void(int stream, std::string_view bytes)>;
+
+  static Result<std::unique_ptr<Stdio>> open(EventLoop& loop, int directory, const MonitorSpec& spec,
+                                             const EventRecorder& events);
+  ~Stdio();
+  Stdio(const Stdio&) = delete;
+  Stdio& operator=(const Stdio&) = delete;
+
+  /** Descriptors for the container, made for each run; invalid: /dev/null or the terminal. */
+  struct Ends {
+    UniqueFd input, output, error;
+    /** For init to hold, so that nobody gets SIGPIPE while no monitor lives. */
+    UniqueFd output_reader, error_reader, input_writer;
+  };
+  Result<Ends> container_ends();
+  /** The terminal of a new run. */
+  Status use_terminal(UniqueFd master);
+  void set_listener(Listener listener) { listener_ = std::move(listener); }
+
+  /** Takes everything that is there, also an incomplete line: the run has ended. */
+  void drain();
+
+  /** As much as fits now; the rest is the caller's. 0: try again when input_ready is called. */
+  size_t write_input(std::string_view bytes);
+  void when_input_ready(std::function<void()> task);
+  /** The end of input for this container. */
+  void close_input();
+  Status resize(uint16_t rows, uint16_t columns);
+  bool terminal() const { return terminal_; }
+
+ private:
+  struct Mark;    // in the shared mapping
+  struct Output {
+    int stream = 1;
+    UniqueFd fd;           // FIFO, both ends open; or the terminal's master
+    size_t heard = 0;      // bytes at its head that listeners have got already
+    std::string partial;   // terminal only: a line that is not complete
+    Mark* mark = nullptr;
+  };
+
+  Stdio(EventLoop& loop, const LogSpec& log, const EventRecorder& events)
+      : loop_(loop), log_spec_(log), events_(events) {}
+  Status open_fifos(int directory, bool input);
+  Status open_mark(int directory);
+  void recover(Output& output);
+  Status watch(Output& output);
+  /** One round; false when there was nothing new. */
+  bool pump_fifo(Output& output, bool final);
+  bool pump_terminal(Output& output, bool final);
+  bool pump(Output& output, bool final) {
+    return terminal_ ? pump_terminal(output, final) : pump_fifo(output, final);
+  }
+  size_t record(Output& output, std::string_view pending, bool final);
+  bool append(Output& output, std::string_view raw, std::string& encoded);
+  void take(Output& output, size_t bytes);
+  void lost(size_t bytes);
+
+  EventLoop& loop_;
+  const LogSpec& log_spec_;
+  const EventRecorder& events_;
+  bool terminal_ = false;
+  std::optional<LogFile> log_;
+  std::string attributes_;
+  UniqueFd directory_;  // fifo/
+  UniqueFd scratch_read_, scratch_write_, null_;
+  Mark* marks_ = nullptr;
+  Output outputs_[2];
+  UniqueFd input_;
+  bool input_open_ = false;
+  Listener listener_;
+  std::function<void()> input_ready_;
+  uint64_t lost_ = 0;
+};
+
+}  // namespace stack
