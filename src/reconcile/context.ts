@@ -1,10 +1,11 @@
 import type { Network, Service, Volume } from "../model/index.ts";
 
-/**
- * What reconcile needs to know beside the state and the wish, handed in so that it stays pure:
- * the hashes that the engine put on what it made, and the time (milliseconds since the epoch).
- */
+/** What reconcile needs to know beside the state and the wish, handed in so that it stays pure. */
 export interface ReconcileContext {
+  /**
+   * When the command began that this plan serves, milliseconds since the epoch. What was pulled, or ran and ended,
+   * since then is not pulled or started again: so the same command may plan again, with the same time.
+   */
   readonly now: number;
   /** The same function whose result is in `ObservedContainer.configHash`. */
   configHash(service: Service): string;

@@ -39,6 +39,8 @@ export interface ObservedContainer {
   readonly joins: readonly ContainerId[];
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
+  /** When it was last started, milliseconds since the epoch; absent: never. */
+  readonly startedAt?: number;
   readonly labels: Readonly<Record<string, string>>;
 }
 

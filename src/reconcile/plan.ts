@@ -137,6 +137,6 @@ export interface ReconcileOptions {
   /** `rm -s`, `rm -v`. */
   readonly removeStopFirst: boolean;
   readonly removeAnonymousVolumes: boolean;
-  /** Ids of the questions that were answered with yes. */
+  /** Ids of the questions that were answered with yes; with `!` before the id: with no. */
   readonly answers: readonly string[];
 }

@@ -1,0 +1,112 @@
+import { imageReference } from "./images.ts";
+import { noSuchService } from "./graph.ts";
+import type { ObservedContainer } from "./observed.ts";
+import { orphansOf, warnAboutOrphans } from "./orphans.ts";
+import type { OperationIndex } from "./plan.ts";
+import { emitStops } from "./stop-phase.ts";
+import type { Inputs } from "./up.ts";
+
+/**
+ * `down`: stops and removes containers, dependents first and everything that is independent at once, then networks,
+ * with -v volumes, with --rmi images. Only what is the project's own, and nothing that others still use.
+ */
+export function planDown(inputs: Inputs): void {
+  const { builder, project, observed, options, graph } = inputs;
+  const named = new Set(options.services);
+  for (const name of named)
+    if (project.services[name] === undefined && project.disabled_services[name] === undefined && !observed.containers.some((container) => container.service === name))
+      throw noSuchService(project, name);
+  const going = leavingContainers(inputs, named);
+  const stops = emitStops(
+    builder,
+    project,
+    graph,
+    going.map((container) => ({ container, cause: causeOf(inputs, container), group: `Remove ${container.name}`, bestEffort: true })),
+    { ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }), ordered: true },
+  );
+  const removed = new Map<string, OperationIndex>();
+  for (const container of going)
+    removed.set(
+      container.id,
+      builder.add(
+        `remove-container ${container.name}`,
+        { kind: "remove-container", name: container.name, service: container.service, container: container.id, removeAnonymousVolumes: options.removeVolumes },
+        { cause: causeOf(inputs, container), after: [stops.get(container.id)], group: `Remove ${container.name}` },
+      ),
+    );
+  if (named.size === 0) removeNetworks(inputs, removed);
+  if (options.removeVolumes) removeVolumes(inputs, removed, named);
+  if (options.removeImages !== undefined) removeImages(inputs, [...removed.values()], named);
+}
+
+function causeOf({ project }: Inputs, container: ObservedContainer): string {
+  const known = project.services[container.service] !== undefined || project.disabled_services[container.service] !== undefined;
+  return known ? "project goes down" : "orphan";
+}
+
+/** One-off containers go too. Those of services that the file no longer has only when asked for. */
+function leavingContainers({ project, observed, options, builder }: Inputs, named: ReadonlySet<string>): readonly ObservedContainer[] {
+  if (named.size > 0) return sorted(observed.containers.filter((container) => named.has(container.service)));
+  const known = (container: ObservedContainer): boolean => project.services[container.service] !== undefined || project.disabled_services[container.service] !== undefined;
+  const strangers = observed.containers.filter((container) => !known(container));
+  if (options.removeOrphans) return sorted(observed.containers);
+  if (!options.ignoreOrphans) warnAboutOrphans(builder, project, orphansOf(project, observed).length === 0 ? [] : strangers);
+  return sorted(observed.containers.filter(known));
+}
+
+function sorted(containers: readonly ObservedContainer[]): readonly ObservedContainer[] {
+  return [...containers].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1));
+}
+
+function removeNetworks({ project, observed, builder }: Inputs, removed: ReadonlyMap<string, OperationIndex>): void {
+  const external = new Set(Object.values(project.networks).flatMap((network) => (network.external ? [network.name] : [])));
+  for (const network of [...observed.networks].sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    if (network.project !== project.name || external.has(network.name)) continue;
+    const users = network.containers.filter((id) => !removed.has(id));
+    if (users.length > 0) {
+      builder.warn("network-in-use", `Network "${network.name}" is kept: ${users.length === 1 ? "a container" : `${users.length} containers`} that stay use it (${names(observed.containers, users)})`);
+      continue;
+    }
+    builder.add(
+      `remove-network ${network.name}`,
+      { kind: "remove-network", network: network.id, name: network.name },
+      { cause: "project goes down", after: network.containers.map((id) => removed.get(id)) },
+    );
+  }
+}
+
+function removeVolumes({ project, observed, builder }: Inputs, removed: ReadonlyMap<string, OperationIndex>, services: ReadonlySet<string>): void {
+  const used = new Set([...services].flatMap((name) => (project.services[name]?.volumes ?? []).flatMap((mount) => (mount.type === "volume" && mount.source !== undefined ? [mount.source] : []))));
+  const declared = Object.entries(project.volumes).filter(([key, volume]) => !volume.external && (services.size === 0 || used.has(key)));
+  const wanted = new Set(declared.map(([, volume]) => volume.name));
+  for (const volume of [...observed.volumes].sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    if (!wanted.has(volume.name)) continue;
+    if (volume.project !== project.name) {
+      builder.warn("volume-of-another", `Volume "${volume.name}" is kept: it was not made for project "${project.name}"`);
+      continue;
+    }
+    const users = volume.containers.filter((id) => !removed.has(id));
+    if (users.length > 0) {
+      builder.warn("volume-in-use", `Volume "${volume.name}" is kept: ${users.length === 1 ? "a container" : `${users.length} containers`} that stay use it (${names(observed.containers, users)})`);
+      continue;
+    }
+    builder.add(`remove-volume ${volume.name}`, { kind: "remove-volume", name: volume.name }, { cause: "asked to remove volumes", after: volume.containers.map((id) => removed.get(id)) });
+  }
+}
+
+/** `local`: only those without a name of their own, which we built. */
+function removeImages({ project, observed, options, builder }: Inputs, after: readonly OperationIndex[], named: ReadonlySet<string>): void {
+  const references = new Set<string>();
+  for (const service of Object.values({ ...project.disabled_services, ...project.services })) {
+    if (named.size > 0 && !named.has(service.name)) continue;
+    const reference = imageReference(project, service);
+    if (reference === undefined || observed.images[reference] === undefined) continue;
+    if (options.removeImages === "all" || service.image === undefined) references.add(reference);
+  }
+  for (const reference of [...references].sort())
+    builder.add(`remove-image ${reference}`, { kind: "remove-image", reference }, { cause: `--rmi ${options.removeImages ?? ""}`, after, bestEffort: true });
+}
+
+function names(containers: readonly ObservedContainer[], ids: readonly string[]): string {
+  return ids.map((id) => containers.find((container) => container.id === id)?.name ?? `of another project: ${id.slice(0, 12)}`).join(", ");
+}
