@@ -25,3 +25,6 @@ export type { AttachSession, ExecSession, ExitStatus } from "./stream-session.ts
 export { StreamSession } from "./stream-session.ts";
 export { RuntimeFailure } from "./failure.ts";
 export { currentBootId, processLives, readRecord, readState, statusOf } from "./state.ts";
+export { inspectHost } from "./host.ts";
+export { planRootfs } from "./rootfs.ts";
+export type { RootfsPlan, RootfsRequest } from "./rootfs.ts";

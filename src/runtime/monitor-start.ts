@@ -10,6 +10,7 @@ import { parseFailure, RuntimeFailure } from "./failure.ts";
 import type { BoundPort, MonitorSpec } from "./formats.ts";
 import { mountHostMounts } from "./host-mounts.ts";
 import type { OciConfig } from "./oci.ts";
+import { makeLayerDirectories } from "./rootfs.ts";
 import { processLives, readState } from "./state.ts";
 
 export interface Started {
@@ -26,6 +27,7 @@ type StartNative = Pick<NativeBinding, "spawn" | "waitPidfd" | "pipe" | "close" 
 export async function startMonitor(native: StartNative, root: DataRoot, directory: HostPath, name: string, adopt: boolean): Promise<Started> {
   const spec = JSON.parse(await readFile(join(directory, "monitor.json"), "utf8")) as MonitorSpec;
   await mountHostMounts(native, spec);
+  if (!adopt) await makeLayerDirectories(spec.rootfs);
   if (!adopt && spec.joins !== undefined && spec.joins.length > 0) await resolveJoins(directory, spec.joins, name);
   const { line, complaints } = await runMonitor(native, installProgram(root).binary, directory, adopt);
   const what = `${adopt ? "adopt" : "start"} container ${name}`;
