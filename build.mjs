@@ -39,7 +39,9 @@ function unlessUnchanged(stamp, hash, outputs, make) {
 }
 
 function run(file, argv, options = {}) {
-  const result = spawnSync(file, argv, { cwd: here, stdio: ["ignore", "inherit", "inherit"], ...options });
+  // node-gyp reads npm's configuration from the environment, and a user's `nodedir` there would win over ours.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_(package_)?config_/i.test(name)));
+  const result = spawnSync(file, argv, { cwd: here, stdio: ["ignore", "inherit", "inherit"], env, ...options });
   if (result.error !== undefined || result.status !== 0) {
     throw new Error(`${file} ${argv.join(" ")} failed${result.error === undefined ? ` with status ${result.status}` : `: ${result.error.message}`}`);
   }
