@@ -4,3 +4,7 @@
  * Never does: know containers, services or stack files.
  */
 export type * from "./types.ts";
+export type { ImagesOptions } from "./images.ts";
+export { openImages } from "./images.ts";
+export type { Reference } from "./reference.ts";
+export { familiarReference, formatReference, parseReference } from "./reference.ts";
