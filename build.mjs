@@ -68,7 +68,8 @@ function headersTree() {
   mkdirSync(include);
   const from = require("node-api-headers").include_dir;
   for (const name of readdirSync(from)) symlinkSync(join(from, name), join(include, name));
-  writeFileSync(join(include, "common.gypi"), "{}\n");
+  // node-gyp builds the configuration `Release`, which Node's own common.gypi would define.
+  writeFileSync(join(include, "common.gypi"), '{"target_defaults": {"default_configuration": "Release", "configurations": {"Release": {}}}}\n');
   writeFileSync(join(include, "config.gypi"), "{}\n");
   writeFileSync(join(include, "node_version.h"), "#define NODE_MAJOR_VERSION 20\n#define NODE_MINOR_VERSION 19\n#define NODE_PATCH_VERSION 0\n");
   return tree;
