@@ -101,7 +101,7 @@ function buildNative() {
 
 async function buildTypeScript() {
   const sources = [...filesBelow("src").filter((f) => f.endsWith(".ts") && !f.endsWith(".test.ts")), ...filesBelow("schemas"), join(here, "build.mjs"), join(here, "package.json")];
-  const outputs = ["dist/stack.js"];
+  const outputs = ["dist/stack.js", "src/model/generated/validate.js"];
   const stamp = join(here, "dist/.hash");
   const hash = hashOf(sources);
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === hash && outputs.every((o) => existsSync(join(here, o)))) return;

@@ -1,6 +1,249 @@
+import runSchema from "./generated/validate.js";
+import type { SchemaError } from "./generated/validate.js";
+import { loadShapes } from "./schema-shapes.ts";
+import type { SchemaShapes } from "./schema-shapes.ts";
 import type { Report } from "./report.ts";
-import type { Node } from "./tree.ts";
+import { below, compileRules } from "./rules.ts";
+import type { RuleNode } from "./rules.ts";
+import { didYouMean, nearest } from "./suggest.ts";
+import { formatPath, locate, scalarText, toPlain } from "./tree.ts";
+import type { Node, Path } from "./tree.ts";
 
-export async function validate(_root: Node, _report: Report, _broken: Set<string>): Promise<boolean> {
-  return true;
+/**
+ * Checks a document against the schema. Every mistake is reported at its place, and what is wrong is taken out,
+ * so that the next phases find only what they can read. False: nothing is left to go on with.
+ */
+export async function validate(root: Node, report: Report, broken: Set<string>): Promise<boolean> {
+  const data = toPlain(root);
+  if (!runSchema(data)) {
+    const errors = [...(runSchema.errors ?? [])];
+    const shapes = await loadShapes();
+    const spoiled: Path[] = [];
+    for (const error of errors) spoiled.push(reportError(error, root, shapes, report));
+    for (const path of spoiled.sort((a, b) => b.length - a.length)) {
+      prune(root, path);
+      const [section = "", name] = path;
+      if (path.length <= 2) broken.add(section);
+      if (name !== undefined) broken.add(formatPath([section, name]));
+    }
+    dropHoles(root);
+  }
+  checkDoubles(root, DOUBLES, [], report);
+  return root.kind === "map";
+}
+
+function pathOf(pointer: string, root: Node): string[] {
+  const path: string[] = [];
+  let node: Node | undefined = root;
+  for (const part of pointer.split("/").slice(1)) {
+    const key = part.replaceAll("~1", "/").replaceAll("~0", "~");
+    if (node?.kind === "seq") {
+      path.push(`[${key}]`);
+      node = node.items[Number(key)];
+    } else {
+      path.push(key);
+      node = node?.kind === "map" ? node.entries.get(key) : undefined;
+    }
+  }
+  return path;
+}
+
+/** Our keys are checked under `x-stack` wherever they were written. */
+function shown(path: Path): string {
+  return formatPath(path.filter((p) => p !== "x-stack")) || "top level";
+}
+
+/** Says what is wrong; answers the path of what has to go. */
+function reportError(error: SchemaError, root: Node, shapes: SchemaShapes, report: Report): Path {
+  const path = pathOf(error.instancePath, root);
+  const { node, via } = locate(root, path);
+  const { params } = error;
+  const where = shown(path);
+  switch (error.keyword) {
+    case "additionalProperties": {
+      const key = String(params["additionalProperty"]);
+      const { node: value } = locate(root, [...path, key]);
+      report.error(value, { ...unknownKey(key, path, shapes), via, atKey: true });
+      return [...path, key];
+    }
+    case "required": {
+      const key = String(params["missingProperty"]);
+      report.error(node, { rule: "missing-key", message: `${where}: \`${key}\` is missing`, hint: shapes.describe([...path, key]), via, atKey: true });
+      return path;
+    }
+    case "type":
+      report.error(node, { rule: "wrong-type", message: `${where}: ${wrongType(params["type"], node)}`, hint: typeHint(params["type"], node, path), via });
+      return path;
+    case "enum": {
+      const allowed = (params["allowedValues"] as unknown[]).filter((v): v is string => typeof v === "string");
+      const value = node.kind === "scalar" ? scalarText(node) : "";
+      report.error(node, {
+        rule: "invalid-value",
+        message: `${where}: "${value}" is not allowed here; it is one of ${allowed.join(", ")}`,
+        hint: didYouMean(value, allowed),
+        via,
+      });
+      return path;
+    }
+    case "pattern": {
+      const value = node.kind === "scalar" ? scalarText(node) : "";
+      const hint = shapes.describe(path);
+      report.error(node, { rule: "invalid-value", message: `${where}: "${value}" is not a valid value`, hint, via });
+      return path;
+    }
+    case "minimum":
+    case "maximum":
+      report.error(node, {
+        rule: "invalid-value",
+        message: `${where}: has to be ${error.keyword === "minimum" ? "at least" : "at most"} ${String(params["limit"])}`,
+        via,
+      });
+      return path;
+    default:
+      report.error(node, { rule: "invalid-value", message: `${where}: not valid (${error.keyword})`, via });
+      return path;
+  }
+}
+
+/** Names that people know from elsewhere. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  env: "environment",
+  cmd: "command",
+  args: "command",
+  dockerfile: "build.dockerfile",
+  net: "network_mode",
+  network: "networks",
+  volume_driver: "driver under the top-level `volumes:`",
+  log_driver: "logging.driver",
+  log_opt: "logging.options",
+  replicas: "scale` or `deploy.replicas",
+  memory: "mem_limit",
+  cpu: "cpus",
+  health_check: "healthcheck",
+  livenessProbe: "healthcheck",
+  readinessProbe: "ready",
+};
+
+function unknownKey(key: string, path: Path, shapes: SchemaShapes): { readonly rule: string; readonly message: string; readonly hint: string | undefined } {
+  const where = shown(path);
+  const known = shapes.keysAt(path);
+  if (known.length === 0)
+    return { rule: "invalid-name", message: `${where}: "${key}" is not allowed as a name`, hint: "Names consist of letters, digits, dots, underscores and hyphens." };
+  const message = path.length === 0 ? `Unknown key \`${key}\` at the top level` : `${where}: unknown key \`${key}\``;
+  const elsewhere = path.length === 2 && path[0] === "services" ? ELSEWHERE[key] : undefined;
+  if (elsewhere !== undefined) return { rule: "unknown-key", message, hint: `Did you mean \`${elsewhere}\`?` };
+  const near = didYouMean(key, known);
+  if (near !== undefined) return { rule: "unknown-key", message, hint: near };
+  const parent = path.length === 2 && path[0] === "services" ? undefined : path.length === 0 ? shapes.keysAt(["services", "x"]) : undefined;
+  const lost = parent === undefined ? undefined : nearest(key, parent);
+  if (lost !== undefined || parent?.includes(key) === true) return { rule: "unknown-key", message, hint: `\`${lost ?? key}\` belongs to a service: indent it below one under \`services:\`.` };
+  if (path.length === 0 && /^[a-zA-Z0-9._-]+$/.test(key)) return { rule: "unknown-key", message, hint: `If \`${key}\` is a service, it belongs under \`services:\`.` };
+  return { rule: "unknown-key", message, hint: `Known are ${known.slice(0, 40).join(", ")}; anything of your own begins with x-.` };
+}
+
+const WORDS: Readonly<Record<string, string>> = {
+  string: "a string",
+  number: "a number",
+  integer: "a whole number",
+  boolean: "true or false",
+  array: "a list",
+  object: "a mapping",
+  null: "nothing",
+};
+
+function typesOf(wanted: unknown): readonly string[] {
+  return (Array.isArray(wanted) ? wanted : String(wanted).split(",")) as readonly string[];
+}
+
+function wrongType(wanted: unknown, node: Node): string {
+  const words = typesOf(wanted).map((t) => WORDS[t] ?? t);
+  const expected = words.length === 1 ? (words[0] ?? "") : `${words.slice(0, -1).join(", ")} or ${words.at(-1) ?? ""}`;
+  return `expected ${expected}, but it is ${describe(node)}`;
+}
+
+function describe(node: Node): string {
+  if (node.kind === "map") return "a mapping";
+  if (node.kind === "seq") return "a list";
+  if (node.value === null) return "empty";
+  if (typeof node.value === "boolean") return String(node.value);
+  if (typeof node.value === "number") return `the number ${scalarText(node)}`;
+  return "a string";
+}
+
+function typeHint(wanted: unknown, node: Node, path: Path): string | undefined {
+  const types = typesOf(wanted);
+  if (node.kind === "scalar" && typeof node.value === "number" && /(?:period|interval|timeout|delay|window|monitor|after)$/.test(path.at(-1) ?? ""))
+    return `Write the unit: ${scalarText(node)}s.`;
+  if (node.kind === "scalar" && node.value !== null && types.includes("string")) return `Quote it: "${scalarText(node)}".`;
+  if (node.kind === "scalar" && typeof node.value === "string" && types.includes("array")) return `Write a list: - ${node.value.slice(0, 60)}`;
+  if (node.kind === "scalar" && node.value === null) return `Give \`${path.at(-1) ?? ""}\` a value, or remove the line.`;
+  if (node.kind === "seq" && types.includes("object")) return "Write `name:` and not `- name`.";
+  if (node.kind === "map" && types.includes("array")) return "Begin each entry with `- `.";
+  return undefined;
+}
+
+function prune(root: Node, path: Path): void {
+  const parent = locate(root, path.slice(0, -1));
+  const last = path.at(-1);
+  if (!parent.found || last === undefined) return;
+  if (parent.node.kind === "map") parent.node.entries.delete(last);
+  // Positions of the others have to stay until all is done.
+  else if (parent.node.kind === "seq") delete parent.node.items[Number(last.slice(1, -1))];
+}
+
+function dropHoles(node: Node): void {
+  // `filter` passes over the holes that `delete` left.
+  if (node.kind === "seq") node.items = node.items.filter(() => true);
+  if (node.kind !== "scalar") for (const item of node.kind === "seq" ? node.items : node.entries.values()) dropHoles(item);
+}
+
+/** Lists in which nothing may stand twice, and later entries do not simply take the place of earlier ones. */
+const DOUBLES: RuleNode<true> = compileRules<true>({
+  "services.*.build.extra_hosts": true,
+  "services.*.build.ssh": true,
+  "services.*.depends_on": true,
+  "services.*.deploy.resources.reservations.devices.[].capabilities": true,
+  "services.*.deploy.resources.reservations.devices.[].device_ids": true,
+  "services.*.device_cgroup_rules": true,
+  "services.*.external_links": true,
+  "services.*.extra_hosts": true,
+  "services.*.gpus.[].capabilities": true,
+  "services.*.gpus.[].device_ids": true,
+  "services.*.group_add": true,
+  "services.*.models": true,
+  "services.*.networks": true,
+  "services.*.security_opt": true,
+  "services.*.volumes_from": true,
+  "configs.*.labels": true,
+  "secrets.*.labels": true,
+  "volumes.*.labels": true,
+});
+
+function checkDoubles(node: Node, rules: RuleNode<true>, path: Path, report: Report): void {
+  if (node.kind === "map") {
+    for (const [key, value] of node.entries) {
+      const next = below(rules, key);
+      if (next !== undefined) checkDoubles(value, next, [...path, key], report);
+    }
+  } else if (node.kind === "seq") {
+    if (rules.rule === true) reportDoubles(node.items, path, report);
+    if (rules.any !== undefined) for (const [i, item] of node.items.entries()) checkDoubles(item, rules.any, [...path, `[${i}]`], report);
+  }
+}
+
+function reportDoubles(items: readonly Node[], path: Path, report: Report): void {
+  const seen = new Map<string, Node>();
+  for (const item of items) {
+    if (item.kind !== "scalar") continue;
+    const text = scalarText(item);
+    const first = seen.get(text);
+    if (first === undefined) seen.set(text, item);
+    else
+      report.error(item, {
+        rule: "duplicate-item",
+        message: `${formatPath(path)}: "${text}" stands there twice`,
+        hint: "Remove one of them.",
+        via: [{ at: first.at, note: "the first one" }],
+      });
+  }
 }
