@@ -14,7 +14,8 @@ import { planUp } from "./up.ts";
  */
 export function reconcile(project: Project, observed: ObservedState, options: ReconcileOptions, context: ReconcileContext): Plan {
   const builder = new PlanBuilder();
-  const inputs = { project, observed, options, context, builder, graph: serviceGraph(project, observed) };
+  const state = ordered(observed);
+  const inputs = { project, observed: state, options, context, builder, graph: serviceGraph(project, state) };
   switch (options.goal) {
     case "up":
     case "create":
@@ -40,4 +41,15 @@ export function reconcile(project: Project, observed: ObservedState, options: Re
       break;
   }
   return builder.finish();
+}
+
+/** Discovery promises no order; the same state gives the same plan. */
+function ordered(observed: ObservedState): ObservedState {
+  const by = <T>(key: (one: T) => string) => (a: T, b: T): number => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0);
+  return {
+    ...observed,
+    containers: [...observed.containers].sort((a, b) => by<typeof a>((one) => one.service)(a, b) || a.number - b.number || by<typeof a>((one) => `${one.name} ${one.id}`)(a, b)),
+    networks: [...observed.networks].sort(by((one) => `${one.name} ${one.id}`)),
+    volumes: [...observed.volumes].sort(by((one) => one.name)),
+  };
 }

@@ -13,9 +13,18 @@ export type Fate = (service: string) => "runs" | "completes";
  * The state after a plan in which every operation succeeds, as the executors leave it. For tests; it checks as it goes
  * that no operation meets a state in which it could not be done.
  */
-export function simulate(project: Project, observed: ObservedState, plan: Plan, context: ReconcileContext, fate: Fate = () => "runs"): ObservedState {
-  const world = new World(project, observed, context, fate);
-  for (const operation of plan.operations) world.apply(operation);
+export function simulate(
+  project: Project,
+  observed: ObservedState,
+  plan: Plan,
+  context: ReconcileContext,
+  options: { readonly fate?: Fate; /** Positions in the plan, in the order of execution; each after those it waits for. */ readonly order?: readonly number[] } = {},
+): ObservedState {
+  const world = new World(project, observed, context, options.fate ?? (() => "runs"));
+  for (const index of options.order ?? plan.operations.keys()) {
+    const operation = plan.operations[index];
+    if (operation !== undefined) world.apply(operation);
+  }
   return world.state();
 }
 
@@ -28,7 +37,7 @@ class World {
   readonly #removed = new Map<ContainerId, ObservedContainer>();
   #networks: ObservedNetwork[];
   #volumes: ObservedVolume[];
-  readonly #images: Record<string, ObservedState["images"][string]>;
+  #images: Record<string, ObservedState["images"][string]>;
   #made = 0;
 
   constructor(project: Project, observed: ObservedState, context: ReconcileContext, fate: Fate) {
@@ -128,7 +137,7 @@ class World {
         this.#need(this.#containers.some((container) => container.name === operation.name), `a hook of ${operation.name}, which is not there`);
         return;
       case "remove-image":
-        delete this.#images[operation.reference];
+        this.#images = Object.fromEntries(Object.entries(this.#images).filter(([reference]) => reference !== operation.reference));
         return;
     }
   }

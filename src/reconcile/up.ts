@@ -291,7 +291,9 @@ class Converge {
   #needs(service: Service, replica: Extract<Replica, { action: "create" | "recreate" }>): readonly (OperationIndex | undefined)[] {
     const own = replica.action === "recreate" ? [this.#removed.get(replica.container.id)] : [];
     const donors = [...joinedServices(service).map((joined) => joined.service), ...volumeDonors(service)];
-    const sameName = this.#in.observed.containers.filter((container) => container.name === replica.name).map((container) => this.#removed.get(container.id));
+    const inTheWay = this.#in.observed.containers
+      .filter((container) => container.name === replica.name || (container.service === service.name && !container.oneoff && container.number === replica.number))
+      .map((container) => this.#removed.get(container.id));
     // An address is given back when its container is removed.
     const fixedAddress = Object.values(service.networks).some((network) => network.ipv4_address !== undefined || network.ipv6_address !== undefined);
     return [
@@ -299,7 +301,7 @@ class Converge {
       ...networkKeys(service).map((key) => this.#networks.get(key)),
       ...volumeMounts(service).map(({ key }) => this.#volumes.get(key)),
       ...own,
-      ...sameName,
+      ...inTheWay,
       ...donors.map((name) => this.#firstCreated.get(name)),
       ...(fixedAddress ? this.#removed.values() : []),
     ];

@@ -163,7 +163,7 @@ interface ImageHealth {
 export function toHealthSpec(service: ServiceHealth | undefined, image: ImageHealth | undefined): HealthSpec | undefined {
   if (service?.disable === true || service?.test?.kind === "none") return undefined;
   const own = service?.test;
-  const test = own === undefined ? (image?.test ?? []) : own.kind === "exec" ? ["CMD", ...own.command] : own.kind === "shell" ? ["CMD-SHELL", own.command] : [];
+  const test = own === undefined ? (image?.test ?? []) : own.kind === "exec" ? ["CMD", ...own.command] : ["CMD-SHELL", own.command];
   if (test.length === 0 || test[0] === "NONE") return undefined;
   const first = (fallback: number, ...values: readonly (number | undefined)[]): number => values.find((value) => value !== undefined && value !== 0) ?? fallback;
   return {
