@@ -174,7 +174,7 @@ async function connect(root: DataRoot, native: NativeBinding, project: ProjectNa
   if (!native.isLocked(join(directory, "agent.lock"))) return undefined;
   let fd: number;
   try {
-    fd = native.connectUnix(join(directory, "agent.sock") as HostPath);
+    fd = native.connectUnix(join(directory, "agent.sock"));
   } catch {
     return undefined;
   }
@@ -257,7 +257,7 @@ class Connection implements AgentClient {
         reject(new StackError("agent-failed", "The connection to the agent was lost"));
         return;
       }
-      this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject, onEvent });
+      this.#pending.set(id, { resolve: resolve, reject, onEvent });
       this.#lines.send({ id, method, params });
     });
   }

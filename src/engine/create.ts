@@ -1,5 +1,5 @@
-import { createHash, randomBytes } from "node:crypto";
-import { parseContainerId, paths, shortId, StackError } from "../core/index.ts";
+import { createHash } from "node:crypto";
+import { paths, shortId, StackError } from "../core/index.ts";
 import type { ContainerId, HostPath } from "../core/index.ts";
 import type { Image } from "../images/index.ts";
 import { configHash } from "../model/index.ts";
@@ -14,13 +14,12 @@ import {
   planRootfs,
   processArgs,
   resolveUser,
-  serializeOciConfig,
   toHealthSpec,
   toMonitorSpec,
   toOciConfig,
   toStop,
 } from "../runtime/index.ts";
-import type { Attachment, ContainerRecord, MonitorSpec, ResolvedUser } from "../runtime/index.ts";
+import type { Attachment, ContainerRecord, Creation, MonitorSpec, ResolvedUser } from "../runtime/index.ts";
 import { agentCommand } from "./agent-command.ts";
 import { identityFiles } from "./create-files.ts";
 import { prepareMounts } from "./create-mounts.ts";
@@ -47,42 +46,46 @@ export interface CreateRequest {
 
 /** Makes a container: addresses, volumes, files, configuration, records. What was half made when it fails is removed. */
 export async function createContainer(work: Work, service: Service, request: CreateRequest): Promise<ContainerRecord> {
-  const id = parseContainerId(randomBytes(32).toString("hex"));
-  if (id === undefined) throw new StackError("internal", "no container id");
-  const creation = new Creation(work, service, request, id);
+  await using place = await work.rooms.containers.reserve(request.name);
+  const making = new Making(work, service, request, place);
   try {
-    return await creation.run();
+    return await making.run();
   } catch (error) {
-    await creation.undo();
+    await making.undo();
     throw error;
   }
 }
 
-class Creation {
+class Making {
   readonly #work: Work;
   readonly #service: Service;
   readonly #request: CreateRequest;
-  readonly #id: ContainerId;
-  readonly #directory: HostPath;
+  readonly #place: Creation;
   #mounts: ContainerMounts | undefined;
 
-  constructor(work: Work, service: Service, request: CreateRequest, id: ContainerId) {
+  constructor(work: Work, service: Service, request: CreateRequest, place: Creation) {
     this.#work = work;
     this.#service = service;
     this.#request = request;
-    this.#id = id;
-    this.#directory = paths.container(work.root, id);
+    this.#place = place;
+  }
+
+  get #id(): ContainerId {
+    return this.#place.id;
+  }
+
+  get #directory(): HostPath {
+    return this.#place.directory;
   }
 
   async undo(): Promise<void> {
     const { rooms } = this.#work;
-    await rooms.containers.remove(this.#id);
     await rooms.networks.disconnect(this.#id);
     for (const volume of this.#mounts?.made ?? []) await rooms.volumes.remove(volume);
   }
 
   async run(): Promise<ContainerRecord> {
-    const { rooms, project } = this.#work;
+    const { project } = this.#work;
     const service = this.#service;
     const reference = imageReference(project, service);
     const image = service.rootfs !== undefined || reference === undefined ? undefined : await imageOf(this.#work, reference);
@@ -92,7 +95,6 @@ class Creation {
       });
     const mode = networkMode(this.#work, service);
     const connections = mode.kind === "networks" ? await attach(this.#work, service, this.#id, this.#request) : [];
-    await rooms.containers.prepare(this.#id);
     const [host, rootfs] = await Promise.all([
       inspectHost(service),
       planRootfs({ directory: this.#directory, root: this.#work.root.root, layers: image?.layers ?? [], ...(service.rootfs === undefined ? {} : { rootfs: service.rootfs }) }),
@@ -140,7 +142,7 @@ class Creation {
       labels: record.labels,
       agent: agentCommand(this.#work.root, project.name, installProgram(this.#work.root)),
     });
-    await rooms.containers.commit(record, { config: serializeOciConfig(config), monitor: spec });
+    await this.#place.commit({ record, config, monitor: spec });
     await this.#work.namesChanged();
     return record;
   }

@@ -57,7 +57,7 @@ describe("execute", () => {
   it("never runs more at once than it may, and gates do not count", async () => {
     let now = 0;
     let most = 0;
-    const gate = operation("gate", [], { kind: "wait" } as Partial<Operation>);
+    const gate = operation("gate", [], { kind: "wait" });
     let open: (() => void) | undefined;
     const opened = new Promise<void>((resolve) => (open = resolve));
     await walk(

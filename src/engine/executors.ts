@@ -33,6 +33,9 @@ export function executorsFor(work: Work): Executors {
       await rooms.volumes.remove(operation.name);
     },
     "create-container": async (operation, context) => {
+      const note = (text: string): void => {
+        context.note(text);
+      };
       const service = serviceOf(work, operation.service);
       const record = await createContainer(work, service, {
         name: operation.name,
@@ -40,7 +43,7 @@ export function executorsFor(work: Work): Executors {
         oneoff: false,
         ...(operation.replaces === undefined || operation.renewAnonymousVolumes ? {} : { replaces: operation.replaces }),
         removeOnExit: false,
-        note: context.note,
+        note,
         signal: context.signal,
       });
       work.created.set(operation.name, record);
@@ -48,7 +51,9 @@ export function executorsFor(work: Work): Executors {
     },
     "start-container": async (operation, context) => {
       const record = recordOf(work, operation.name, operation.container);
-      await startContainer(work, record, context.note);
+      await startContainer(work, record, (text) => {
+        context.note(text);
+      });
     },
     "stop-container": async (operation, context) => stopContainer(work, operation.container, operation.graceMs, context),
     "remove-container": async (operation) => removeContainer(work, operation.container, operation.removeAnonymousVolumes),

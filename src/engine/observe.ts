@@ -1,8 +1,7 @@
-import { configHash, serviceDifferences } from "../model/index.ts";
+import { configHash, networkHash, serviceDifferences, volumeHash } from "../model/index.ts";
 import type { Project } from "../model/index.ts";
 import type { ObservedContainer, ObservedImage, ObservedState, ReconcileContext } from "../reconcile/index.ts";
 import { imageReference } from "./image-reference.ts";
-import { networkHash, volumeHash } from "./resources.ts";
 import type { Rooms } from "./rooms.ts";
 import type { ContainerSummary } from "./types.ts";
 

@@ -1,31 +1,9 @@
-import { createHash } from "node:crypto";
+import { networkHash, volumeHash } from "../model/index.ts";
 import type { Network, Project, Volume } from "../model/index.ts";
 import type { NetworkRequest } from "../network/index.ts";
 import type { VolumeRequest } from "../volumes/index.ts";
 import { resourceLabels } from "./labels.ts";
 import { version } from "./version.ts";
-
-/** JSON with sorted keys, so that equal things have equal hashes. */
-export function stableJson(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    inner !== null && typeof inner === "object" && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
-}
-
-const hashOf = (value: unknown): string => createHash("sha256").update(stableJson(value)).digest("hex");
-
-/** What of a network cannot change while it exists. */
-export function networkHash(network: Network): string {
-  const { name, driver, driver_opts, internal, enable_ipv4, enable_ipv6, ipam, labels } = network;
-  return hashOf({ name, driver: driver ?? "bridge", driver_opts, internal, enable_ipv4, enable_ipv6, ipam, labels });
-}
-
-export function volumeHash(volume: Volume): string {
-  const { name, driver, driver_opts, labels } = volume;
-  return hashOf({ name, driver: driver ?? "local", driver_opts, labels });
-}
 
 export function networkRequest(project: Project, key: string, network: Network): NetworkRequest {
   return {
