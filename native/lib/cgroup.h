@@ -97,10 +97,36 @@ class Cgroup {
   };
   const Place* place_of(std::string_view controller) const;
   const Place* unified() const;
+  Status make_directory(const CgroupHierarchy& hierarchy, const Json& resources);
+  void enable_controllers(const Place& place, const Json& resources);
+  Status apply_all(const Json& resources, bool fresh);
+  Status missing(std::string_view controller, const std::string& what);
+
+  Status apply_memory(const Json& memory);
+  Status apply_memory_v1(const std::string& directory, const Json& memory);
+  Status apply_memory_v2(const std::string& directory, const Json& memory);
+  Status apply_cpu(const Json& cpu);
+  Status apply_cpuset(const Json& cpu);
+  Status apply_pids(const Json& pids);
+  Status apply_block_io(const Json& block);
+  Status apply_block_throttle(const Place& place, const Json& block);
+  Status apply_hugepages(const Json& limits);
+  Status apply_network(const Json& network);
+  Status apply_rdma(const Json& rdma);
+  Status apply_unified(const Json& files);
+  Status apply_devices(const Json& rules);
+  /** Also to the leaf, so that programs which read their own cgroup find their limit. */
+  Status set_and_mirror(const Place& place, const std::string& file, const std::string& value);
+  void warn_unsupported(const std::string& what);
 
   std::string path_;
   std::vector<Place> places_;
   std::vector<std::string> warnings_;
+  std::string not_enabled_;  // why a controller of the unified hierarchy could not be enabled
 };
+
+/** For tests: the weights of the unified hierarchy that belong to v1's. */
+uint64_t cpu_weight_of_shares(uint64_t shares);
+uint64_t io_weight_of_blkio(uint64_t weight);
 
 }  // namespace stack

@@ -56,6 +56,8 @@ struct OciProcess {
   std::optional<mode_t> umask;
   std::vector<gid_t> additional_gids;
   std::optional<OciCapabilities> capabilities;
+  /** Capability names that do not exist: to be warned about, not refused (config.md). */
+  std::vector<std::string> unknown_capabilities;
   std::vector<OciRlimit> rlimits;
   bool no_new_privileges = false;
   std::string apparmor_profile;
@@ -77,7 +79,7 @@ struct OciMount {
   std::string type;
   std::string source;
   std::vector<std::string> options;
-  std::vector<OciIdMapping> uid_mappings, gid_mappings;
+  std::vector<OciIdMapping> uid_mappings, gid_mappings;  // idmap of this mount
 };
 
 struct OciNamespace {

@@ -1,0 +1,433 @@
+#include "cgroup.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "fs.h"
+
+namespace stack {
+
+namespace {
+
+std::string joined(const std::vector<std::string>& words, const char* separator) {
+  std::string out;
+  for (const std::string& word : words) out += (out.empty() ? "" : separator) + word;
+  return out;
+}
+
+std::string trimmed(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  return text;
+}
+
+bool has_word(const std::string& text, const std::string& word) {
+  return (" " + text + " ").find(" " + word + " ") != std::string::npos;
+}
+
+/** "/a/b" → "/a", "/a/b". */
+std::vector<std::string> prefixes(const std::string& path) {
+  std::vector<std::string> out;
+  for (size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
+    out.push_back(path.substr(0, at));
+    if (at == std::string::npos) return out;
+  }
+}
+
+/** A new cpuset is empty, and an empty one takes no process: it starts as its parent is. */
+Status fill_cpuset(const std::string& parent, const std::string& directory) {
+  for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) {
+    std::string own = trimmed(TRY(read_file(directory + file)));
+    if (!own.empty()) continue;
+    std::string value = trimmed(TRY(read_file(parent + file)));
+    TRY(write_existing(directory + file, value));
+  }
+  return ok();
+}
+
+bool forbidden(int err) { return err == EACCES || err == EPERM || err == EROFS; }
+
+Failure at_cgroup(const std::string& what, Failure failure) {
+  failure.stage = "cgroup " + what;
+  return failure;
+}
+
+void for_each_child(const std::string& directory, auto&& visit) {
+  DIR* stream = ::opendir(directory.c_str());
+  if (stream == nullptr) return;
+  while (dirent* entry = ::readdir(stream)) {
+    std::string_view name = entry->d_name;
+    if (entry->d_type == DT_DIR && name != "." && name != "..") visit(directory + "/" + entry->d_name);
+  }
+  ::closedir(stream);
+}
+
+void collect_processes(const std::string& directory, std::vector<pid_t>& out) {
+  auto text = read_file(directory + "/cgroup.procs");
+  if (text.ok()) {
+    const char* at = text->data();
+    const char* end = at + text->size();
+    while (at < end) {
+      pid_t pid = 0;
+      auto [next, error] = std::from_chars(at, end, pid);
+      if (error != std::errc()) break;
+      if (pid > 0) out.push_back(pid);
+      at = next + 1;
+    }
+  }
+  for_each_child(directory, [&](const std::string& child) { collect_processes(child, out); });
+}
+
+Status remove_directory(const std::string& directory) {
+  if (::rmdir(directory.c_str()) == 0 || errno == ENOENT) return ok();
+  Status below;
+  for_each_child(directory, [&](const std::string& child) {
+    auto removed = remove_directory(child);
+    if (!removed.ok()) below = std::move(removed);
+  });
+  if (!below.ok()) return below;
+  if (::rmdir(directory.c_str()) == 0 || errno == ENOENT) return ok();
+  return sys_fail("cgroup", "rmdir", directory);
+}
+
+}  // namespace
+
+const Cgroup::Place* Cgroup::place_of(std::string_view controller) const {
+  for (const Place& place : places_) {
+    if (!place.hierarchy.unified && place.hierarchy.has(controller)) return &place;
+  }
+  for (const Place& place : places_) {
+    if (place.hierarchy.unified && place.hierarchy.has(controller)) return &place;
+  }
+  return nullptr;
+}
+
+const Cgroup::Place* Cgroup::unified() const {
+  for (const Place& place : places_) {
+    if (place.hierarchy.unified) return &place;
+  }
+  return nullptr;
+}
+
+void Cgroup::enable_controllers(const Place& place, const Json& resources) {
+  (void)resources;
+  // Every level above a leaf has to hand a controller down. Whatever is there is handed down: statistics and
+  // later updates need it too.
+  constexpr const char* kWanted[] = {"cpu", "memory", "pids", "io", "cpuset", "hugetlb", "rdma"};
+  std::vector<std::string> levels = {""};
+  for (std::string& prefix : prefixes(path_)) levels.push_back(std::move(prefix));
+  for (const std::string& level : levels) {
+    std::string directory = place.hierarchy.mountpoint + level;
+    auto there = read_file(directory + "/cgroup.controllers");
+    auto handed = read_file(directory + "/cgroup.subtree_control");
+    if (!there.ok() || !handed.ok()) return;
+    for (const char* controller : kWanted) {
+      if (!has_word(trimmed(*there), controller) || has_word(trimmed(*handed), controller)) continue;
+      auto written = write_existing(directory + "/cgroup.subtree_control", std::string("+") + controller);
+      if (!written.ok() && not_enabled_.empty()) {
+        not_enabled_ = "controller " + std::string(controller) + " cannot be enabled in " + directory +
+                       ": " + ::strerror(written.failure().err);
+        if (written.failure().err == EBUSY) not_enabled_ += " (it has processes of its own)";
+      }
+    }
+  }
+}
+
+Status Cgroup::make_directory(const CgroupHierarchy& hierarchy, const Json& resources) {
+  Place place{hierarchy, hierarchy.mountpoint + path_};
+  bool cpuset = !hierarchy.unified && hierarchy.has("cpuset");
+  std::string parent = hierarchy.mountpoint;
+  for (const std::string& prefix : prefixes(path_)) {
+    std::string directory = hierarchy.mountpoint + prefix;
+    if (::mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
+      int err = errno;
+      if (!forbidden(err)) return sys_fail("cgroup", "mkdir", directory, err);
+      warnings_.push_back("no limits by " + (hierarchy.unified ? "cgroup v2" : joined(hierarchy.controllers, ",")) +
+                          ": " + directory + ": " + ::strerror(err));
+      return ok();
+    }
+    if (cpuset) TRY(fill_cpuset(parent, directory));
+    parent = directory;
+  }
+  if (hierarchy.unified) {
+    enable_controllers(place, resources);
+    std::string leaf = place.directory + "/init";
+    if (::mkdir(leaf.c_str(), 0755) != 0 && errno != EEXIST) return sys_fail("cgroup", "mkdir", leaf);
+  }
+  places_.push_back(std::move(place));
+  return ok();
+}
+
+Result<Cgroup> Cgroup::create(const std::string& path, const Json& resources) {
+  Cgroup out;
+  out.path_ = clean_path(path);
+  if (out.path_ == "/") return fail("cgroup", "the root cgroup cannot be a container's", EINVAL, path);
+  for (const CgroupHierarchy& hierarchy : TRY(find_cgroup_hierarchies())) {
+    auto made = out.make_directory(hierarchy, resources);
+    if (!made.ok()) {
+      (void)out.remove().ok();
+      return std::move(made).failure();
+    }
+  }
+  auto applied = out.apply_all(resources, true);
+  if (!applied.ok()) {
+    if (out.processes().ok() && out.processes()->empty()) (void)out.remove().ok();
+    return std::move(applied).failure();
+  }
+  return out;
+}
+
+Result<Cgroup> Cgroup::open(const std::string& path) {
+  Cgroup out;
+  out.path_ = clean_path(path);
+  for (CgroupHierarchy& hierarchy : TRY(find_cgroup_hierarchies())) {
+    std::string directory = hierarchy.mountpoint + out.path_;
+    if (exists(directory)) out.places_.push_back({std::move(hierarchy), std::move(directory)});
+  }
+  return out;
+}
+
+Result<Cgroup::Entry> Cgroup::entry(std::string_view leaf) const {
+  Entry out;
+  for (const Place& place : places_) {
+    std::string directory = place.directory;
+    if (place.hierarchy.unified) {
+      directory += "/" + std::string(leaf);
+      if (::mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
+        return sys_fail("join cgroup", "mkdir", directory);
+      }
+      out.unified_dir.reset(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+      if (!out.unified_dir) return sys_fail("join cgroup", "open", directory);
+    }
+    std::string file = directory + "/cgroup.procs";
+    UniqueFd procs(::open(file.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!procs) return sys_fail("join cgroup", "open", file);
+    if (place.hierarchy.unified) {
+      out.unified_procs = std::move(procs);
+    } else {
+      out.procs_v1.push_back(std::move(procs));
+    }
+  }
+  return out;
+}
+
+Status Cgroup::attach(pid_t pid, std::string_view leaf) const {
+  Entry in = TRY(entry(leaf));
+  std::string text = std::to_string(pid);
+  auto put = [&](const UniqueFd& fd) -> Status {
+    if (::write(fd.get(), text.data(), text.size()) < 0) {
+      return sys_fail("join cgroup", "write", "cgroup.procs");
+    }
+    return ok();
+  };
+  for (const UniqueFd& fd : in.procs_v1) TRY(put(fd));
+  if (in.unified_procs) TRY(put(in.unified_procs));
+  return ok();
+}
+
+namespace {
+
+/** Waits for `wanted` ("frozen 1") in cgroup.events; the kernel marks each change of it with POLLPRI. */
+Status wait_for_event(const std::string& directory, const std::string& wanted, int timeout_ms) {
+  std::string path = directory + "/cgroup.events";
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return sys_fail("cgroup", "open", path);
+  timespec started{};
+  ::clock_gettime(CLOCK_MONOTONIC, &started);
+  for (;;) {
+    char buffer[256];
+    ssize_t n = ::pread(fd.get(), buffer, sizeof buffer, 0);
+    if (n < 0) return sys_fail("cgroup", "read", path);
+    if (std::string_view(buffer, static_cast<size_t>(n)).find(wanted) != std::string_view::npos) {
+      return ok();
+    }
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    long passed = (now.tv_sec - started.tv_sec) * 1000 + (now.tv_nsec - started.tv_nsec) / 1000000;
+    if (passed >= timeout_ms) return sys_fail("cgroup", "poll", path, ETIMEDOUT);
+    pollfd wait{fd.get(), POLLPRI, 0};
+    ::poll(&wait, 1, static_cast<int>(timeout_ms - passed));
+  }
+}
+
+constexpr int kFreezeTimeoutMs = 5000;
+
+/** v1: FREEZING may stay for ever while a process forks or waits; a thaw in between helps. */
+Status freeze_v1(const std::string& directory) {
+  std::string file = directory + "/freezer.state";
+  for (int attempt = 0; attempt < 500; attempt++) {
+    TRY(write_existing(file, "FROZEN"));
+    std::string state = trimmed(TRY(read_file(file)));
+    if (state == "FROZEN") return ok();
+    timespec pause{0, 1000000};
+    ::nanosleep(&pause, nullptr);  // no event tells of it
+    if (attempt % 25 == 24) TRY(write_existing(file, "THAWED"));
+  }
+  (void)write_existing(file, "THAWED").ok();
+  return sys_fail("freeze", "write", file, EBUSY);
+}
+
+}  // namespace
+
+Status Cgroup::freeze() const {
+  // The unified hierarchy first, also on hybrid systems: what is frozen there can still be killed.
+  const Place* place = unified();
+  if (place != nullptr && exists(place->directory + "/cgroup.freeze")) {
+    TRY(write_existing(place->directory + "/cgroup.freeze", "1"));
+    auto frozen = wait_for_event(place->directory, "frozen 1", kFreezeTimeoutMs);
+    if (!frozen.ok()) (void)write_existing(place->directory + "/cgroup.freeze", "0").ok();
+    return frozen;
+  }
+  place = place_of("freezer");
+  if (place == nullptr) return fail("freeze", "there is no cgroup freezer on this system", ENOTSUP);
+  return freeze_v1(place->directory);
+}
+
+Status Cgroup::thaw() const {
+  const Place* place = unified();
+  if (place != nullptr && exists(place->directory + "/cgroup.freeze")) {
+    TRY(write_existing(place->directory + "/cgroup.freeze", "0"));
+  }
+  place = place_of("freezer");
+  if (place == nullptr || place->hierarchy.unified) return ok();
+  return write_existing(place->directory + "/freezer.state", "THAWED");
+}
+
+Result<bool> Cgroup::frozen() const {
+  const Place* place = unified();
+  if (place != nullptr) {
+    auto text = read_file(place->directory + "/cgroup.freeze");
+    if (text.ok() && trimmed(*text) == "1") return true;
+  }
+  place = place_of("freezer");
+  if (place == nullptr || place->hierarchy.unified) return false;
+  return trimmed(TRY(read_file(place->directory + "/freezer.state"))) != "THAWED";
+}
+
+Result<std::vector<pid_t>> Cgroup::processes() const {
+  std::vector<pid_t> out;
+  // Of the unified one if it is there: somebody privileged in the container may have moved processes
+  // elsewhere in one hierarchy, so all of them are looked at, and each process counted once.
+  for (const Place& place : places_) collect_processes(place.directory, out);
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+Status Cgroup::signal_all(int signal) const {
+  for (pid_t pid : TRY(processes())) {
+    if (::kill(pid, signal) != 0 && errno != ESRCH) return sys_fail("kill", "kill", std::to_string(pid));
+  }
+  return ok();
+}
+
+Status Cgroup::kill_all() const {
+  const Place* place = unified();
+  bool killed = false;
+  if (place != nullptr) {
+    killed = write_existing(place->directory + "/cgroup.kill", "1").ok();  // Linux 5.14
+  }
+  if (!killed) {
+    // A process that forks while we read the list would slip through: they hold still meanwhile.
+    bool held = freeze().ok();
+    auto signalled = signal_all(SIGKILL);
+    if (held) TRY(thaw());
+    TRY(std::move(signalled));
+  }
+  const Place* freezer = place_of("freezer");
+  if (freezer != nullptr && !freezer->hierarchy.unified) {
+    // A v1-frozen process does not die before it is thawed.
+    (void)write_existing(freezer->directory + "/freezer.state", "THAWED").ok();
+  }
+  return ok();
+}
+
+Status Cgroup::wait_empty(int timeout_ms) const {
+  const Place* place = unified();
+  if (place != nullptr) return wait_for_event(place->directory, "populated 0", timeout_ms);
+  for (pid_t pid : TRY(processes())) {
+    auto pidfd = open_pidfd(pid);
+    if (!pidfd.ok()) continue;
+    pollfd wait{pidfd->get(), POLLIN, 0};
+    if (::poll(&wait, 1, timeout_ms) == 0) return sys_fail("cgroup", "poll", path_, ETIMEDOUT);
+  }
+  return ok();
+}
+
+Status Cgroup::remove() const {
+  for (const Place& place : places_) {
+    // A process that has just ended leaves its cgroup a moment later, and nothing tells when.
+    timespec pause{0, 1000000};
+    for (int attempt = 0;; attempt++) {
+      auto removed = remove_directory(place.directory);
+      if (removed.ok()) break;
+      std::vector<pid_t> left;
+      collect_processes(place.directory, left);
+      if (removed.failure().err != EBUSY || attempt >= 8 || !left.empty()) {
+        return at_cgroup("remove", std::move(removed).failure());
+      }
+      ::nanosleep(&pause, nullptr);
+      pause.tv_nsec *= 2;
+    }
+  }
+  return ok();
+}
+
+uint64_t Cgroup::oom_kills() const {
+  const Place* place = place_of("memory");
+  if (place == nullptr) return 0;
+  const char* file = place->hierarchy.unified ? "/memory.events" : "/memory.oom_control";
+  auto text = read_file(place->directory + file);
+  if (!text.ok()) return 0;
+  size_t at = text->find("oom_kill ");
+  if (at == std::string::npos) return 0;
+  uint64_t count = 0;
+  std::from_chars(text->data() + at + 9, text->data() + text->size(), count);
+  return count;
+}
+
+Result<UniqueFd> Cgroup::oom_events() const {
+  const Place* place = place_of("memory");
+  if (place == nullptr) return UniqueFd();
+  if (place->hierarchy.unified) {
+    std::string file = place->directory + "/memory.events";
+    UniqueFd fd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+    if (!fd) return sys_fail("oom events", "inotify_init1");
+    if (::inotify_add_watch(fd.get(), file.c_str(), IN_MODIFY) < 0) {
+      return sys_fail("oom events", "inotify_add_watch", file);
+    }
+    return fd;
+  }
+  std::string file = place->directory + "/memory.oom_control";
+  UniqueFd control(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!control) return sys_fail("oom events", "open", file);
+  UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!event) return sys_fail("oom events", "eventfd");
+  std::string line = std::to_string(event.get()) + " " + std::to_string(control.get());
+  TRY(write_existing(place->directory + "/cgroup.event_control", line));
+  return event;
+}
+
+std::string Cgroup::directory_of(std::string_view controller) const {
+  const Place* place = place_of(controller);
+  return place == nullptr ? "" : place->directory;
+}
+
+std::vector<std::pair<std::string, std::string>> Cgroup::directories() const {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const Place& place : places_) {
+    std::string name = place.hierarchy.unified ? "" : joined(place.hierarchy.controllers, ",");
+    out.emplace_back(name, place.directory);
+  }
+  return out;
+}
+
+}  // namespace stack

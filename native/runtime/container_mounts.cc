@@ -1,0 +1,399 @@
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+
+#include "container_launch.h"
+#include "container_state.h"
+#include "fs.h"
+#include "mount.h"
+
+// config.md "Mounts" and the paths of config-linux.md. Targets are resolved in the container's root by
+// descriptor, once; what is mounted is finished, flags and all, before it is attached.
+
+namespace stack {
+
+namespace {
+
+
+Failure at_mount(const OciMount& mount, Failure failure) {
+  failure.stage = "mount " + mount.destination;
+  if (failure.path.empty()) failure.path = mount.source;
+  return failure;
+}
+
+Status apply_options(int tree, const MountOptions& options) {
+  MountChange change;
+  change.set = options.set;
+  change.clear = options.clear;
+  if (change.set != 0 || change.clear != 0) TRY(change_mount(tree, change, false));
+  MountChange recursive;
+  recursive.set = options.recursive_set;
+  recursive.clear = options.recursive_clear;
+  if (recursive.set != 0 || recursive.clear != 0) TRY(change_mount(tree, recursive, true));
+  if (options.propagation != 0) {
+    MountChange propagation;
+    propagation.propagation = options.propagation;
+    TRY(change_mount(tree, propagation, options.propagation_recursive));
+  }
+  return ok();
+}
+
+Status apply_idmap(int tree, const OciMount& mount, const MountOptions& options,
+                   const OciConfig& config) {
+  if (mount.uid_mappings.empty() && mount.gid_mappings.empty() && !options.idmap) return ok();
+  const auto& uids = mount.uid_mappings.empty() ? config.uid_mappings : mount.uid_mappings;
+  const auto& gids = mount.gid_mappings.empty() ? config.gid_mappings : mount.gid_mappings;
+  if (uids.empty() || gids.empty()) {
+    return fail("mount", "idmap without uidMappings and gidMappings", EINVAL);
+  }
+  UniqueFd userns = TRY(make_user_namespace(uids, gids));
+  MountChange change;
+  change.set = MOUNT_ATTR_IDMAP;
+  change.userns = userns.get();
+  return change_mount(tree, change, options.idmap_recursive);
+}
+
+/** A detached copy of the source, with all its options. Runs in the parent; in the child if that may not. */
+Result<UniqueFd> clone_source(const OciMount& mount, const MountOptions& options,
+                              const OciConfig& config) {
+  UniqueFd source(::open(mount.source.c_str(),
+                         O_PATH | O_CLOEXEC | (options.source_nofollow ? O_NOFOLLOW : 0)));
+  if (!source) return sys_fail("mount", "open", mount.source);
+  UniqueFd tree = TRY(clone_mount(source.get(), "", options.recursive));
+  // A copy of a shared mount is its peer, and what is mounted in the container would appear on the host.
+  if (options.propagation == 0) {
+    MountChange change;
+    change.propagation = MS_PRIVATE;
+    TRY(change_mount(tree.get(), change, true));
+  }
+  TRY(apply_idmap(tree.get(), mount, options, config));
+  TRY(apply_options(tree.get(), options));
+  return tree;
+}
+
+bool is_bind(const OciMount& mount, const MountOptions& options) {
+  return options.bind || mount.type == "bind" || mount.type == "rbind";
+}
+
+Result<bool> is_directory(int fd) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return sys_fail("mount", "fstat");
+  return S_ISDIR(info.st_mode);
+}
+
+bool lies_on(int fd, long magic) {
+  struct statfs info {};
+  return ::fstatfs(fd, &info) == 0 && static_cast<long>(info.f_type) == magic;
+}
+
+/** Files below /proc that may be mounted over, as lxcfs and systemd do; anything else could hide or fake
+    what the kernel and we ourselves read there. */
+bool allowed_in_proc(const std::string& destination) {
+  constexpr const char* kAllowed[] = {
+      "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps",
+      "/proc/uptime", "/proc/loadavg", "/proc/slabinfo", "/proc/sys/kernel/ns_last_pid",
+      "/proc/sys/crypto/fips_enabled", "/proc/sys/kernel/random/boot_id",
+      "/proc/pressure/cpu", "/proc/pressure/io", "/proc/pressure/memory"};
+  for (const char* path : kAllowed) {
+    if (destination == path) return true;
+  }
+  return false;
+}
+
+/** Where the mount goes: found, or made as a directory or (for a file) a file. */
+struct Target {
+  UniqueFd fd;
+  bool existed = true;
+};
+Result<Target> open_target(const ChildState& state, const OciMount& mount, bool directory) {
+  int root = state.rootfs.get();
+  bool pseudo = mount.type == "proc" || mount.type == "sysfs";
+  // A symlink at /proc would lead procfs, and all that is masked in it, somewhere else (CVE-2019-19921).
+  uint64_t resolve = pseudo ? RESOLVE_NO_SYMLINKS : 0;
+  auto found = open_in_root(root, mount.destination, O_PATH, 0, resolve);
+  if (found.ok()) {
+    if (pseudo && !TRY(is_directory(found->get()))) {
+      return fail("mount", mount.destination + " is not a directory", ENOTDIR);
+    }
+    bool proc = lies_on(found->get(), PROC_SUPER_MAGIC);
+    if (proc && !pseudo && !allowed_in_proc(mount.destination) && mount.destination != "/proc") {
+      return fail("mount", "mounting inside /proc is not allowed: " + mount.destination, EPERM);
+    }
+    return Target{std::move(found).take(), true};
+  }
+  if (found.failure().err == ELOOP && pseudo) {
+    return fail("mount", mount.destination + " must not be a symbolic link for " + mount.type, ELOOP);
+  }
+  if (found.failure().err != ENOENT) return std::move(found).failure();
+  auto made = directory ? make_directories_in_root(root, mount.destination)
+                        : make_file_in_root(root, mount.destination);
+  if (!made.ok()) return std::move(made).failure();
+  return Target{std::move(made).take(), false};
+}
+
+Status mount_bind(ChildState& state, const OciMount& mount, MountSource& source) {
+  UniqueFd tree = std::move(source.tree);
+  if (!tree) tree = TRY(clone_source(mount, source.options, *state.config));
+  bool directory = TRY(is_directory(tree.get()));
+  if (mount.destination == "/proc" && !lies_on(tree.get(), PROC_SUPER_MAGIC)) {
+    return fail("mount", "only procfs can be mounted on /proc", EPERM);
+  }
+  Target target = TRY(open_target(state, mount, directory));
+  if (TRY(is_directory(target.fd.get())) != directory) {
+    std::string what = directory ? "a directory onto a file" : "a file onto a directory";
+    return fail("mount", "cannot mount " + what + ": " + mount.source + " on " + mount.destination,
+                ENOTDIR);
+  }
+  return attach_mount(tree.get(), target.fd.get());
+}
+
+Status mount_remount(ChildState& state, const OciMount& mount, const MountOptions& options) {
+  UniqueFd target = TRY(open_in_root(state.rootfs.get(), mount.destination, O_PATH));
+  return apply_options(target.get(), options);
+}
+
+bool gid_is_mapped(const OciConfig& config, uint32_t gid) {
+  if (config.find_namespace(CLONE_NEWUSER) == nullptr) return true;
+  for (const OciIdMapping& m : config.gid_mappings) {
+    if (gid >= m.container && gid - m.container < m.size) return true;
+  }
+  return false;
+}
+
+/** Options for the file system itself, adjusted to the place. */
+std::string file_system_data(const ChildState& state, const OciMount& mount,
+                             const MountOptions& options, const Target& target) {
+  std::string data = options.data;
+  if (mount.type == "devpts" && !gid_is_mapped(*state.config, 5)) {
+    std::string kept;
+    for (size_t at = 0; at < data.size();) {
+      size_t end = std::min(data.find(',', at), data.size());
+      std::string option = data.substr(at, end - at);
+      if (option != "gid=5") kept += (kept.empty() ? "" : ",") + option;
+      at = end + 1;
+    }
+    data = kept;
+  }
+  if (mount.type == "tmpfs" && target.existed && ("," + data).find(",mode=") == std::string::npos) {
+    struct stat info {};
+    if (::fstat(target.fd.get(), &info) == 0) {
+      char mode[32];
+      std::snprintf(mode, sizeof mode, "mode=%04o", info.st_mode & 07777);
+      data += (data.empty() ? "" : ",") + std::string(mode);
+    }
+  }
+  const std::string& label = state.config->mount_label;
+  if (!label.empty() && mount.type != "proc" && mount.type != "sysfs") {
+    data += (data.empty() ? "" : ",") + std::string("context=\"") + label + "\"";
+  }
+  return data;
+}
+
+Result<UniqueFd> make_file_system(const ChildState& state, const OciMount& mount,
+                                  const MountOptions& options, const Target& target) {
+  FsContext context = TRY(FsContext::open(mount.type));
+  if (!mount.source.empty()) TRY(context.set("source", mount.source));
+  for (const std::string& flag : options.super_flags) TRY(context.flag(flag));
+  // Of a file system on a device "ro" is the whole one's state; of a virtual one only this mount's.
+  bool device = mount.source.starts_with('/');
+  if (device && (options.set & MOUNT_ATTR_RDONLY) != 0) TRY(context.flag("ro"));
+  TRY(context.options(file_system_data(state, mount, options, target)));
+  uint64_t attributes = options.set & ~uint64_t{MOUNT_ATTR_NOSYMFOLLOW};
+  bool later = mount.destination == "/dev" || mount.type == "tmpfs";
+  if (later) attributes &= ~uint64_t{MOUNT_ATTR_RDONLY};
+  UniqueFd tree = TRY(context.mount(attributes));
+  MountOptions rest = options;
+  rest.set = options.set & MOUNT_ATTR_NOSYMFOLLOW;
+  rest.clear = 0;
+  TRY(apply_options(tree.get(), rest));
+  return tree;
+}
+
+/** sysfs belongs to the network namespace; one that is not ours to rule can only be shown as it is. */
+Status mount_sysfs_of_host(ChildState& state, const Target& target, const Failure& why) {
+  if (why.err != EPERM || !state.in_userns || !state.sys_tree) return why;
+  return attach_mount(state.sys_tree.get(), target.fd.get());
+}
+
+Status mount_file_system(ChildState& state, const OciMount& mount, const MountOptions& options) {
+  Target target = TRY(open_target(state, mount, true));
+  if (mount.type == "cgroup" || mount.type == "cgroup2") {
+    return mount_cgroups(state, mount, options, target.fd.get());
+  }
+  auto tree = make_file_system(state, mount, options, target);
+  if (!tree.ok() && mount.type == "sysfs") {
+    return mount_sysfs_of_host(state, target, tree.failure());
+  }
+  if (!tree.ok()) return std::move(tree).failure();
+  if (options.copy_up && mount.type == "tmpfs" && target.existed) {
+    TRY(copy_tree(target.fd.get(), tree->get()));
+  }
+  bool readonly = (options.set & MOUNT_ATTR_RDONLY) != 0;
+  if (readonly && mount.type == "tmpfs" && mount.destination != "/dev") {
+    // After the copy; but a tmpfs that others mount into has to take their directories first.
+    bool has_children = std::any_of(
+        state.config->mounts.begin(), state.config->mounts.end(), [&](const OciMount& other) {
+          return other.destination.starts_with(mount.destination + "/");
+        });
+    if (!has_children) {
+      MountChange change;
+      change.set = MOUNT_ATTR_RDONLY;
+      TRY(change_mount(tree->get(), change, false));
+    }
+  }
+  return attach_mount(tree->get(), target.fd.get());
+}
+
+Status make_mount(ChildState& state, const OciMount& mount, MountSource& source) {
+  if (source.options.remount) return mount_remount(state, mount, source.options);
+  if (is_bind(mount, source.options)) return mount_bind(state, mount, source);
+  if (mount.type.empty()) return fail("mount", "a type is required for " + mount.destination, EINVAL);
+  return mount_file_system(state, mount, source.options);
+}
+
+Status make_read_only(const ChildState& state, const std::string& path) {
+  auto found = open_in_root(state.rootfs.get(), path, O_PATH);
+  if (!found.ok() && (found.failure().err == ENOENT || found.failure().err == ENOTDIR)) return ok();
+  if (!found.ok()) return std::move(found).failure();
+  UniqueFd tree = TRY(clone_mount(found->get(), "", true));
+  MountChange change;
+  change.set = MOUNT_ATTR_RDONLY;
+  TRY(change_mount(tree.get(), change, true));
+  return attach_mount(tree.get(), found->get());
+}
+
+Result<UniqueFd> empty_directory() {
+  FsContext context = TRY(FsContext::open("tmpfs"));
+  TRY(context.set("mode", "0555"));
+  TRY(context.set("size", "0"));
+  TRY(context.set("nr_inodes", "1"));
+  return context.mount(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+}
+
+/** Covers paths; directories share one empty file system, files one null device. Both are attached
+    once and cloned from there, because kernels before 6.15 clone no detached mount. */
+class Mask {
+ public:
+  explicit Mask(ChildState& state) : state_(state) {}
+
+  Status cover(const std::string& path) {
+    auto found = open_in_root(state_.rootfs.get(), path, O_PATH);
+    if (!found.ok() && (found.failure().err == ENOENT || found.failure().err == ENOTDIR)) return ok();
+    if (!found.ok()) return std::move(found).failure();
+    bool directory = TRY(is_directory(found->get()));
+    UniqueFd& first = directory ? directory_ : file_;
+    if (first) {
+      UniqueFd copy = TRY(clone_mount(first.get(), "", false));
+      return attach_mount(copy.get(), found->get());
+    }
+    if (directory) {
+      first = TRY(empty_directory());
+    } else if (state_.null_tree) {
+      first = std::move(state_.null_tree);
+    } else {
+      first = TRY(clone_verified_null());
+    }
+    return attach_mount(first.get(), found->get());
+  }
+
+ private:
+  ChildState& state_;
+  UniqueFd directory_, file_;
+};
+
+Failure at_path(const char* stage, const std::string& path, Failure failure) {
+  failure.stage = std::string(stage) + " " + path;
+  failure.path = path;
+  return failure;
+}
+
+}  // namespace
+
+Result<MountSource> open_mount_source(const OciMount& mount, const OciConfig& config) {
+  MountSource out;
+  out.options = parse_mount_options(mount.options);
+  if (!is_bind(mount, out.options) || out.options.remount) {
+    if (!mount.uid_mappings.empty()) {
+      return fail("mount " + mount.destination, "idmapped mounts must be bind mounts", EINVAL);
+    }
+    return out;
+  }
+  if (mount.type == "rbind") out.options.recursive = true;
+  if (mount.source.empty()) {
+    return fail("mount " + mount.destination, "a source is required", EINVAL, mount.destination);
+  }
+  auto tree = clone_source(mount, out.options, config);
+  if (tree.ok()) {
+    out.tree = std::move(tree).take();
+  } else if (tree.failure().err != EPERM || ::geteuid() == 0) {
+    return at_mount(mount, std::move(tree).failure());
+  }
+  return out;
+}
+
+Status attach_rootfs(ChildState& state) {
+  // Over "/" itself: any directory would do, and this one always exists. Paths still start from the
+  // root below it, so that bind sources are found until the root is switched.
+  UniqueFd host(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!host) return sys_fail("root file system", "open", "/");
+  auto attached = attach_mount(state.rootfs.get(), host.get());
+  if (!attached.ok()) {
+    return sys_fail("root file system", "move_mount", state.config->root_path,
+                    attached.failure().err);
+  }
+  return ok();
+}
+
+Status make_mounts(ChildState& state) {
+  for (size_t i = 0; i < state.config->mounts.size(); i++) {
+    const OciMount& mount = state.config->mounts[i];
+    auto made = make_mount(state, mount, state.sources[i]);
+    if (!made.ok()) return at_mount(mount, std::move(made).failure());
+  }
+  for (size_t i = 0; i < state.extra_sources.size(); i++) {
+    const auto& [source, destination] = state.options->extra_binds[i];
+    OciMount mount{destination, "bind", source, {"bind"}, {}, {}};
+    auto made = mount_bind(state, mount, state.extra_sources[i]);
+    if (!made.ok()) return at_mount(mount, std::move(made).failure());
+  }
+  return ok();
+}
+
+Status finish_mounts(ChildState& state) {
+  for (size_t i = 0; i < state.config->mounts.size(); i++) {
+    const OciMount& mount = state.config->mounts[i];
+    const MountOptions& options = state.sources[i].options;
+    if (options.remount || is_bind(mount, options)) continue;
+    if ((options.set & MOUNT_ATTR_RDONLY) == 0) continue;
+    if (mount.type != "tmpfs" && mount.destination != "/dev") continue;
+    UniqueFd target = TRY(open_in_root(state.rootfs.get(), mount.destination, O_PATH));
+    MountChange change;
+    change.set = MOUNT_ATTR_RDONLY;
+    auto changed = change_mount(target.get(), change, false);
+    if (!changed.ok()) return at_mount(mount, std::move(changed).failure());
+  }
+  for (const std::string& path : state.config->readonly_paths) {
+    auto made = make_read_only(state, path);
+    if (!made.ok()) return at_path("read-only path", path, std::move(made).failure());
+  }
+  Mask mask(state);
+  for (const std::string& path : state.config->masked_paths) {
+    auto covered = mask.cover(path);
+    if (!covered.ok()) return at_path("mask", path, std::move(covered).failure());
+  }
+  if (state.config->root_readonly) {
+    MountChange change;
+    change.set = MOUNT_ATTR_RDONLY;
+    auto changed = change_mount(state.rootfs.get(), change, false);
+    if (!changed.ok()) return at_path("read-only root", "/", std::move(changed).failure());
+  }
+  return ok();
+}
+
+}  // namespace stack
