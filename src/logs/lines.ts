@@ -23,8 +23,8 @@ export class LineReader {
     this.#position = position;
   }
 
-  /** Reads from where it stands to the present end of the file. */
-  async *read(signal: AbortSignal): AsyncGenerator<string> {
+  /** Reads from where it stands to the present end of the file; what one read of the file gave at a time. */
+  async *read(signal: AbortSignal): AsyncGenerator<readonly string[]> {
     const buffer = Buffer.allocUnsafe(blockSize);
     while (!signal.aborted) {
       const { bytesRead } = await this.file.read(buffer, 0, blockSize, this.#position);
@@ -36,29 +36,31 @@ export class LineReader {
         continue;
       }
       this.#position += bytesRead;
-      yield* this.#cut(buffer.subarray(0, bytesRead));
+      const lines = this.#cut(buffer.subarray(0, bytesRead));
+      if (lines.length > 0) yield lines;
     }
   }
 
-  *#cut(block: Buffer): Generator<string> {
+  #cut(block: Buffer): readonly string[] {
+    const lines: string[] = [];
     let from = 0;
     for (let end = block.indexOf(10); end >= 0; end = block.indexOf(10, from)) {
       const piece = block.subarray(from, end);
       from = end + 1;
       if (this.#skipping) this.#drop();
-      else if (this.#parts.length === 0) yield piece.toString("utf8");
+      else if (this.#parts.length === 0) lines.push(piece.toString("utf8"));
       else {
-        const line = Buffer.concat([...this.#parts, piece]).toString("utf8");
+        lines.push(Buffer.concat([...this.#parts, piece]).toString("utf8"));
         this.#drop();
-        yield line;
       }
     }
-    if (from === block.length || this.#skipping) return;
+    if (from === block.length || this.#skipping) return lines;
     this.#kept += block.length - from;
     if (this.#kept > longestRecord) {
       this.#drop();
       this.#skipping = true;
     } else this.#parts.push(Buffer.from(block.subarray(from)));
+    return lines;
   }
 
   #drop(): void {

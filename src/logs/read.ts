@@ -8,25 +8,35 @@ import type { LogEntry, ReadOptions } from "./types.ts";
 
 /**
  * The lines of one container's log, oldest first, through rotation, and with `follow` those to come:
- * the kernel tells when the directory changes, nothing polls.
+ * the kernel tells when the directory changes, nothing polls. They come in batches, as they were read.
  */
-export async function* readLog(path: string, options: ReadOptions): AsyncGenerator<LogEntry> {
+export async function* readLog(path: string, options: ReadOptions): AsyncGenerator<readonly LogEntry[]> {
   const joiner = new Joiner();
-  for await (const line of rawLines(path, options)) {
-    const record = parseRecord(line);
-    if (record === undefined) {
-      if (line !== "") options.onDamaged?.(line);
-      continue;
+  for await (const lines of rawLines(path, options)) {
+    const batch: LogEntry[] = [];
+    let over = false;
+    for (const line of lines) {
+      const record = parseRecord(line);
+      if (record === undefined) {
+        if (line !== "") options.onDamaged?.(line);
+        continue;
+      }
+      if (options.until !== undefined && record.at > options.until) {
+        over = true;
+        break;
+      }
+      if (options.since !== undefined && record.at < options.since) continue;
+      const entry = joiner.add(record);
+      if (entry !== undefined) batch.push(entry);
     }
-    if (options.until !== undefined && record.at > options.until) break;
-    if (options.since !== undefined && record.at < options.since) continue;
-    const entry = joiner.add(record);
-    if (entry !== undefined) yield entry;
+    if (batch.length > 0) yield batch;
+    if (over) break;
   }
-  if (!options.signal.aborted) yield* joiner.rest();
+  const rest = options.signal.aborted ? [] : joiner.rest();
+  if (rest.length > 0) yield rest;
 }
 
-async function* rawLines(path: string, options: ReadOptions): AsyncGenerator<string> {
+async function* rawLines(path: string, options: ReadOptions): AsyncGenerator<readonly string[]> {
   using change = options.follow === true ? new Changes(path, options) : undefined;
   if (change !== undefined) await change.ready();
   let reader: LineReader | undefined;
@@ -38,6 +48,7 @@ async function* rawLines(path: string, options: ReadOptions): AsyncGenerator<str
       reader = new LineReader(file.handle, file.inode, index < start.index ? file.size : index === start.index ? start.offset : 0);
       if (index >= start.index) yield* reader.read(options.signal);
     }
+    options.onCaughtUp?.();
     while (change !== undefined && !options.signal.aborted) {
       const last = options.ended?.aborted === true;
       if (!last) await change.next();

@@ -24,6 +24,8 @@ export interface ReadOptions {
   readonly ended?: AbortSignal;
   /** Ends reading at once. */
   readonly signal: AbortSignal;
+  /** With `follow`: called once, when everything that was there at the beginning has been read. */
+  readonly onCaughtUp?: () => void;
   /** Called for each line that is no record. */
   readonly onDamaged?: (line: string) => void;
 }

@@ -1,0 +1,225 @@
+import type { ContainerSummary, EngineEvent } from "../engine/index.ts";
+import type { Project } from "../model/index.ts";
+import type { ReconcileOptions } from "../reconcile/index.ts";
+import { applyAndDraw, reconcileOptions } from "./apply.ts";
+import type { BoundAgent } from "./apply.ts";
+import type { UpFlags } from "./commands/up.ts";
+import { isAlive, shortName } from "./containers.ts";
+import type { Context } from "./context.ts";
+import { Silent } from "./errors.ts";
+import { KeyMenu } from "./key-menu.ts";
+import { LogStreams } from "./log-streams.ts";
+import { LogPrinter } from "./output/log-printer.ts";
+import { createProgress } from "./progress/renderer.ts";
+
+/** Why an attached `up` ends. */
+type Ending =
+  | { readonly kind: "all-exited" }
+  | { readonly kind: "aborted"; readonly by: ContainerSummary }
+  | { readonly kind: "interrupted" }
+  | { readonly kind: "detached" };
+
+/**
+ * `stack up` in the foreground:
+ *
+ *     starting ──▶ following ──▶ all containers exited            → 0
+ *         │            │──────▶ d, or the menu's detach           → 0, they run on
+ *         └────────────┴──────▶ a container exited (--abort-…)    → stop all, its exit code
+ *                      └──────▶ SIGINT, SIGTERM                   → stop all, 130; a second one kills
+ */
+export async function runAttached(context: Context, agent: BoundAgent, options: ReconcileOptions, flags: UpFlags): Promise<number> {
+  const session = new AttachedSession(context, agent, options, flags);
+  try {
+    return await session.run();
+  } finally {
+    await session.close();
+  }
+}
+
+class AttachedSession {
+  readonly #context: Context;
+  readonly #agent: BoundAgent;
+  readonly #options: ReconcileOptions;
+  readonly #flags: UpFlags;
+  readonly #printer: LogPrinter;
+  readonly #streams: LogStreams;
+  readonly #closing = new AbortController();
+  readonly #containers = new Map<string, ContainerSummary>();
+  readonly #attachable: ReadonlySet<string>;
+  readonly #tasks = new Set<Promise<void>>();
+  #printing: Promise<void> = Promise.resolve();
+  #started = false;
+  #end: (ending: Ending) => void = () => undefined;
+  readonly #ended: Promise<Ending>;
+  #menu: KeyMenu | undefined;
+
+  constructor(context: Context, agent: BoundAgent, options: ReconcileOptions, flags: UpFlags) {
+    this.#context = context;
+    this.#agent = agent;
+    this.#options = options;
+    this.#flags = flags;
+    this.#printer = new LogPrinter(context, { noColor: flags.noColor, noPrefix: flags.noLogPrefix, timestamps: flags.timestamps });
+    this.#streams = new LogStreams(context.doors.root(), this.#printer, this.#closing.signal);
+    this.#attachable = attachedServices(agent.project, options.services, flags);
+    this.#ended = new Promise((resolve) => (this.#end = resolve));
+  }
+
+  async run(): Promise<number> {
+    const { graceful } = this.#context.interrupts;
+    const onSignal = (): void => this.#end({ kind: "interrupted" });
+    graceful.addEventListener("abort", onSignal);
+    const startedAt = this.#context.clock.now();
+    const events = this.#agent.client.events(this.#closing.signal, (event) => this.#event(event)).catch(() => undefined);
+    this.#printing = this.#streams.print();
+    if (this.#flags.menu) this.#menu = KeyMenu.open(this.#context, { d: () => this.#end({ kind: "detached" }) });
+    try {
+      const ending = await this.#start(startedAt);
+      return await this.#finish(ending);
+    } finally {
+      graceful.removeEventListener("abort", onSignal);
+      this.#closing.abort();
+      await events;
+    }
+  }
+
+  /** Brings the project up, then waits for the reason to end. */
+  async #start(startedAt: number): Promise<Ending> {
+    const cancel = new AbortController();
+    const progress = await createProgress(this.#context, { quietImages: this.#flags.quietPull, attached: true });
+    let early: Ending | undefined;
+    void this.#ended.then((ending) => {
+      early = ending;
+      cancel.abort();
+    });
+    try {
+      await applyAndDraw(this.#context, this.#agent.client, this.#agent.project, this.#options, { signal: cancel.signal, yes: this.#flags.yes, progress });
+    } catch (error) {
+      if (early !== undefined && error instanceof Silent) return early;
+      throw error;
+    }
+    await this.#adoptRunning(startedAt);
+    this.#started = true;
+    this.#lookForEnd();
+    return this.#ended;
+  }
+
+  /** What ran before: only what it writes from now on. */
+  async #adoptRunning(startedAt: number): Promise<void> {
+    const engine = await this.#context.doors.engine();
+    for (const container of await engine.containers({ project: this.#agent.project.name })) {
+      if (container.oneoff || !this.#concerns(container) || this.#containers.has(container.id)) continue;
+      this.#containers.set(container.id, container);
+      if (isAlive(container)) this.#follow(container, startedAt * 1000);
+    }
+  }
+
+  #event(event: EngineEvent): void {
+    if (event.type !== "container") return;
+    const { container, change } = event;
+    if (container.oneoff || !this.#concerns(container)) return;
+    if (change === "removed") {
+      this.#containers.delete(container.id);
+      this.#run(this.#streams.end(container.id));
+    } else this.#containers.set(container.id, container);
+    if (change === "started") this.#follow(container, Date.parse(container.state?.startedAt ?? "") * 1000 || 0);
+    if (change === "exited" || change === "restarting") this.#run(this.#exited(container, change === "restarting"));
+  }
+
+  async #exited(container: ContainerSummary, restarts: boolean): Promise<void> {
+    const { state } = container;
+    if (!restarts) await this.#streams.end(container.id);
+    const code = state === undefined || state.exitCode < 0 ? "unknown code" : `code ${state.exitCode}`;
+    if (this.#attachable.has(container.service)) await this.#printer.status(shortName(container), `exited with ${code}${restarts ? " (restarting)" : ""}`);
+    if (restarts) return;
+    const { abortOnContainerExit, abortOnContainerFailure } = this.#flags;
+    if (abortOnContainerExit || (abortOnContainerFailure && state?.exitCode !== 0)) this.#end({ kind: "aborted", by: container });
+    this.#lookForEnd();
+  }
+
+  #lookForEnd(): void {
+    if (this.#started && ![...this.#containers.values()].some(isAlive)) this.#end({ kind: "all-exited" });
+  }
+
+  #follow(container: ContainerSummary, since: number): void {
+    if (this.#attachable.has(container.service)) this.#streams.add(container, { since, follow: true });
+  }
+
+  #concerns(container: ContainerSummary): boolean {
+    return Object.hasOwn(this.#agent.project.services, container.service);
+  }
+
+  async #finish(ending: Ending): Promise<number> {
+    switch (ending.kind) {
+      case "all-exited":
+      case "detached":
+        this.#menu?.close();
+        if (ending.kind === "detached") await this.#context.stderr.write("detached; the containers run on: `stack logs -f` shows them again, `stack down` ends them\n");
+        return 0;
+      case "aborted":
+        await this.#context.stderr.write("Aborting on container exit...\n");
+        await this.#stopAll();
+        return this.#exitCode(ending.by);
+      case "interrupted":
+        await this.#context.stderr.write("Gracefully Stopping... press Ctrl+C again to force\n");
+        await this.#stopAll();
+        return 130;
+    }
+  }
+
+  /** `--exit-code-from` says whose; else that of the container that ended first. */
+  async #exitCode(first: ContainerSummary): Promise<number> {
+    const from = this.#flags.exitCodeFrom;
+    const engine = await this.#context.doors.engine();
+    const all = await engine.containers({ project: this.#agent.project.name });
+    const chosen = all.find((c) => (from === undefined ? c.id === first.id : c.service === from && !c.oneoff)) ?? first;
+    const code = chosen.state?.exitCode ?? 0;
+    return code < 0 ? 255 : code;
+  }
+
+  async #stopAll(): Promise<void> {
+    const { hard } = this.#context.interrupts;
+    const options = reconcileOptions("stop", { services: this.#options.services, ...(this.#options.graceMs === undefined ? {} : { graceMs: this.#options.graceMs }) });
+    try {
+      await applyAndDraw(this.#context, this.#agent.client, this.#agent.project, options, { signal: hard });
+    } catch (error) {
+      if (!hard.aborted) throw error;
+      await this.#killAll();
+    }
+    // Everything that they wrote while they were stopping.
+    await Promise.all(this.#tasks);
+  }
+
+  async #killAll(): Promise<void> {
+    const engine = await this.#context.doors.engine();
+    const alive = (await engine.containers({ project: this.#agent.project.name })).filter((c) => this.#containers.has(c.id) && isAlive(c));
+    await this.#context.stderr.write(`Killing ${alive.map(shortName).join(", ")}\n`);
+    await Promise.allSettled(
+      alive.map(async (container) => {
+        const monitor = engine.monitor(container.id);
+        await Promise.all([monitor.stop({ graceMs: 0 }), monitor.kill(9)]);
+      }),
+    );
+  }
+
+  #run(task: Promise<void>): void {
+    const kept = task.catch(() => undefined).finally(() => this.#tasks.delete(kept));
+    this.#tasks.add(kept);
+  }
+
+  async close(): Promise<void> {
+    this.#menu?.close();
+    this.#closing.abort();
+    this.#streams.close();
+    await this.#printing;
+  }
+}
+
+/** Whose logs are shown: the named services (all without names), those they depend on with `--attach-dependencies`. */
+function attachedServices(project: Project, named: readonly string[], flags: UpFlags): ReadonlySet<string> {
+  const chosen = new Set<string>(flags.attach.length > 0 ? flags.attach : named.length > 0 ? named : Object.keys(project.services));
+  if (flags.attachDependencies)
+    for (const service of chosen) for (const dependency of Object.keys(project.services[service]?.depends_on ?? {})) chosen.add(dependency);
+  for (const service of chosen)
+    if (flags.noAttach.includes(service) || (project.services[service]?.attach === false && !flags.attach.includes(service))) chosen.delete(service);
+  return chosen;
+}

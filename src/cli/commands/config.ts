@@ -1,0 +1,146 @@
+import { writeFileAtomic } from "../../core/index.ts";
+import { StackError } from "../../core/index.ts";
+import { configHash, toCanonical, toYaml } from "../../model/index.ts";
+import type { Project, Variable } from "../../model/index.ts";
+import { resolve } from "node:path";
+import { defineCommand } from "../command.ts";
+import type { Context } from "../context.ts";
+import { boolean, text } from "../flags.ts";
+import type { FlagValues } from "../flags.ts";
+import { renderTable } from "../output/table.ts";
+import { checkService, loadModel } from "../project.ts";
+import type { Loaded } from "../project.ts";
+
+const flags = {
+  environment: boolean("Print environment used for interpolation."),
+  format: text("Format the output", { choices: ["yaml", "json"] }),
+  hash: text("Print the service config hash, one per line."),
+  images: boolean("Print the image names, one per line."),
+  lockImageDigests: boolean("Produces an override file with image digests"),
+  models: boolean("Print the model names, one per line."),
+  networks: boolean("Print the network names, one per line."),
+  noConsistency: boolean("Don't check model consistency - warning: may produce an invalid file"),
+  noEnvResolution: boolean("Don't resolve service env files"),
+  noInterpolate: boolean("Don't interpolate environment variables"),
+  noNormalize: boolean("Don't normalize the model"),
+  noPathResolution: boolean("Don't resolve file paths"),
+  output: text("Save to file (default to stdout)", { short: "o" }),
+  profiles: boolean("Print the profile names, one per line."),
+  quiet: boolean("Only validate the configuration, don't print anything", { short: "q" }),
+  resolveImageDigests: boolean("Pin image tags to digests"),
+  services: boolean("Print the service names, one per line."),
+  variables: boolean("Print model variables and default values."),
+  volumes: boolean("Print the volume names, one per line."),
+};
+
+type ConfigFlags = FlagValues<typeof flags>;
+
+export const command = defineCommand({
+  name: "config",
+  summary: "Parse, resolve and render the stack file in canonical format",
+  positionals: ["[services...]"],
+  usage: "[OPTIONS] [SERVICE...]",
+  flags,
+  async run(context, flags, services) {
+    const loaded = await loadModel(context, services, {
+      skip: {
+        interpolation: flags.noInterpolate,
+        normalization: flags.noNormalize,
+        pathResolution: flags.noPathResolution,
+        consistency: flags.noConsistency,
+        envResolution: flags.noEnvResolution,
+      },
+    });
+    for (const service of services) checkService(loaded.project, service);
+    if (flags.quiet) return 0;
+    const text = flags.lockImageDigests ? await lock(context, loaded.project, flags) : ((await lists(context, flags, loaded)) ?? (await document(context, flags, narrowed(loaded.project, services))));
+    if (flags.output === undefined) await context.stdout.write(text);
+    else await writeFileAtomic(resolve(context.cwd, flags.output), text, { mode: 0o644 });
+    return 0;
+  },
+});
+
+/** One of the `--services`, `--images` … lists; undefined: the whole document is wanted. */
+async function lists(_context: Context, flags: ConfigFlags, { project, environment, variables }: Loaded): Promise<string | undefined> {
+  if (flags.services) return lines(Object.keys(project.services));
+  if (flags.volumes) return lines(Object.keys(project.volumes).sort());
+  if (flags.networks) return lines(Object.keys(project.networks).sort());
+  if (flags.models) return lines(Object.keys(project.models).sort());
+  if (flags.images) return lines(Object.values(project.services).map((s) => s.image ?? `${project.name}-${s.name}`));
+  if (flags.profiles) return lines([...new Set(Object.values({ ...project.services, ...project.disabled_services }).flatMap((s) => s.profiles))].sort());
+  if (flags.environment) return lines([...environment].map(([key, value]) => `${key}=${value}`).sort());
+  if (flags.variables) return variablesTable(variables, flags.format);
+  if (flags.hash !== undefined) return hashes(project, flags.hash);
+  return undefined;
+}
+
+const lines = (items: readonly string[]): string => items.map((item) => `${item}\n`).join("");
+
+function variablesTable(variables: readonly Variable[], format: string | undefined): string {
+  const sorted = [...variables].sort((a, b) => (a.name < b.name ? -1 : 1));
+  if (format === "json") return `${JSON.stringify(Object.fromEntries(sorted.map((v) => [v.name, { Name: v.name, DefaultValue: v.defaultValue, PresenceValue: v.alternateValue, Required: v.required }])))}\n`;
+  const rows = sorted.map((v) => [v.name, String(v.required), v.defaultValue, v.alternateValue]);
+  return renderTable([["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"], ...rows], { minimum: 20 });
+}
+
+function hashes(project: Project, wanted: string): string {
+  const names = wanted === "*" ? Object.keys(project.services) : wanted.split(",");
+  for (const name of names) checkService(project, name);
+  return lines([...names].sort().map((name) => `${name} ${configHash(project.services[name] ?? unknown(name))}`));
+}
+
+function unknown(name: string): never {
+  throw new StackError("no-such-service", `no such service: ${name}`);
+}
+
+async function document(context: Context, flags: ConfigFlags, project: Project): Promise<string> {
+  const style = flags.format === "json" ? "json" : "yaml";
+  const canonical = toCanonical(project, style, { keepFiles: flags.noEnvResolution });
+  if (flags.resolveImageDigests) {
+    const services = canonical["services"] as Record<string, Record<string, unknown>>;
+    for (const [name, pinned] of await pinnedImages(context, project)) Object.assign(services[name] ?? {}, { image: pinned });
+  }
+  return style === "json" ? `${JSON.stringify(canonical, undefined, 2)}\n` : toYaml(canonical);
+}
+
+async function lock(context: Context, project: Project, flags: ConfigFlags): Promise<string> {
+  const services = Object.fromEntries((await pinnedImages(context, project)).map(([name, image]) => [name, { image }]));
+  return flags.format === "json" ? `${JSON.stringify({ services }, undefined, 2)}\n` : toYaml({ services });
+}
+
+/** Service → its image with the digest that is here. */
+async function pinnedImages(context: Context, project: Project): Promise<readonly (readonly [string, string])[]> {
+  const engine = await context.doors.engine();
+  return Promise.all(
+    Object.values(project.services).flatMap((service) => {
+      const reference = service.image;
+      if (reference === undefined) return [];
+      return [
+        (async () => {
+          if (reference.includes("@")) return [service.name, reference] as const;
+          const image = (await engine.images.find(reference)) ?? (await engine.images.pull(reference, { signal: context.interrupts.graceful, ...(service.platform === undefined ? {} : { platform: service.platform }) }));
+          if (image.digest === undefined)
+            throw new StackError("image-not-found", `image ${reference} of service "${service.name}" has no digest of a registry`, { hint: "It was loaded from a file; push it to a registry and pull it from there." });
+          return [service.name, `${reference}@${image.digest}`] as const;
+        })(),
+      ];
+    }),
+  );
+}
+
+/** With services named: those, and what they depend on. */
+function narrowed(project: Project, services: readonly string[]): Project {
+  if (services.length === 0) return project;
+  const wanted = new Set(services);
+  for (const name of wanted) for (const dependency of Object.keys(project.services[name]?.depends_on ?? {})) wanted.add(dependency);
+  const kept = Object.values(project.services).filter((s) => wanted.has(s.name));
+  const used = <T>(all: Readonly<Record<string, T>>, names: readonly string[]): Readonly<Record<string, T>> => Object.fromEntries(Object.entries(all).filter(([key]) => names.includes(key)));
+  return {
+    ...project,
+    services: Object.fromEntries(kept.map((s) => [s.name, s])),
+    networks: used(project.networks, kept.flatMap((s) => Object.keys(s.networks))),
+    volumes: used(project.volumes, kept.flatMap((s) => s.volumes.flatMap((v) => (v.type === "volume" && v.source !== undefined ? [v.source] : [])))),
+    configs: used(project.configs, kept.flatMap((s) => s.configs.map((c) => c.source))),
+    secrets: used(project.secrets, kept.flatMap((s) => s.secrets.map((c) => c.source))),
+  };
+}

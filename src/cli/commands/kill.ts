@@ -1,0 +1,61 @@
+import { constants } from "node:os";
+import { StackError } from "../../core/index.ts";
+import { change, reconcileOptions } from "../apply.ts";
+import { defineCommand } from "../command.ts";
+import { isAlive, ofServices } from "../containers.ts";
+import { each } from "../direct.ts";
+import { boolean, text } from "../flags.ts";
+import { projectOrName, projectToChange } from "../project.ts";
+
+export const command = defineCommand({
+  name: "kill",
+  summary: "Force stop service containers",
+  positionals: ["[services...]"],
+  usage: "[OPTIONS] [SERVICE...]",
+  flags: {
+    removeOrphans: boolean("Remove containers for services not defined in the stack file"),
+    signal: text('SIGNAL to send to the container (default "SIGKILL")', { short: "s" }),
+  },
+  async run(context, flags, services) {
+    const signal = signalNumber(flags.signal ?? "SIGKILL");
+    const [{ name, project }, engine] = await Promise.all([projectOrName(context, services), context.doors.engine()]);
+    const all = await engine.containers({ project: name });
+    const containers = ofServices(all, services, project).filter((c) => isAlive(c) && !c.oneoff);
+    if (containers.length === 0) {
+      await context.stderr.write("no container to kill\n");
+      return flags.removeOrphans && project !== undefined ? removeOrphans() : 1;
+    }
+    await each(context, containers, { doing: "Killing", done: "Killed" }, async (container) => {
+      const monitor = engine.monitor(container.id);
+      // SIGKILL is meant to end it: no restart policy brings it back.
+      if (signal === constants.signals.SIGKILL) await monitor.stop({ signal, graceMs: 0 });
+      else await monitor.kill(signal);
+    });
+    return flags.removeOrphans && project !== undefined ? removeOrphans() : 0;
+
+    function removeOrphans(): Promise<number> {
+      return change(
+        context,
+        () => projectToChange(context),
+        () => reconcileOptions("stop", { services: [], removeOrphans: true }),
+      );
+    }
+  },
+});
+
+/** `9`, `KILL`, `SIGKILL`, `RTMIN+3` → the number. */
+export function signalNumber(text: string): number {
+  if (/^\d+$/.test(text)) {
+    const number = Number(text);
+    if (number >= 1 && number <= 64) return number;
+  }
+  const name = text.toUpperCase().replace(/^SIG/, "");
+  const realtime = /^RTM(IN|AX)(?:([+-])(\d{1,2}))?$/.exec(name);
+  if (realtime !== null) {
+    const number = (realtime[1] === "IN" ? 34 : 64) + (realtime[2] === "-" ? -1 : 1) * Number(realtime[3] ?? 0);
+    if (number >= 34 && number <= 64) return number;
+  }
+  const found = Object.entries(constants.signals).find(([key]) => key === `SIG${name}`)?.[1];
+  if (found === undefined) throw new StackError("usage", `invalid signal "${text}"`, { hint: "For example SIGTERM, HUP or 9." });
+  return found;
+}

@@ -1,0 +1,110 @@
+import { StackError } from "../../core/index.ts";
+import type { Project } from "../../model/index.ts";
+import type { ReconcileOptions } from "../../reconcile/index.ts";
+import { graceMs, pullOf, scaleOf, waitTimeoutMs } from "../amounts.ts";
+import { applyAndDraw, bindAgent, reconcileOptions, showPlan } from "../apply.ts";
+import { defineCommand, refuse } from "../command.ts";
+import type { Context } from "../context.ts";
+import { boolean, integer, list, text } from "../flags.ts";
+import type { FlagValues } from "../flags.ts";
+import { isSet } from "../globals.ts";
+import { checkService, loadProject } from "../project.ts";
+
+const flags = {
+  abortOnContainerExit: boolean("Stops all containers if any container was stopped. Incompatible with -d"),
+  abortOnContainerFailure: boolean("Stops all containers if any container exited with failure. Incompatible with -d"),
+  alwaysRecreateDeps: boolean("Recreate dependent containers. Incompatible with --no-recreate."),
+  attach: list("Restrict attaching to the specified services. Incompatible with --attach-dependencies."),
+  attachDependencies: boolean("Automatically attach to log output of dependent services"),
+  build: boolean("Build images before starting containers"),
+  detach: boolean("Detached mode: Run containers in the background", { short: "d" }),
+  exitCodeFrom: text("Return the exit code of the selected service container. Implies --abort-on-container-exit"),
+  forceRecreate: boolean("Recreate containers even if their configuration and image haven't changed"),
+  menu: boolean("Enable interactive shortcuts when running attached. Incompatible with --detach. Can also be enabled or disabled by setting COMPOSE_MENU.", { initial: true }),
+  noAttach: list("Do not attach (stream logs) to the specified services"),
+  noBuild: boolean("Don't build an image, even if it's policy"),
+  noColor: boolean("Produce monochrome output"),
+  noDeps: boolean("Don't start linked services"),
+  noLogPrefix: boolean("Don't print prefix in logs"),
+  noRecreate: boolean("If containers already exist, don't recreate them. Incompatible with --force-recreate."),
+  noStart: boolean("Don't start the services after creating them"),
+  pull: text("Pull image before running (\"always\"|\"missing\"|\"never\") (default \"policy\")"),
+  quietBuild: boolean("Suppress the build output"),
+  quietPull: boolean("Pull without printing progress information"),
+  removeOrphans: boolean("Remove containers for services not defined in the stack file"),
+  renewAnonVolumes: boolean("Recreate anonymous volumes instead of retrieving data from the previous containers", { short: "V" }),
+  scale: list("Scale SERVICE to NUM instances. Overrides the scale setting in the stack file if present.", { value: "scale" }),
+  timeout: integer("Use this timeout in seconds for container shutdown when attached or when containers are already running", { short: "t" }),
+  timestamps: boolean("Show timestamps"),
+  wait: boolean("Wait for services to be running|healthy. Implies detached mode."),
+  waitTimeout: integer("Maximum duration in seconds to wait for the project to be running|healthy"),
+  watch: boolean("Watch source code and rebuild/refresh containers when files are updated.", { short: "w" }),
+  yes: boolean('Assume "yes" as answer to all prompts and run non-interactively', { short: "y" }),
+};
+
+export type UpFlags = FlagValues<typeof flags>;
+
+export const command = defineCommand({
+  name: "up",
+  summary: "Create and start containers",
+  positionals: ["[services...]"],
+  usage: "[OPTIONS] [SERVICE...]",
+  flags,
+  async run(context, given, services, explicit) {
+    const flags = checkFlags(given);
+    const options = upOptions(context, flags, services);
+    const load = async (): Promise<Project> => {
+      const project = await loadProject(context, services);
+      for (const service of [...Object.keys(options.scale), ...flags.attach, ...flags.noAttach]) checkService(project, service);
+      if (flags.exitCodeFrom !== undefined) checkService(project, flags.exitCodeFrom);
+      return project;
+    };
+    if (context.globals.dryRun) return showPlan(context, await load(), options);
+    await using agent = await bindAgent(context, load);
+    if (flags.detach || flags.wait || flags.noStart) {
+      await applyAndDraw(context, agent.client, agent.project, options, { quietImages: flags.quietPull, yes: flags.yes });
+      return 0;
+    }
+    const { runAttached } = await import("../attached.ts");
+    const menu = explicit.has("menu") ? flags.menu : !["0", "f", "false", "False", "FALSE", "F"].includes(context.env["COMPOSE_MENU"] ?? "");
+    return runAttached(context, agent, options, { ...flags, menu });
+  },
+});
+
+/** The combinations that Docker Compose refuses, in its words. */
+function checkFlags(flags: UpFlags): UpFlags {
+  const exits = flags.abortOnContainerExit || (flags.exitCodeFrom !== undefined && !flags.abortOnContainerFailure);
+  const attaches = flags.attach.length > 0 || flags.attachDependencies;
+  refuse(
+    flags.detach && (exits || flags.abortOnContainerFailure || attaches || flags.watch),
+    "--detach cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --attach, --attach-dependencies or --watch",
+  );
+  refuse(flags.wait && (exits || flags.abortOnContainerFailure || attaches), "--wait cannot be combined with --abort-on-container-exit, --attach or --attach-dependencies");
+  refuse(flags.abortOnContainerExit && flags.abortOnContainerFailure, "--abort-on-container-exit and --abort-on-container-failure are incompatible");
+  refuse(flags.forceRecreate && flags.noRecreate, "--force-recreate and --no-recreate are incompatible");
+  refuse(flags.renewAnonVolumes && flags.noRecreate, "--no-recreate and --renew-anon-volumes are incompatible");
+  refuse(flags.alwaysRecreateDeps && flags.noRecreate, "--always-recreate-deps and --no-recreate are incompatible");
+  refuse(flags.build && flags.noBuild, "--build and --no-build are incompatible");
+  refuse(flags.attach.length > 0 && flags.attachDependencies, "--attach and --attach-dependencies are incompatible");
+  refuse(flags.waitTimeout !== undefined && !flags.wait, "--wait-timeout needs --wait");
+  if (flags.build) throw new StackError("unsupported", "up --build: building images is not there yet", { hint: "Give the service an `image:` that can be pulled or was loaded with `stack load`." });
+  if (flags.watch) throw new StackError("unsupported", "up --watch: watch mode is not there yet", { hint: "Run `stack up` again after a change; it recreates exactly what changed." });
+  return { ...flags, abortOnContainerExit: exits };
+}
+
+function upOptions(context: Context, flags: UpFlags, services: readonly string[]): ReconcileOptions {
+  return reconcileOptions(flags.noStart ? "create" : "up", {
+    services,
+    noDeps: flags.noDeps,
+    recreate: flags.forceRecreate ? "force" : flags.noRecreate ? "never" : "diverged",
+    recreateDependencies: flags.alwaysRecreateDeps,
+    renewAnonymousVolumes: flags.renewAnonVolumes,
+    removeOrphans: flags.removeOrphans || isSet(context.env["COMPOSE_REMOVE_ORPHANS"]),
+    ignoreOrphans: isSet(context.env["COMPOSE_IGNORE_ORPHANS"]),
+    scale: scaleOf(flags.scale),
+    wait: flags.wait,
+    ...pullOf(flags.pull),
+    ...graceMs(flags.timeout),
+    ...waitTimeoutMs(flags.waitTimeout),
+  });
+}

@@ -1,0 +1,50 @@
+import { StackError } from "../core/index.ts";
+import type { ContainerSummary, Engine } from "../engine/index.ts";
+import type { Project } from "../model/index.ts";
+import { checkService } from "./project.ts";
+import { nearest } from "./suggest.ts";
+
+/** Does somebody live in it? */
+export function isAlive(container: ContainerSummary): boolean {
+  return container.status === "running" || container.status === "paused" || container.status === "restarting";
+}
+
+/** The containers of the named services (all without names), checked against the file, or without one against what exists. */
+export function ofServices(containers: readonly ContainerSummary[], services: readonly string[], project: Project | undefined): readonly ContainerSummary[] {
+  if (services.length === 0) return containers;
+  const existing = new Set(containers.map((c) => c.service));
+  for (const service of services) {
+    if (existing.has(service)) continue;
+    if (project !== undefined) checkService(project, service);
+    else throw noSuchService(service, [...existing]);
+  }
+  return containers.filter((c) => services.includes(c.service));
+}
+
+function noSuchService(service: string, existing: readonly string[]): StackError {
+  const near = nearest(service, existing);
+  return new StackError("no-such-service", `no such service: ${service}`, near === undefined ? {} : { hint: `Did you mean "${near}"?` });
+}
+
+/** The one container that `exec`, `port`, `attach` and `cp` mean: the first that runs, or the one with this number. */
+export async function runningContainer(engine: Engine, project: { readonly name: string; readonly project?: Project }, service: string, index: number | undefined): Promise<ContainerSummary> {
+  const all = (await engine.containers({ project: project.name })).filter((c) => !c.oneoff);
+  const mine = all.filter((c) => c.service === service);
+  const found = mine.find((c) => isAlive(c) && (index === undefined || c.number === index));
+  if (found !== undefined) return found;
+  if (index !== undefined && mine.length > 0)
+    throw new StackError("container-not-running", `service "${service}" is not running container #${index}`, {
+      hint: `It has ${mine.filter(isAlive).map((c) => `#${c.number}`).join(", ") || "no running container"}.`,
+    });
+  const known = [...new Set([...all.map((c) => c.service), ...Object.keys(project.project?.services ?? {})])];
+  const near = known.includes(service) ? undefined : nearest(service, known);
+  throw new StackError(known.includes(service) ? "container-not-running" : "no-such-service", `service "${service}" is not running`, {
+    hint: near === undefined ? `Start it with \`stack up -d ${service}\`; \`stack ps -a\` and \`stack logs ${service}\` say how it ended.` : `Did you mean "${near}"?`,
+  });
+}
+
+/** What logs are called by: the name without the project, `web-1`; the full name of what `container_name` or `run` named. */
+export function shortName(container: ContainerSummary): string {
+  const prefix = `${container.project}-`;
+  return container.name.startsWith(prefix) ? container.name.slice(prefix.length) : container.name;
+}

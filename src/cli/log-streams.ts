@@ -1,0 +1,77 @@
+import { join } from "node:path";
+import { paths } from "../core/index.ts";
+import type { ContainerId, DataRoot } from "../core/index.ts";
+import type { ContainerSummary } from "../engine/index.ts";
+import { LogMerge, readLog } from "../logs/index.ts";
+import type { ReadOptions } from "../logs/index.ts";
+import { shortName } from "./containers.ts";
+import type { LogPrinter } from "./output/log-printer.ts";
+
+/** The logs of several containers, printed as one, containers joining and ending meanwhile. */
+export class LogStreams {
+  readonly #root: DataRoot;
+  readonly #printer: LogPrinter;
+  readonly #signal: AbortSignal;
+  readonly #merge = new LogMerge<string>();
+  readonly #streams = new Map<ContainerId, { readonly ended: AbortController; readonly drained: Promise<void> }>();
+  /** Damaged records that were skipped, for each container. */
+  readonly damaged = new Map<string, number>();
+
+  constructor(root: DataRoot, printer: LogPrinter, signal: AbortSignal) {
+    this.#root = root;
+    this.#printer = printer;
+    this.#signal = signal;
+  }
+
+  has(id: ContainerId): boolean {
+    return this.#streams.has(id);
+  }
+
+  add(container: ContainerSummary, options: Pick<ReadOptions, "tail" | "since" | "until" | "follow">): void {
+    if (this.has(container.id)) return;
+    const name = shortName(container);
+    const ended = new AbortController();
+    let drained: () => void = () => undefined;
+    this.#streams.set(container.id, { ended, drained: new Promise((resolve) => (drained = resolve)) });
+    this.#printer.register(name);
+    const path = join(paths.container(this.#root, container.id), "log", "container.log");
+    const onDamaged = (): void => {
+      this.damaged.set(name, (this.damaged.get(name) ?? 0) + 1);
+    };
+    this.#merge.add(name, (onCaughtUp) => withEnd(readLog(path, { ...options, signal: this.#signal, ended: ended.signal, onCaughtUp, onDamaged }), drained));
+  }
+
+  /** The container has ended for good: resolves when everything it wrote has been read. */
+  async end(id: ContainerId): Promise<void> {
+    const stream = this.#streams.get(id);
+    if (stream === undefined) return;
+    this.#streams.delete(id);
+    stream.ended.abort();
+    await stream.drained;
+  }
+
+  /** No container joins any more. */
+  close(): void {
+    this.#merge.close();
+  }
+
+  /** Resolves when all logs have ended after `close`, or the signal aborts. */
+  async print(): Promise<void> {
+    const stop = (): void => this.#merge.close();
+    this.#signal.addEventListener("abort", stop);
+    if (this.#signal.aborted) stop();
+    try {
+      for await (const batch of this.#merge) await this.#printer.entries(batch);
+    } finally {
+      this.#signal.removeEventListener("abort", stop);
+    }
+  }
+}
+
+async function* withEnd<T>(source: AsyncIterable<T>, onEnd: () => void): AsyncGenerator<T> {
+  try {
+    yield* source;
+  } finally {
+    onEnd();
+  }
+}

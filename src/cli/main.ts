@@ -1,0 +1,59 @@
+import { resolveDataRoot, systemClock } from "../core/index.ts";
+import type { Context, Doors } from "./context.ts";
+import { reportError } from "./errors.ts";
+import { ProcessInterrupts } from "./interrupts.ts";
+import { runProgram } from "./program.ts";
+import { StreamSink } from "./sink.ts";
+
+/** The way into the other rooms; each is loaded when a command first asks for it. */
+const doors: Doors = {
+  root: () => resolveDataRoot(process.env, process.getuid?.() ?? 0),
+  async loadProject(request) {
+    const { loadProject } = await import("../model/index.ts");
+    return loadProject(request);
+  },
+  async engine() {
+    const { openEngine } = await import("../engine/index.ts");
+    return openEngine(this.root());
+  },
+  async startAgent() {
+    const { startAgent } = await import("../agent/client.ts");
+    return startAgent(this.root());
+  },
+  async findAgent(project) {
+    const [{ findAgent }, { parseProjectName }] = await Promise.all([import("../agent/client.ts"), import("../core/index.ts")]);
+    const name = parseProjectName(project);
+    return name === undefined ? undefined : findAgent(this.root(), name);
+  },
+};
+
+/** 128 + SIGPIPE: what a program ends with whose reader has gone. */
+const readerGone = 141;
+
+async function main(): Promise<number> {
+  const interrupts = new ProcessInterrupts();
+  let gone = false;
+  const onBroken = (): void => {
+    gone = true;
+    interrupts.raise("SIGHUP");
+  };
+  const stdout = new StreamSink(process.stdout, onBroken);
+  const stderr = new StreamSink(process.stderr, onBroken);
+  let context: Context | undefined;
+  try {
+    const status = await runProgram(process.argv.slice(2), (globals) => {
+      context = { globals, env: process.env, cwd: process.cwd(), stdin: process.stdin, stdout, stderr, clock: systemClock, interrupts, doors };
+      return context;
+    });
+    return gone ? readerGone : status;
+  } catch (error) {
+    return gone ? readerGone : await reportError(error, stderr, context);
+  } finally {
+    interrupts.release();
+    // A standard input that was read keeps the process alive until it is closed.
+    process.stdin.destroy();
+  }
+}
+
+// The only place that sets the exit status.
+process.exitCode = await main();

@@ -1,0 +1,77 @@
+import type { ContainerSummary } from "../../engine/index.ts";
+import { humanDuration } from "./units.ts";
+
+type Port = NonNullable<ContainerSummary["state"]>["ports"][number];
+
+/** Docker's words: `Up 3 minutes (healthy)`, `Exited (137) 2 seconds ago`, with what Docker does not say: out of memory, when the next start is. */
+export function statusText(container: ContainerSummary, now: number): string {
+  const { state } = container;
+  switch (container.status) {
+    case "created":
+      return "Created";
+    case "dead":
+      return "Dead (its monitor was killed)";
+    case "running":
+      return `Up ${since(state?.startedAt, now)}${healthText(container)}`;
+    case "paused":
+      return `Up ${since(state?.startedAt, now)} (Paused)`;
+    case "restarting": {
+      const next = Math.ceil((Date.parse(state?.nextRestartAt ?? "") - now) / 1000);
+      return `Restarting (${codeText(container)}) ${since(state?.finishedAt, now)} ago${next > 0 ? `, next in ${next} s` : ""}`;
+    }
+    case "exited":
+      return `Exited (${codeText(container)}) ${since(state?.finishedAt, now)} ago${state?.oomKilled === true ? " (out of memory)" : ""}`;
+  }
+}
+
+function codeText({ state }: ContainerSummary): string {
+  return state === undefined || state.exitCode < 0 ? "unknown" : String(state.exitCode);
+}
+
+function healthText({ health }: ContainerSummary): string {
+  if (health === "none") return "";
+  return health === "starting" ? " (health: starting)" : ` (${health})`;
+}
+
+function since(iso: string | undefined, now: number): string {
+  const at = Date.parse(iso ?? "");
+  return Number.isNaN(at) ? "Less than a second" : humanDuration(Math.max(0, now - at));
+}
+
+/** `0.0.0.0:8080->80/tcp, [::]:8080->80/tcp`; neighbours are drawn together to a range. */
+export function portsText(ports: readonly Port[]): string {
+  const sorted = [...ports].sort(
+    (a, b) => compare(a.protocol, b.protocol) || compare(a.hostIp, b.hostIp) || a.containerPort - b.containerPort || a.hostPort - b.hostPort,
+  );
+  const runs: { first: Port; last: Port }[] = [];
+  for (const port of sorted) {
+    const run = runs.at(-1);
+    const follows =
+      run !== undefined &&
+      run.first.hostIp === port.hostIp &&
+      run.first.protocol === port.protocol &&
+      port.containerPort === run.last.containerPort + 1 &&
+      port.hostPort === run.last.hostPort + 1;
+    if (follows) run.last = port;
+    else runs.push({ first: port, last: port });
+  }
+  return runs
+    .sort((a, b) => a.first.containerPort - b.first.containerPort || compare(a.first.protocol, b.first.protocol) || compare(a.first.hostIp, b.first.hostIp))
+    .map(({ first, last }) => `${address(first.hostIp)}:${range(first.hostPort, last.hostPort)}->${range(first.containerPort, last.containerPort)}/${first.protocol}`)
+    .join(", ");
+}
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+const range = (first: number, last: number): string => (first === last ? String(first) : `${first}-${last}`);
+
+export function address(ip: string): string {
+  return ip.includes(":") ? `[${ip}]` : ip;
+}
+
+/** Docker's column: words with spaces in single quotes, in double quotes as a whole, at most 20 characters. */
+export function commandText(command: readonly string[], truncate: boolean): string {
+  const line = command.map((word) => (word.includes(" ") ? `'${word}'` : word)).join(" ");
+  const characters = [...line];
+  const shown = truncate && characters.length > 20 ? `${characters.slice(0, 19).join("")}…` : line;
+  return JSON.stringify(shown);
+}

@@ -1,0 +1,190 @@
+import type { EngineEvent } from "../../engine/index.ts";
+import type { Operation, Plan } from "../../reconcile/index.ts";
+
+/** What one resource is doing: all operations on it are one line for the user. */
+export interface Line {
+  /** `Container shop-web-1`; names the line. */
+  readonly id: string;
+  /** `Creating`, `Created`, `Waiting`, `Error` … in Docker Compose's words. */
+  readonly status: string;
+  readonly state: "working" | "done" | "failed" | "skipped";
+  /** No operation on this resource is left. */
+  readonly last: boolean;
+  /** Why, how far, what was wrong: one line. */
+  readonly detail?: string;
+  /** Bytes. */
+  readonly progress?: { readonly current: number; readonly total: number };
+  /** Milliseconds. */
+  readonly took?: number;
+}
+
+/** Turns the engine's events into changes of lines; the plain, the JSON and the terminal renderer all draw from it. */
+export class ProgressLines {
+  #plan: Plan | undefined;
+  /** Operations of each line that have not ended yet. */
+  readonly #left = new Map<string, number>();
+  readonly #layers = new Map<number, Map<string, { readonly current: number; readonly total: number }>>();
+  /** Images are looked up silently; a line is due only when something has to be fetched. */
+  readonly #fetching = new Set<number>();
+  readonly #recreating = new Set<string>();
+
+  /** Ids of the lines of the plan, in its order. */
+  get ids(): readonly string[] {
+    return [...this.#left.keys()];
+  }
+
+  take(event: EngineEvent): readonly Line[] {
+    if (event.type === "plan") {
+      this.#begin(event.plan);
+      return [];
+    }
+    if (event.type !== "operation" && event.type !== "note" && event.type !== "image") return [];
+    const operation = this.#plan?.operations[event.index];
+    if (operation === undefined) return [];
+    if (event.type === "image") return this.#image(event, operation);
+    if (event.type === "note") return lineIds(operation).map((id) => ({ id, status: this.#words(operation)[0], state: "working", last: false, detail: event.note }));
+    return this.#operation(event, operation);
+  }
+
+  #begin(plan: Plan): void {
+    this.#plan = plan;
+    this.#left.clear();
+    this.#layers.clear();
+    this.#fetching.clear();
+    this.#recreating.clear();
+    const created = new Set<string>();
+    for (const operation of plan.operations) {
+      for (const id of lineIds(operation)) this.#left.set(id, (this.#left.get(id) ?? 0) + 1);
+      if (operation.kind === "create-container") created.add(operation.name);
+    }
+    for (const operation of plan.operations)
+      if (operation.kind === "remove-container" && created.has(operation.name)) this.#recreating.add(operation.name);
+      else if (operation.kind === "create-container" && operation.replaces !== undefined) this.#recreating.add(operation.name);
+  }
+
+  #operation(event: Extract<EngineEvent, { type: "operation" }>, operation: Operation): readonly Line[] {
+    const [doing, done] = this.#words(operation);
+    const detail = event.error?.message ?? event.note;
+    const base = { ...(detail === undefined ? {} : { detail }), ...(event.took === undefined ? {} : { took: event.took }) };
+    const ended = event.status !== "running";
+    const lines: Line[] = [];
+    for (const id of lineIds(operation)) {
+      const left = (this.#left.get(id) ?? 1) - (ended ? 1 : 0);
+      this.#left.set(id, left);
+      const last = ended && left === 0;
+      if (operation.kind === "ensure-image" && event.status !== "failed" && !this.#fetching.has(event.index)) {
+        if (last) lines.push({ id, status: "Present", state: "done", last });
+        continue;
+      }
+      switch (event.status) {
+        case "running":
+          lines.push({ id, status: doing, state: "working", last: false, ...this.#why(operation), ...base });
+          break;
+        case "done":
+          lines.push({ id, status: done, state: "done", last, ...base });
+          break;
+        case "failed":
+          lines.push({ id, status: "Error", state: "failed", last, ...base });
+          break;
+        case "skipped":
+          lines.push({ id, status: "Skipped", state: "skipped", last, ...this.#because(event.because), ...base });
+          break;
+      }
+    }
+    return lines;
+  }
+
+  #image({ index, progress }: Extract<EngineEvent, { type: "image" }>, operation: Operation): readonly Line[] {
+    if (progress.kind === "done") return [];
+    this.#fetching.add(index);
+    const layers = this.#layers.get(index) ?? new Map<string, { readonly current: number; readonly total: number }>();
+    this.#layers.set(index, layers);
+    if (progress.kind === "layer") layers.set(progress.layer, { current: progress.current, total: progress.total });
+    let current = 0;
+    let total = 0;
+    for (const layer of layers.values()) {
+      current += layer.current;
+      total += layer.total;
+    }
+    const unpacking = progress.kind === "layer" && progress.status === "unpacking";
+    return lineIds(operation).map((id) => ({
+      id,
+      status: unpacking ? "Extracting" : "Pulling",
+      state: "working",
+      last: false,
+      ...(total === 0 ? {} : { progress: { current, total } }),
+    }));
+  }
+
+  /** The cause is worth a word where something that exists is thrown away. */
+  #why(operation: Operation): { readonly detail?: string } {
+    return this.#recreates(operation) && operation.kind !== "create-container" ? { detail: operation.cause } : {};
+  }
+
+  #because(index: number | undefined): { readonly detail?: string } {
+    const cause = index === undefined ? undefined : this.#plan?.operations[index];
+    return cause === undefined ? {} : { detail: `because of ${lineIds(cause)[0] ?? cause.id}` };
+  }
+
+  #recreates(operation: Operation): boolean {
+    return (operation.kind === "stop-container" || operation.kind === "remove-container" || operation.kind === "create-container") && this.#recreating.has(operation.name);
+  }
+
+  #words(operation: Operation): readonly [doing: string, done: string] {
+    return this.#recreates(operation) ? ["Recreate", operation.kind === "create-container" ? "Recreated" : "Recreate"] : words(operation);
+  }
+}
+
+function lineIds(operation: Operation): readonly string[] {
+  switch (operation.kind) {
+    case "ensure-image":
+    case "remove-image":
+      return [`Image ${operation.reference}`];
+    case "create-network":
+    case "remove-network":
+      return [`Network ${operation.name}`];
+    case "create-volume":
+    case "remove-volume":
+      return [`Volume ${operation.name}`];
+    case "wait":
+      return operation.containers.map((name) => `Container ${name}`);
+    default:
+      return [`Container ${operation.name}`];
+  }
+}
+
+function words(operation: Operation): readonly [doing: string, done: string] {
+  switch (operation.kind) {
+    case "ensure-image":
+      return ["Pulling", "Pulled"];
+    case "create-network":
+    case "create-volume":
+    case "create-container":
+      return ["Creating", "Created"];
+    case "remove-network":
+    case "remove-volume":
+    case "remove-container":
+    case "remove-image":
+      return ["Removing", "Removed"];
+    case "start-container":
+      return ["Starting", "Started"];
+    case "stop-container":
+      return ["Stopping", "Stopped"];
+    case "wait":
+      return ["Waiting", waited(operation.condition)];
+    case "run-hook":
+      return [`Running ${operation.hook}[${operation.index}]`, `Ran ${operation.hook}[${operation.index}]`];
+  }
+}
+
+function waited(condition: Extract<Operation, { kind: "wait" }>["condition"]): string {
+  switch (condition) {
+    case "service_started":
+      return "Started";
+    case "service_completed_successfully":
+      return "Exited";
+    case "service_healthy":
+    case "running_or_healthy":
+      return "Healthy";
+  }
+}

@@ -1,0 +1,162 @@
+import { Listr, ListrLogger, ProcessOutput } from "listr2";
+import type { ListrTaskWrapper } from "listr2";
+import type { EngineEvent } from "../../engine/index.ts";
+import type { Context } from "../context.ts";
+import { styleFor } from "../output/style.ts";
+import type { Style } from "../output/style.ts";
+import { printable } from "../output/table.ts";
+import { humanSize, shortTime } from "../output/units.ts";
+import { ProgressLines } from "./lines.ts";
+import type { Line } from "./lines.ts";
+import { PlainRenderer } from "./plain.ts";
+import type { ProgressOptions, ProgressRenderer } from "./renderer.ts";
+
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- listr2's own type of a wrapper of any renderer
+type Task = ListrTaskWrapper<unknown, any, any>;
+
+interface Row {
+  readonly finished: Promise<void>;
+  finish(error?: Error): void;
+  task?: Task;
+  line?: Line;
+  over: boolean;
+}
+
+/** One line for each resource, redrawn as the events come; drawn by listr2 on standard error. */
+export class TerminalRenderer implements ProgressRenderer {
+  readonly #context: Context;
+  readonly #options: ProgressOptions;
+  readonly #style: Style;
+  readonly #lines = new ProgressLines();
+  readonly #rows = new Map<string, Row>();
+  #drawing: Promise<unknown> = Promise.resolve();
+  /** Once logs run by, nothing may be redrawn any more. */
+  #plain: PlainRenderer | undefined;
+  #plan: Extract<EngineEvent, { type: "plan" }> | undefined;
+
+  constructor(context: Context, options: ProgressOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.#style = styleFor(context, context.stderr);
+  }
+
+  event(event: EngineEvent): void {
+    if (this.#plain !== undefined) {
+      this.#plain.event(event);
+      return;
+    }
+    if (event.type === "warning") {
+      void this.#context.stderr.write(`${this.#style.yellow("warning:")} ${event.message}\n`);
+      return;
+    }
+    if (event.type === "plan") this.#plan = event;
+    const lines = this.#lines.take(event);
+    if (event.type === "plan") this.#begin();
+    for (const line of lines) this.#draw(line);
+    if (this.#options.attached === true && event.type === "operation" && event.status === "running" && this.#starts(event.index)) this.#becomePlain();
+  }
+
+  async end(): Promise<void> {
+    for (const row of this.#rows.values()) finish(row);
+    await this.#drawing;
+    await this.#plain?.end();
+  }
+
+  #begin(): void {
+    for (const row of this.#rows.values()) finish(row);
+    this.#rows.clear();
+    const ids = this.#lines.ids;
+    if (ids.length === 0) return;
+    for (const id of ids) this.#rows.set(id, newRow());
+    const logger = new ListrLogger({ processOutput: new ProcessOutput(process.stderr, process.stderr) });
+    const list = new Listr(
+      [...this.#rows].map(([id, row]) => ({
+        title: printable(id),
+        enabled: true,
+        task: (_: unknown, task: Task): Promise<void> => {
+          row.task = task;
+          this.#show(row);
+          return row.finished;
+        },
+      })),
+      {
+        concurrent: true,
+        exitOnError: false,
+        registerSignalListeners: false,
+        renderer: "default",
+        rendererOptions: { logger, showErrorMessage: false, collapseErrors: false, clearOutput: false, lazy: false },
+        forceTTY: true,
+      },
+    );
+    this.#drawing = Promise.all([this.#drawing, list.run().catch(() => undefined)]);
+  }
+
+  #draw(line: Line): void {
+    const row = this.#rows.get(line.id);
+    if (row === undefined || row.over) return;
+    row.line = line;
+    this.#show(row);
+    if (line.last) finish(row);
+  }
+
+  #show(row: Row): void {
+    const { task, line } = row;
+    if (task === undefined || line === undefined) return;
+    task.title = this.#title(line);
+    if (line.detail !== undefined && line.state === "working") task.output = printable(line.detail);
+  }
+
+  #title(line: Line): string {
+    const bytes = line.progress === undefined || line.state !== "working" ? "" : `  ${humanSize(line.progress.current)} / ${humanSize(line.progress.total)}`;
+    const time = line.took === undefined ? "" : this.#style.dim(`  ${shortTime(line.took)}`);
+    const detail = line.detail === undefined || line.state === "working" ? "" : this.#style.dim(`  ${printable(line.detail)}`);
+    return `${printable(line.id)}  ${this.#paint(line)}${bytes}${time}${detail}`;
+  }
+
+  #paint(line: Line): string {
+    switch (line.state) {
+      case "done":
+        return this.#style.green(line.status);
+      case "failed":
+        return this.#style.red(line.status);
+      case "skipped":
+        return this.#style.yellow(line.status);
+      case "working":
+        return line.status;
+    }
+  }
+
+  #starts(index: number): boolean {
+    return this.#plan?.plan.operations[index]?.kind === "start-container";
+  }
+
+  #becomePlain(): void {
+    const plain = new PlainRenderer(this.#context.stderr, this.#options);
+    if (this.#plan !== undefined) plain.event(this.#plan);
+    for (const row of this.#rows.values()) finish(row);
+    this.#plain = plain;
+  }
+}
+
+function newRow(): Row {
+  let resolve: () => void = () => undefined;
+  let reject: (error: Error) => void = () => undefined;
+  const promise = new Promise<void>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return {
+    finished: promise,
+    over: false,
+    finish(error) {
+      if (error === undefined) resolve();
+      else reject(error);
+    },
+  };
+}
+
+function finish(row: Row): void {
+  if (row.over) return;
+  row.over = true;
+  row.finish(row.line?.state === "failed" ? new Error(row.line.detail ?? row.line.status) : undefined);
+}

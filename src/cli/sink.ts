@@ -1,0 +1,38 @@
+/** A stream of text for the user. Writing waits for a slow reader, and goes quiet when there is none any more. */
+export interface Sink {
+  readonly isTTY: boolean;
+  /** 80 where nobody knows. */
+  readonly columns: number;
+  write(text: string | Uint8Array): Promise<void>;
+}
+
+export class StreamSink implements Sink {
+  readonly #stream: NodeJS.WriteStream;
+  #broken = false;
+
+  /** `onBroken`: the reader has gone (EPIPE); called once. */
+  constructor(stream: NodeJS.WriteStream, onBroken: (error: Error) => void) {
+    this.#stream = stream;
+    stream.on("error", (error) => {
+      if (this.#broken) return;
+      this.#broken = true;
+      onBroken(error);
+    });
+  }
+
+  get isTTY(): boolean {
+    return this.#stream.isTTY;
+  }
+
+  get columns(): number {
+    return this.#stream.isTTY && this.#stream.columns > 0 ? this.#stream.columns : 80;
+  }
+
+  write(text: string | Uint8Array): Promise<void> {
+    if (this.#broken) return Promise.resolve();
+    return new Promise((resolve) => {
+      // An error is told by the event; whoever writes has nothing to do about it.
+      this.#stream.write(text, () => resolve());
+    });
+  }
+}
