@@ -55,7 +55,7 @@ export interface ListedRule {
 }
 
 /** The lists are made by native/addon/network_links.cc and network_nft.cc in exactly these shapes. */
-const listed = <T>(reply: NetlinkReply | undefined): readonly T[] => (Array.isArray(reply) ? (reply as readonly unknown[] as readonly T[]) : []);
+const listed = (reply: NetlinkReply | undefined): readonly unknown[] => (Array.isArray(reply) ? reply : []);
 
 /** One network namespace; "" is the current one. */
 export class Kernel {
@@ -69,7 +69,12 @@ export class Kernel {
 
   async observe(): Promise<Observed> {
     const [links, addresses, routes, chains] = await this.run([{ op: "link-list" }, { op: "address-list" }, { op: "route-list" }, { op: "nft-list-chains" }]);
-    return { links: listed(links), addresses: listed(addresses), routes: listed(routes), chains: listed(chains) };
+    return {
+      links: listed(links) as Observed["links"],
+      addresses: listed(addresses) as Observed["addresses"],
+      routes: listed(routes) as Observed["routes"],
+      chains: listed(chains) as Observed["chains"],
+    };
   }
 
   async run(requests: readonly NetlinkRequest[]): Promise<readonly NetlinkReply[]> {
@@ -78,7 +83,7 @@ export class Kernel {
 
   async rules(family: NftFamily, table: string, chain: string): Promise<readonly ListedRule[]> {
     const [rules] = await this.run([{ op: "nft-list-rules", family, table, chain }]);
-    return listed(rules);
+    return listed(rules) as readonly ListedRule[];
   }
 
   /** Undefined: this kernel has no such setting. */

@@ -181,7 +181,7 @@ class DataRootNetworks implements Networks {
   }
 
   dns(signal: AbortSignal): Promise<Dns> {
-    return Promise.resolve(openDns({ native: this.#native, signal }));
+    return Promise.resolve(openDns({ signal }));
   }
 
   async hostAddress(): Promise<string | undefined> {

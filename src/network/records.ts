@@ -14,8 +14,8 @@ export class Records {
   }
 
   async all(): Promise<readonly NetworkRecord[]> {
-    const names = await readdir(paths.networks(this.#root)).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return [];
+    const names = await readdir(paths.networks(this.#root)).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
       throw error;
     });
     const ids = names.flatMap((name) => /^([0-9a-f]{64})\.json$/.exec(name)?.[1] ?? []);
@@ -25,8 +25,8 @@ export class Records {
 
   async read(id: string): Promise<NetworkRecord | undefined> {
     if (!/^[0-9a-f]{64}$/.test(id)) return undefined;
-    const text = await readFile(this.#path(id), "utf8").catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return undefined;
+    const text = await readFile(this.#path(id), "utf8").catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
       throw error;
     });
     if (text === undefined) return undefined;

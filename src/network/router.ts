@@ -52,8 +52,8 @@ export class Router {
   }
 
   async uplink(): Promise<Uplink | undefined> {
-    const text = await readFile(this.#file, "utf8").catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return undefined;
+    const text = await readFile(this.#file, "utf8").catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
       throw error;
     });
     if (text === undefined) return undefined;
