@@ -69,7 +69,7 @@ Status set_attributes(const std::string& path,
 
 }  // namespace
 
-Result<std::string> clean_path(std::string_view path) {
+Result<std::string> clean_entry_path(std::string_view path) {
   std::vector<std::string_view> parts;
   for (size_t at = 0; at <= path.size();) {
     const size_t end = std::min(path.find('/', at), path.size());
@@ -158,7 +158,7 @@ Result<std::string> Tree::through_symlink(int parent, const std::string& path,
     joined += '/';
     joined += rest;
   }
-  return clean_path(joined);
+  return clean_entry_path(joined);
 }
 
 Result<Tree::Place> Tree::place(const std::string& path, bool make) {
@@ -235,7 +235,7 @@ Status Tree::clear_way(const Place& place) {
 }
 
 Status Tree::add(const TarEntry& entry, TarReader& tar) {
-  const std::string path = TRY(clean_path(entry.name));
+  const std::string path = TRY(clean_entry_path(entry.name));
   const std::string leaf = leaf_of(path);
   if (leaf.starts_with(".wh.")) return add_whiteout(path, leaf);
   // A name inside of what only marks something: aufs kept its own records there, nobody may see them.
@@ -388,7 +388,7 @@ Status Tree::write_sparse(int fd, const Place& where, const TarEntry& entry, Tar
 }
 
 Status Tree::add_hard_link(const Place& where, const TarEntry& entry) {
-  const std::string target = TRY(clean_path(entry.link));
+  const std::string target = TRY(clean_entry_path(entry.link));
   if (target == where.path) return ok();  // a link to itself is there already
   // Both descriptors must live through whatever opening the other one does to the cache.
   const UniqueFd to(fcntl(where.parent, F_DUPFD_CLOEXEC, 3));

@@ -92,6 +92,6 @@ class Tree {
 };
 
 /// The path in clean form ("a/b"; "" is the root), or a failure if it leads out of the root.
-Result<std::string> clean_path(std::string_view path);
+Result<std::string> clean_entry_path(std::string_view path);
 
 }  // namespace stack
