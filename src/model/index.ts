@@ -10,6 +10,8 @@ export type { Style } from "./emit.ts";
 export { STACK_FILE_NAMES } from "./files.ts";
 export { configHash, containerConfig, networkHash, stableJson, volumeHash } from "./hash.ts";
 export { loadProject } from "./load.ts";
+export { parseDotenv } from "./dotenv.ts";
+export { isHostPath, parseMount } from "./mounts.ts";
 export { parsePort } from "./ports.ts";
 export * from "./project.ts";
 export type { FileReader, ReadResult } from "./reader.ts";
