@@ -1,7 +1,7 @@
 import { imageReference } from "./images.ts";
 import { noSuchService } from "./graph.ts";
 import type { ObservedContainer } from "./observed.ts";
-import { orphansOf, warnAboutOrphans } from "./orphans.ts";
+import { warnAboutOrphans } from "./orphans.ts";
 import type { OperationIndex } from "./plan.ts";
 import { emitStops } from "./stop-phase.ts";
 import type { Inputs } from "./up.ts";
@@ -50,7 +50,7 @@ function leavingContainers({ project, observed, options, builder }: Inputs, name
   const known = (container: ObservedContainer): boolean => project.services[container.service] !== undefined || project.disabled_services[container.service] !== undefined;
   const strangers = observed.containers.filter((container) => !known(container));
   if (options.removeOrphans) return sorted(observed.containers);
-  if (!options.ignoreOrphans) warnAboutOrphans(builder, project, orphansOf(project, observed).length === 0 ? [] : strangers);
+  if (!options.ignoreOrphans) warnAboutOrphans(builder, project, strangers);
   return sorted(observed.containers.filter(known));
 }
 
@@ -64,7 +64,7 @@ function removeNetworks({ project, observed, builder }: Inputs, removed: Readonl
     if (network.project !== project.name || external.has(network.name)) continue;
     const users = network.containers.filter((id) => !removed.has(id));
     if (users.length > 0) {
-      builder.warn("network-in-use", `Network "${network.name}" is kept: ${users.length === 1 ? "a container" : `${users.length} containers`} that stay use it (${names(observed.containers, users)})`);
+      builder.warn("network-in-use", `Network "${network.name}" is kept: it is still used by ${names(observed.containers, users)}`);
       continue;
     }
     builder.add(
@@ -87,7 +87,7 @@ function removeVolumes({ project, observed, builder }: Inputs, removed: Readonly
     }
     const users = volume.containers.filter((id) => !removed.has(id));
     if (users.length > 0) {
-      builder.warn("volume-in-use", `Volume "${volume.name}" is kept: ${users.length === 1 ? "a container" : `${users.length} containers`} that stay use it (${names(observed.containers, users)})`);
+      builder.warn("volume-in-use", `Volume "${volume.name}" is kept: it is still used by ${names(observed.containers, users)}`);
       continue;
     }
     builder.add(`remove-volume ${volume.name}`, { kind: "remove-volume", name: volume.name }, { cause: "asked to remove volumes", after: volume.containers.map((id) => removed.get(id)) });
@@ -108,5 +108,5 @@ function removeImages({ project, observed, options, builder }: Inputs, after: re
 }
 
 function names(containers: readonly ObservedContainer[], ids: readonly string[]): string {
-  return ids.map((id) => containers.find((container) => container.id === id)?.name ?? `of another project: ${id.slice(0, 12)}`).join(", ");
+  return ids.map((id) => containers.find((container) => container.id === id)?.name ?? `container ${id.slice(0, 12)} of another project`).join(", ");
 }

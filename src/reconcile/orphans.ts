@@ -3,16 +3,17 @@ import type { PlanBuilder } from "./builder.ts";
 import type { ObservedContainer, ObservedState } from "./observed.ts";
 import { isRunning } from "./replicas.ts";
 
-/** Containers of services that the file no longer has, and one-off containers of those that have ended. */
+/** Containers of services that the file no longer has, and one-off containers that have ended: what --remove-orphans removes. */
 export function orphansOf(project: Project, observed: ObservedState): readonly ObservedContainer[] {
-  return observed.containers.filter(
-    (container) => project.services[container.service] === undefined && project.disabled_services[container.service] === undefined && (!container.oneoff || !isRunning(container)),
+  return observed.containers.filter((container) =>
+    container.oneoff ? !isRunning(container) : project.services[container.service] === undefined && project.disabled_services[container.service] === undefined,
   );
 }
 
+/** Ended one-off containers are no surprise to who ran them, so nothing is said of them. */
 export function warnAboutOrphans(builder: PlanBuilder, project: Project, orphans: readonly ObservedContainer[]): void {
-  if (orphans.length === 0) return;
-  const names = orphans.map((container) => container.name).sort();
+  const names = orphans.flatMap((container) => (container.oneoff ? [] : [container.name])).sort();
+  if (names.length === 0) return;
   builder.warn(
     "orphans",
     `Found orphan containers (${names.join(", ")}) for project "${project.name}". If you removed or renamed these services, use --remove-orphans to clean them up`,

@@ -100,6 +100,8 @@ class DirectoryStore implements ContainerStore {
   }
 
   async remove(id: ContainerId): Promise<void> {
+    if (this.#native.isLocked(join(paths.container(this.#root, id), "lock")))
+      throw new StackError("internal", `Container ${id.slice(0, 12)} cannot be removed: its monitor runs`, { hint: "Stop the container first." });
     this.#records.delete(id);
     await this.#discard(id);
   }
