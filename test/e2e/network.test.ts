@@ -23,8 +23,15 @@ const file = `services:
     image: node:20
     init: true
     command: ${hello("web")}
-    ports: ["8070:80", "127.0.0.1:8071:80", "[::1]:8072:80", "8080-8089:80"]
+    ports: ["8070:80", "127.0.0.1:8071:80", "[::1]:8072:80"]
     networks: {front: {aliases: [www]}, back: {}}
+  many:
+    image: node:20
+    init: true
+    command: ${hello("many")}
+    ports: ["8080-8089:80"]
+    networks: [front]
+    scale: 2
   echo:
     image: node:20
     init: true
@@ -47,8 +54,8 @@ describe("networks", () => {
     const machine = used.current;
     machine.write("compose.yaml", file);
     await machine.ok("up", "-d");
-    await machine.until("the servers run", (all) => all.length === 3 && all.every((c) => c.state?.status === "running"));
-    for (const service of ["web", "inner"]) await listens(service, 80);
+    await machine.until("the servers run", (all) => all.length === 5 && all.every((c) => c.state?.status === "running"));
+    for (const service of ["web", "inner", "many"]) await listens(service, 80);
   });
 
   /** Until the server inside listens: its own kernel table says so. */
@@ -77,8 +84,11 @@ describe("networks", () => {
   });
 
   test("a range of host ports gives each replica a free one", async () => {
-    const port = (await used.current.ok("port", "web", "80")).trim();
-    expect(port).toMatch(/:\d+$/);
+    const machine = used.current;
+    const addresses = [await machine.ok("port", "--index", "1", "many", "80"), await machine.ok("port", "--index", "2", "many", "80")];
+    const ports = addresses.map((a) => Number(/^0\.0\.0\.0:(808\d)\n$/.exec(a)?.[1]));
+    expect(new Set(ports).size).toBe(2);
+    for (const port of ports) expect(await machine.network.tcp({ port })).toMatch(/^many /);
   });
 
   test("services find each other by name and alias, on the networks that they share alone", async () => {
@@ -151,7 +161,7 @@ describe("with nothing in PATH but node", () => {
       expect(result.code, result.output).toBe(0);
       return result.stdout;
     };
-    await stack("up", "-d", "--scale", "web=1");
+    await stack("up", "-d");
     expect(await machine.network.tcp({ port: 8070 })).toMatch(/^web /);
     expect(await stack("exec", "-T", "echo", ...ask("web", 80))).toMatch(/^web /);
     expect(readFileSync(join(machine.containers[0]!.directory, "container.json"), "utf8")).toContain('"echo"');
