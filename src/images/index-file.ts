@@ -65,8 +65,12 @@ export async function changeImageIndex<T>(
   signal: AbortSignal | undefined,
   change: (index: ImageIndex) => Promise<{ readonly index?: ImageIndex; readonly result: T }>,
 ): Promise<T> {
-  using _lock = await waitForLock(native, join(paths.images(root), "lock"), "exclusive", signal);
-  const { index, result } = await change(await readImageIndex(root));
-  if (index !== undefined) await writeFileAtomic(join(paths.images(root), "index.json"), `${JSON.stringify(index)}\n`, { durable: true });
-  return result;
+  const lock = await waitForLock(native, join(paths.images(root), "lock"), "exclusive", signal);
+  try {
+    const { index, result } = await change(await readImageIndex(root));
+    if (index !== undefined) await writeFileAtomic(join(paths.images(root), "index.json"), `${JSON.stringify(index)}\n`, { durable: true });
+    return result;
+  } finally {
+    lock.release();
+  }
 }

@@ -148,9 +148,9 @@ export class LayerStore {
       await mkdir(into, { recursive: true, mode: 0o700 });
       const free = await this.#freeBytes();
       const maxBytes = Math.min(this.#options.maxLayerBytes, Math.max(free - reservedBytes, 0));
-      const unpacked = await unpack({ runtime: this.#options.runtime(), into, maxBytes, lockFd: lock.fd, signal }, (input) => source.feed(input)).catch(
-        (error: unknown) => Promise.reject(layerFailure(error, source, maxBytes, maxBytes < this.#options.maxLayerBytes)),
-      );
+      const unpacked = await unpack({ runtime: this.#options.runtime(), into, maxBytes, lockFd: lock.fd, signal }, (input) => source.feed(input)).catch((error: unknown) => {
+        throw layerFailure(error, source, maxBytes, maxBytes < this.#options.maxLayerBytes);
+      });
       verify(unpacked, diffId, source);
       const record: LayerRecord = { version: LAYER_VERSION, diffId, bytes: unpacked.bytes, implicit: unpacked.implicit, opaque: unpacked.opaque };
       await writeFileAtomic(join(staging, "layer.json"), `${JSON.stringify(record)}\n`);

@@ -296,7 +296,6 @@ async function errorText(response: HttpResponse): Promise<string> {
     const json = JSON.parse(Buffer.from(await readBytes(response, 64 << 10)).toString("utf8")) as { errors?: { code?: unknown; message?: unknown }[] };
     const first = json.errors?.[0];
     const text = typeof first?.message === "string" && first.message !== "" ? first.message : first?.code;
-    // eslint-disable-next-line no-control-regex
     return typeof text === "string" ? text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ").slice(0, 200) : "";
   } catch {
     return "";

@@ -1,3 +1,4 @@
+import { StackError } from "../core/index.ts";
 import { throwIfAborted } from "./locks.ts";
 
 /** So many at a time; the rest wait in order. */
@@ -33,11 +34,7 @@ export class Slots {
       };
       const leave = (): void => {
         this.#waiting.splice(this.#waiting.indexOf(enter), 1);
-        try {
-          throwIfAborted(signal);
-        } catch (error) {
-          reject(error as Error);
-        }
+        reject(new StackError("cancelled", "Cancelled", { cause: signal.reason }));
       };
       this.#waiting.push(enter);
       signal.addEventListener("abort", leave, { once: true });
