@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <termios.h>
 
@@ -23,8 +24,17 @@ uint64_t hash_of(std::string_view bytes) {  // FNV-1a
   return hash;
 }
 
-// One thread, and no handler needs it across a round: one buffer for all, touched only as far as used.
-char shared_buffer[kChunk];
+// One thread, and no handler needs it across a round: one buffer for all, touched only as far as used. The
+// container's processes do not get a copy.
+char* shared_buffer() {
+  static char* buffer = [] {
+    void* at = ::mmap(nullptr, kChunk, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) ::abort();
+    ::madvise(at, kChunk, MADV_DONTFORK);
+    return static_cast<char*>(at);
+  }();
+  return buffer;
+}
 
 }  // namespace
 
@@ -227,11 +237,11 @@ bool Stdio::pump_fifo(Output& output, bool final) {
   if (n <= 0) return false;
   size_t got = 0;
   while (got < static_cast<size_t>(n)) {
-    ssize_t r = ::read(scratch_read_.get(), shared_buffer + got, static_cast<size_t>(n) - got);
+    ssize_t r = ::read(scratch_read_.get(), shared_buffer() + got, static_cast<size_t>(n) - got);
     if (r <= 0) break;
     got += static_cast<size_t>(r);
   }
-  std::string_view pending(shared_buffer, got);
+  std::string_view pending(shared_buffer(), got);
   bool news = got > output.heard;
   if (news && listener_) listener_(output.stream, pending.substr(output.heard));
   size_t done = record(output, pending, final);
@@ -241,13 +251,13 @@ bool Stdio::pump_fifo(Output& output, bool final) {
 
 bool Stdio::pump_terminal(Output& output, bool final) {
   if (!output.fd) return false;
-  ssize_t n = ::read(output.fd.get(), shared_buffer, kLogLine);
+  ssize_t n = ::read(output.fd.get(), shared_buffer(), kLogLine);
   if (n < 0 && errno != EAGAIN && errno != EINTR) {  // EIO: nobody has the terminal open
     loop_.remove(output.fd.get());
     output.fd.reset();
   }
   if (n > 0) {
-    std::string_view bytes(shared_buffer, static_cast<size_t>(n));
+    std::string_view bytes(shared_buffer(), static_cast<size_t>(n));
     if (listener_) listener_(1, bytes);
     output.partial.append(bytes);
   }

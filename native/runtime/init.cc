@@ -1,0 +1,104 @@
+#include "init.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock_text.h"
+
+namespace stack {
+
+namespace {
+
+struct MainEnd {
+  bool ended = false;
+  int code = 0;
+  int signal = 0;
+};
+
+// One line, one write: the monitor appends to the same file.
+void record_exit(const InitData& data, const MainEnd& end) {
+  if (data.events_fd < 0) return;
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  char when[kTimeText];
+  format_time(when, now, 3);
+  char line[256];
+  int length = ::snprintf(line, sizeof line,
+                          "{\"v\":1,\"t\":\"%s\",\"type\":\"exit\",\"code\":%d,\"signal\":%d,\"oomKilled\":false,"
+                          "\"by\":\"init\",\"run\":%lld}\n",
+                          when, end.code, end.signal, static_cast<long long>(data.run));
+  while (::write(data.events_fd, line, static_cast<size_t>(length)) < 0 && errno == EINTR) {
+  }
+}
+
+// Reaps whoever has ended, ours and orphans alike.
+void reap(pid_t main, MainEnd& end) {
+  for (;;) {
+    int status = 0;
+    pid_t pid = ::waitpid(-1, &status, WNOHANG);
+    if (pid <= 0) return;
+    if (pid != main || !(WIFEXITED(status) || WIFSIGNALED(status))) continue;
+    end.ended = true;
+    end.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    end.code = end.signal != 0 ? 128 + end.signal : WEXITSTATUS(status);
+  }
+}
+
+MainEnd supervise(pid_t main) {
+  sigset_t all;
+  sigfillset(&all);
+  MainEnd end;
+  while (!end.ended) {
+    siginfo_t info{};
+    int signal = ::sigwaitinfo(&all, &info);
+    if (signal < 0) continue;
+    if (signal == SIGCHLD) {
+      reap(main, end);
+      continue;
+    }
+    // The terminal driver's own (a background write …) concern us, not the main process.
+    if (info.si_code == SI_KERNEL && (signal == SIGTTIN || signal == SIGTTOU)) continue;
+    ::kill(main, signal);
+  }
+  return end;
+}
+
+// Everything that the monitor had parsed was copied into this process. Nothing here uses the heap again, but
+// the thread's control block lies at its beginning in a static program (__libc_setup_tls takes it from brk).
+void give_heap_back() {
+  constexpr uintptr_t kControlBlock = 8192;
+  auto end = reinterpret_cast<uintptr_t>(::sbrk(0));
+  auto thread = reinterpret_cast<uintptr_t>(__builtin_thread_pointer());
+  constexpr uintptr_t kLargestHeap = uintptr_t{64} << 20;
+  if (thread >= end || end - thread > kLargestHeap) return;  // it lies elsewhere: leave all as it is
+  uintptr_t start = (thread + kControlBlock + 4095) & ~uintptr_t{4095};
+  if (start < end) ::madvise(reinterpret_cast<void*>(start), end - start, MADV_DONTNEED);
+}
+
+}  // namespace
+
+int container_init(const InitPlan& plan) {
+  InitData data;
+  if (plan.data != nullptr) data = *static_cast<const InitData*>(plan.data);
+  // In a shared pid namespace we are not the one that orphans go to by nature.
+  if (::getpid() != 1) ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  pid_t main = ::fork();
+  if (main < 0) return 128;
+  if (main == 0) exec_main(plan);
+  if (plan.start_fd >= 0) ::close(plan.start_fd);
+  for (int fd = 0; fd < 3; ++fd) ::close(fd);
+  if (auto dropped = drop_init_rights(plan); !dropped) return 128;
+  give_heap_back();
+  MainEnd end = supervise(main);
+  record_exit(data, end);
+  return end.code;
+}
+
+}  // namespace stack

@@ -1,0 +1,184 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cgroup.h"
+#include "container.h"
+#include "container_network.h"
+#include "fd.h"
+#include "loop.h"
+#include "monitor_record.h"
+#include "monitor_spec.h"
+#include "relay.h"
+#include "result.h"
+#include "root_mount.h"
+#include "stdio.h"
+
+namespace stack {
+
+class AgentKeeper;
+class ControlServer;
+
+/** How one process ended: exit status, or 128+n and the signal; -1 when the kernel did not tell. */
+struct ProcessEnd {
+  int code = 0;
+  int signal = 0;
+};
+
+/** What `stop` found out. */
+struct StopOutcome {
+  bool ignored = false;  // PID 1 could not have seen the signal
+  bool killed = false;   // SIGKILL was needed
+};
+
+/**
+ * The parent of one container, for as long as that has not ended for good: its network, root, output,
+ * restarts, records, and the socket on which it is asked for all else (native/PROTOCOL.md).
+ *
+ *     start ──▶ running ──exit──▶ settle ──restart due──▶ waiting ──▶ running
+ *                 ▲ │ pause          │ for good
+ *                 └─┘                ▼
+ *                                  ended
+ *
+ * `settle`: PID 1 has gone; what is left in the cgroup is killed and waited for before anything is recorded.
+ */
+class Monitor {
+ public:
+  /** Opens the directory, takes `lock` (EWOULDBLOCK: another monitor lives), reads the task. */
+  static Result<std::unique_ptr<Monitor>> open(const std::string& directory);
+  ~Monitor();
+  Monitor(const Monitor&) = delete;
+  Monitor& operator=(const Monitor&) = delete;
+
+  /** The first start. What it had made is given back if it fails, and the failure is in state.json. */
+  Status start();
+  /** Goes on with a container whose monitor was killed. */
+  Status adopt();
+  /** Until the container has ended for good. */
+  Status run();
+
+  // What the socket offers; see PROTOCOL.md.
+  const ContainerRecord& record() const { return record_; }
+  const MonitorSpec& spec() const { return spec_; }
+  const std::string& directory() const { return directory_; }
+  EventLoop& loop() { return loop_; }
+  Stdio& stdio() { return *stdio_; }
+  const ContainerNetwork& network() const { return *network_; }
+  const Cgroup& cgroup() const { return cgroup_; }
+  const EventRecorder& events() const { return events_; }
+
+  bool running() const { return run_.pid > 0; }
+  using StopDone = std::function<void(const StopOutcome&)>;
+  /** `done` is called when the run has ended and is recorded; at once if nothing runs. */
+  void stop(int signal, int64_t grace_ms, const std::string& by, StopDone done);
+  /** Stops, and starts again. `done`: the failure of the new start, if it fails. */
+  void restart(int64_t grace_ms, const std::string& by, std::function<void(Status)> done);
+  Status kill(int signal, bool all);
+  Status pause();
+  Status unpause();
+  Status update(const Json& request);
+
+  /** A child that is not the container itself (exec, agent, foreign runtime): `ended` is told once. */
+  void expect_child(pid_t pid, std::function<void(ProcessEnd)> ended);
+  /** The task of the moment when the container has ended for good. */
+  void when_ended(std::function<void()> task) { ended_tasks_.push_back(std::move(task)); }
+  /** The configuration as it is to be run: namespaces of others, limits and terminal filled in. */
+  Result<OciConfig> load_config() const;
+  std::string seccomp_cache() const;
+  /** A subscriber with the role of the agent; the last such one without a goodbye. */
+  void agent_came();
+  void agent_went();
+  void set_oom_score(int original) { original_oom_score_ = original; }
+
+ private:
+  struct Run {
+    pid_t pid = 0;
+    UniqueFd pidfd;
+    uint64_t start_time = 0;
+    int64_t started_ms = 0;
+    off_t events_from = 0;
+    bool adopted = false;
+    uint64_t oom_before = 0;
+  };
+  struct Stopping {
+    int signal = 0;
+    int64_t deadline_ms = -1;  // -1: none
+    int64_t watch_until_ms = 0;
+    bool seen = false;         // PID 1 could see the signal when it was sent
+    StopOutcome outcome;
+    std::vector<StopDone> done;
+    EventLoop::TimerId timer = 0;
+  };
+
+  Monitor(std::string directory, UniqueFd directory_fd, EventLoop loop, EventRecorder events);
+  Status read_task();
+  Status take_lock();
+  Status open_signals();
+  void reap();
+  void reap_one(pid_t pid, ProcessEnd end);
+
+  // monitor_start.cc
+  Status prepare();
+  Status prepare_ports();
+  Status populate_volumes();
+  Status launch_run();
+  Result<Launched> launch_own(const OciConfig& config);
+  Result<Launched> launch_foreign(const OciConfig& config);
+  Status watch_oom();
+  void record_start_failure(const Failure& failure);
+  void announce();
+
+  // monitor_exit.cc
+  void main_ended(ProcessEnd end);
+  void settle(ProcessEnd end);
+  void record_end(ProcessEnd end);
+  void decide();
+  void schedule(int64_t delay_ms);
+  void restart_now();
+  void end_for_good();
+  void release();
+
+  // monitor_stop.cc
+  void send_stop_signal();
+  void watch_masks();
+  void kill_container();
+  void finish_stop();
+
+  // monitor_adopt.cc
+  Status adopt_living();
+  Status adopt_ended();
+  ProcessEnd adopted_end();
+
+  std::string directory_;
+  UniqueFd directory_fd_;
+  UniqueFd lock_;
+  UniqueFd signals_;
+  EventLoop loop_;
+  EventRecorder events_;
+  MonitorSpec spec_;
+  ContainerRecord record_;
+  Cgroup cgroup_;
+  std::unique_ptr<Stdio> stdio_;
+  std::optional<ContainerNetwork> network_;
+  std::unique_ptr<PortRelay> ports_;
+  std::optional<RootMount> root_;
+  std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<AgentKeeper> agent_;
+  UniqueFd oom_;
+  bool oom_seen_ = false;
+  Run run_;
+  std::optional<Stopping> stopping_;
+  std::function<void(Status)> restart_done_;
+  EventLoop::TimerId restart_timer_ = 0;
+  EventLoop::TimerId settle_timer_ = 0;
+  std::map<pid_t, std::function<void(ProcessEnd)>> children_;
+  std::vector<std::function<void()>> ended_tasks_;
+  int original_oom_score_ = 0;
+};
+
+}  // namespace stack

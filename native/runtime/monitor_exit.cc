@@ -1,0 +1,151 @@
+// From the end of PID 1 to the next run, or to the end of the monitor.
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "agent_keeper.h"
+#include "clock_text.h"
+#include "control.h"
+#include "monitor.h"
+
+namespace stack {
+
+using Phase = ContainerRecord::Phase;
+
+namespace {
+
+constexpr int64_t kSettleCheckMs = 2;
+
+double random_fraction() {
+  uint32_t value = 0;
+  if (::getrandom(&value, sizeof value, GRND_NONBLOCK) != sizeof value) return 0.5;
+  return value / 4294967296.0;
+}
+
+}  // namespace
+
+void Monitor::main_ended(ProcessEnd end) {
+  // Our init exits with 128+n; what really happened to the main process is in its record.
+  if (spec_.init && end.signal == 0) {
+    if (auto told = events_.init_exit(record_.restarts, run_.events_from))
+      end = {told->first, told->second};
+  }
+  settle(end);
+}
+
+// With a pid namespace of its own the container is empty now; with a shared one its processes are in the cgroup.
+void Monitor::settle(ProcessEnd end) {
+  auto left = cgroup_.processes();
+  if (left && !left->empty()) {
+    (void)cgroup_.kill_all();
+    settle_timer_ = loop_.after(kSettleCheckMs, [this, end] { settle(end); });
+    return;
+  }
+  record_end(end);
+  decide();
+}
+
+void Monitor::record_end(ProcessEnd end) {
+  stdio_->drain();
+  bool oom = cgroup_.oom_kills() > run_.oom_before;
+  if (oom && !oom_seen_) events_.add("oom");
+  oom_seen_ = oom;
+  record_.exit_code = end.code;
+  record_.signal = end.signal;
+  record_.oom_killed = oom && end.code != 0;
+  record_.finished_at = time_now();
+  record_.pid = 0;
+  record_.pid_start = 0;
+  Json event = Json::object();
+  event.set("code", end.code).set("signal", end.signal).set("oomKilled", record_.oom_killed);
+  event.set("by", "monitor").set("run", record_.restarts);
+  events_.add("exit", event);
+  if (record_.phase == Phase::paused) (void)cgroup_.thaw();
+}
+
+void Monitor::decide() {
+  int64_t up = run_.started_ms == 0 ? 0 : monotonic_ms() - run_.started_ms;
+  run_ = Run{};
+  if (restart_done_) {
+    record_.stop_requested = false;
+    record_.failures = 0;
+    if (stopping_) finish_stop();
+    restart_now();
+    return;
+  }
+  RunEnd end{record_.exit_code, record_.stop_requested, up, record_.failures, random_fraction()};
+  RestartDecision decision = next_restart(spec_.restart, end);
+  record_.failures = decision.failures;
+  if (!decision.restart) {
+    end_for_good();
+    return;
+  }
+  if (stopping_) finish_stop();
+  schedule(decision.delay_ms);
+}
+
+void Monitor::schedule(int64_t delay_ms) {
+  if (delay_ms <= 0) {
+    restart_now();
+    return;
+  }
+  record_.phase = Phase::restarting;
+  record_.next_restart_at = time_after(delay_ms);
+  events_.add("restart-scheduled",
+              Json::object().set("at", record_.next_restart_at).set("failures", record_.failures));
+  restart_timer_ = loop_.after(delay_ms, [this] {
+    restart_timer_ = 0;
+    restart_now();
+  });
+  announce();
+}
+
+void Monitor::restart_now() {
+  record_.restarts++;
+  Status started = launch_run();
+  auto done = std::move(restart_done_);
+  restart_done_ = nullptr;
+  if (started) {
+    announce();
+    if (done) done(ok());
+    return;
+  }
+  record_start_failure(started.failure());
+  if (done) done(started);
+  run_ = Run{};
+  decide();
+}
+
+void Monitor::end_for_good() {
+  record_.phase = Phase::exited;
+  record_.next_restart_at.clear();
+  release();
+  announce();
+  lock_.reset();  // whoever reads the answers below may start the container again at once
+  if (stopping_) finish_stop();
+  for (auto& task : std::exchange(ended_tasks_, {})) task();
+  control_->finish();
+  loop_.stop();
+}
+
+void Monitor::release() {
+  if (oom_) loop_.remove(oom_.get());
+  oom_.reset();
+  ports_.reset();
+  if (network_) network_->close();
+  network_.reset();
+  root_.reset();
+  record_.ports.clear();
+  record_.netns.clear();
+  record_.pid = 0;
+  record_.pid_start = 0;
+  if (cgroup_.valid()) {
+    if (!cgroup_.remove().ok()) {
+      (void)cgroup_.kill_all();
+      (void)cgroup_.wait_empty(1000);
+      (void)cgroup_.remove();
+    }
+    cgroup_ = Cgroup();
+  }
+}
+
+}  // namespace stack

@@ -1,0 +1,111 @@
+// `stack-runtime monitor --dir DIR [--status-fd N] [--adopt]`
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "container.h"
+#include "fs.h"
+#include "monitor.h"
+
+namespace stack {
+
+namespace {
+
+struct Options {
+  std::string directory;
+  int status_fd = -1;
+  bool adopt = false;
+};
+
+std::optional<Options> parse_options(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    std::string_view word = argv[i];
+    if (word == "--adopt") options.adopt = true;
+    else if (word == "--dir" && i + 1 < argc) options.directory = argv[++i];
+    else if (word == "--status-fd" && i + 1 < argc) options.status_fd = ::atoi(argv[++i]);
+    else return std::nullopt;
+  }
+  if (options.directory.empty() || options.directory[0] != '/') return std::nullopt;
+  while (options.directory.size() > 1 && options.directory.back() == '/') options.directory.pop_back();
+  return options;
+}
+
+// The parent returns at once; who started us waits for the line on the status descriptor.
+bool become_daemon() {
+  pid_t pid = ::fork();
+  if (pid != 0) ::_exit(pid < 0 ? 125 : 0);
+  ::setsid();
+  pid = ::fork();  // not a session leader: no terminal can become ours
+  if (pid != 0) ::_exit(pid < 0 ? 125 : 0);
+  UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!null) return false;
+  for (int fd = 0; fd < 3; ++fd)
+    if (::dup2(null.get(), fd) < 0) return false;
+  ::umask(022);
+  return ::chdir("/") == 0;
+}
+
+void tell(UniqueFd& status, const Json& line) {
+  if (!status) return;
+  (void)write_all(status.get(), line.dump() + "\n");
+  status.reset();
+}
+
+void tell_failure(UniqueFd& status, const Failure& failure) {
+  tell(status, Json::object().set("ok", false).set("error", failure_to_json(failure)));
+}
+
+int oom_score() {
+  auto text = read_file("/proc/self/oom_score_adj", 64);
+  return text ? ::atoi(text->c_str()) : 0;
+}
+
+// The kernel is to prefer anybody else when memory runs out. Without the right to ask for it we stay as we are.
+int protect_from_oom(const MonitorSpec& spec) {
+  int original = oom_score();
+  int wanted = spec.oom_score_adj.value_or(-999);
+  if (wanted < original) (void)write_existing("/proc/self/oom_score_adj", std::to_string(wanted));
+  return original;
+}
+
+Status supervise(const Options& options, UniqueFd& status) {
+  auto monitor = TRY(Monitor::open(options.directory));
+  monitor->set_oom_score(protect_from_oom(monitor->spec()));
+  TRY(options.adopt ? monitor->adopt() : monitor->start());
+  Json ports = Json::array();
+  for (const BoundPort& port : monitor->record().ports) ports.push(to_json(port));
+  tell(status, Json::object().set("ok", true).set("pid", monitor->record().pid).set("ports", std::move(ports)));
+  return monitor->run();
+}
+
+}  // namespace
+
+}  // namespace stack
+
+int monitor_main(int argc, char** argv) {
+  using namespace stack;
+  auto options = parse_options(argc, argv);
+  if (!options) {
+    ::fputs("usage: stack-runtime monitor --dir /ABSOLUTE/DIR [--status-fd N] [--adopt]\n", stderr);
+    return 125;
+  }
+  UniqueFd status(options->status_fd);
+  if (status) (void)set_cloexec(status.get(), true);
+  // One heap, given back as a whole: large pieces would otherwise become mappings that init inherits.
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  ::signal(SIGPIPE, SIG_IGN);
+  if (!become_daemon()) return 125;
+  Status done = supervise(*options, status);
+  if (done) return 0;
+  tell_failure(status, done.failure());
+  return 125;
+}

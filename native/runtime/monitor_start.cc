@@ -1,0 +1,171 @@
+// The first start, and what each run needs.
+#include <malloc.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+
+#include "agent_keeper.h"
+#include "clock_text.h"
+#include "control.h"
+#include "fs.h"
+#include "init.h"
+#include "monitor.h"
+#include "populate.h"
+
+namespace stack {
+
+using Phase = ContainerRecord::Phase;
+
+Status Monitor::prepare() {
+  network_.reset();
+  ports_ = TRY(PortRelay::bind(loop_, spec_.network.ports));
+  network_.emplace(TRY(ContainerNetwork::create(spec_.network)));
+  if (spec_.runtime.empty()) root_.emplace(TRY(RootMount::create(spec_.rootfs)));
+  if (!stdio_) {
+    stdio_ = TRY(Stdio::open(loop_, directory_fd_.get(), spec_, events_));
+    stdio_->set_listener([this](int stream, std::string_view bytes) {
+      if (control_) control_->output(stream, bytes);
+    });
+  }
+  return ok();
+}
+
+Status Monitor::prepare_ports() {
+  TRY(ports_->serve({network_->via(), network_->host(), network_->address4(), network_->address6()}));
+  return network_->publish(ports_->bound());
+}
+
+Status Monitor::populate_volumes() {
+  for (const PopulateSpec& volume : spec_.populate) TRY(populate_volume(root_->fd(), volume));
+  return ok();
+}
+
+Status Monitor::start() {
+  if (!control_) control_ = TRY(ControlServer::open(*this, directory_fd_.get()));
+  if (spec_.agent) agent_ = std::make_unique<AgentKeeper>(*this, *spec_.agent);
+  events_.add("monitor-started");
+  record_.stop_requested = false;
+  record_.failures = 0;
+  record_.error.reset();
+  auto attempt = [this]() -> Status {
+    TRY(prepare());
+    TRY(populate_volumes());
+    TRY(launch_run());
+    return prepare_ports();
+  };
+  Status started = attempt();
+  if (started) {
+    record_.ports = ports_->bound();
+    announce();
+    return ok();
+  }
+  if (run_.pid != 0) {  // only the ports failed: nobody is to find a container that is half reachable
+    (void)cgroup_.kill_all();
+    run_ = Run{};
+  }
+  record_start_failure(started.failure());
+  record_.phase = Phase::exited;
+  release();
+  announce();
+  return started;
+}
+
+void Monitor::record_start_failure(const Failure& failure) {
+  events_.add("start-failed", Json::object().set("error", failure_to_json(failure)));
+  record_.error = failure;
+  record_.ended_by = "start-failure";
+  record_.exit_code = start_exit_code(failure);
+  record_.signal = 0;
+  record_.pid = 0;
+  record_.pid_start = 0;
+  record_.finished_at = time_now();
+  record_.oom_killed = false;
+}
+
+Result<OciConfig> Monitor::load_config() const {
+  OciConfig config = TRY(load_oci_config(directory_ + "/config.json"));
+  config.process.terminal = spec_.tty;
+  for (const JoinSpec& join : spec_.joins) {
+    ContainerRecord other = TRY(read_record(join.directory));
+    auto start = process_start_time(other.pid);
+    const char* name = join.flag == CLONE_NEWIPC ? "ipc" : join.flag == CLONE_NEWPID ? "pid" : "uts";
+    std::string stage = std::string("join ") + name;
+    if (other.pid == 0 || !start || *start != other.pid_start)
+      return fail(stage, "the container whose namespace is to be shared does not run", ESRCH, join.directory);
+    std::string path = "/proc/" + std::to_string(other.pid) + "/ns/" + name;
+    bool found = false;
+    for (OciNamespace& space : config.namespaces)
+      if (space.flag == join.flag) space.path = path, found = true;
+    if (!found) config.namespaces.push_back({join.flag, name, path});
+  }
+  // What the monitor changed for itself is not the container's.
+  if (!config.process.oom_score_adj) config.process.oom_score_adj = original_oom_score_;
+  return config;
+}
+
+Result<Launched> Monitor::launch_own(const OciConfig& config) {
+  UniqueFd root = TRY(root_->clone());
+  Stdio::Ends ends = TRY(stdio_->container_ends());
+  InitData data{events_.fd(), record_.restarts};
+  LaunchOptions options;
+  options.id = spec_.id;
+  options.bundle = directory_;
+  options.rootfs_fd = root.get();
+  options.netns_fd = network_->netns();
+  options.stdin_fd = ends.input ? ends.input.get() : -1;
+  options.stdout_fd = ends.output ? ends.output.get() : -1;
+  options.stderr_fd = ends.error ? ends.error.get() : -1;
+  options.cgroup = cgroup_.valid() ? &cgroup_ : nullptr;
+  options.seccomp_cache_dir = seccomp_cache();
+  if (spec_.init) {
+    options.init_main = container_init;
+    options.init_data = &data;
+    options.init_fds = {events_.fd()};
+    if (ends.output_reader) options.init_fds.push_back(ends.output_reader.get());
+    if (ends.error_reader) options.init_fds.push_back(ends.error_reader.get());
+  }
+  Launched launched = TRY(launch(config, options));
+  if (launched.console_master) TRY(stdio_->use_terminal(std::move(launched.console_master)));
+  TRY(::stack::start(launched));
+  return launched;
+}
+
+Status Monitor::launch_run() {
+  {
+    OciConfig config = TRY(load_config());
+    if (!cgroup_.valid() && !config.cgroups_path.empty())
+      cgroup_ = TRY(Cgroup::create(config.cgroups_path, config.resources));
+    off_t events_from = events_.end();
+    uint64_t oom_before = cgroup_.oom_kills();
+    Launched launched = TRY(launch_own(config));
+    run_ = Run{launched.pid, std::move(launched.pidfd), launched.start_time, monotonic_ms(), events_from, false,
+               oom_before};
+  }
+  ::malloc_trim(0);  // the configuration is large, and needed only now
+  oom_seen_ = false;
+  if (!oom_) (void)watch_oom();
+  record_.pid = run_.pid;
+  record_.pid_start = run_.start_time;
+  record_.phase = Phase::running;
+  record_.started_at = time_now();
+  record_.ended_by.clear();
+  record_.next_restart_at.clear();
+  record_.error.reset();
+  record_.netns = network_->path();
+  events_.add("start", Json::object().set("pid", run_.pid));
+  return ok();
+}
+
+Status Monitor::watch_oom() {
+  oom_ = TRY(cgroup_.oom_events());
+  if (!oom_) return ok();
+  return loop_.add(oom_.get(), EPOLLIN, [this](uint32_t) {
+    char buffer[4096];
+    if (::read(oom_.get(), buffer, sizeof buffer) <= 0 || run_.pid == 0) return;
+    if (oom_seen_ || cgroup_.oom_kills() == run_.oom_before) return;
+    oom_seen_ = true;
+    events_.add("oom");
+  });
+}
+
+}  // namespace stack
