@@ -32,7 +32,7 @@ const TRANSFORMERS: RuleNode<Transformer> = compileRules<Transformer>({
   "services.*.develop.watch.[].ignore": listFromString,
   "services.*.develop.watch.[].include": listFromString,
   "services.*.devices.[]": device,
-  "services.*.dns": listFromString,
+  "services.*.dns": nonEmptyList,
   "services.*.env_file": envFiles,
   "services.*.extends": extendsFromString,
   "services.*.gpus": gpus,
@@ -75,6 +75,13 @@ function like(made: Node, from: Node): Node {
 function listFromString(node: Node): Node {
   if (node.kind !== "scalar" || typeof node.value !== "string") return node;
   return like(seqOf([scalar(node.value, node.at)], node.at, node.keyAt), node);
+}
+
+/** An empty DNS server comes from a variable that is not set: there is none. */
+function nonEmptyList(node: Node): Node {
+  const list = listFromString(node);
+  if (list.kind === "seq") list.items = list.items.filter((i) => !(i.kind === "scalar" && (i.value === null || i.value === "")));
+  return list;
 }
 
 function toText(node: Node): Node {

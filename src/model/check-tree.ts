@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { isExternal } from "./normalise.ts";
+import { isPublished } from "./ports.ts";
 import type { Report } from "./report.ts";
 import { below, compileRules } from "./rules.ts";
 import type { RuleNode } from "./rules.ts";
@@ -13,7 +14,7 @@ const CHECKS: RuleNode<Check> = compileRules<Check>({
   "volumes.*": externalAlone,
   "configs.*": oneSourceOf("file", "environment", "content"),
   "secrets.*": oneSourceOf("file", "environment"),
-  "services.*.ports.[]": hostAddress,
+  "services.*.ports.[]": portComplete,
   "services.*.develop.watch.[]": watchPath,
   "services.*.deploy.resources.reservations.devices.[]": countOrIds,
   "services.*.gpus.[]": countOrIds,
@@ -58,13 +59,25 @@ function oneSourceOf(...sources: readonly string[]): Check {
         hint: "Keep one of them.",
         atKey: true,
       });
-    else if (present.length === 0 && !map.entries.has("driver") && !map.entries.has("external"))
+    else if (present.length === 0 && !map.entries.has("external"))
       report.error(map, { rule: "missing-key", message: `${formatPath(path)}: says no source`, hint: `Add one of ${list(sources)}.`, atKey: true });
   };
 }
 
 function list(words: readonly string[]): string {
   return words.map((w) => `\`${w}\``).join(", ");
+}
+
+function portComplete(map: MapNode, path: Path, report: Report): void {
+  const target = map.entries.get("target");
+  if (target === undefined)
+    report.error(map, { rule: "missing-key", message: `${formatPath(path)}: has no \`target\``, hint: "Say which port of the container is meant." });
+  else if (target.kind === "scalar" && typeof target.value === "number" && (target.value < 1 || target.value > 65535))
+    report.error(target, { rule: "invalid-port", message: `${formatPath(path)}: ${scalarText(target)} is no port (1 to 65535)` });
+  const published = map.entries.get("published");
+  if (published?.kind === "scalar" && published.value !== null && scalarText(published) !== "" && !isPublished(scalarText(published)))
+    report.error(published, { rule: "invalid-port", message: `${formatPath(path)}: "${scalarText(published)}" is no port or range of ports` });
+  hostAddress(map, path, report);
 }
 
 function hostAddress(map: MapNode, path: Path, report: Report): void {

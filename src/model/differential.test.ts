@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
-import { loadProject, renderDiagnostics, toCanonical, toYaml } from "./index.ts";
+import { canonicalText, loadProject, renderDiagnostics } from "./index.ts";
 import { memoryReader } from "./memory-reader.ts";
 
 /** What real Docker Compose says about our cases; made by test/fixtures/compose/generate.mjs. */
@@ -64,8 +64,8 @@ async function ours(test: Case): Promise<{ ok: boolean; yaml: string; json: stri
   const options = { keepFiles: flags.has("--no-env-resolution") };
   return {
     ok: true,
-    yaml: toYaml(toCanonical(result.project, "yaml", options)),
-    json: `${JSON.stringify(toCanonical(result.project, "json", options), null, 2)}\n`,
+    yaml: canonicalText(result.project, "yaml", options),
+    json: canonicalText(result.project, "json", options),
     diagnostics,
   };
 }

@@ -3,6 +3,7 @@ import { FILE_SOURCE, MODEL, NETWORK, SERVICE, VOLUME } from "./shapes.ts";
 import type { Shape, StructShape } from "./shapes.ts";
 import { compareText, sortedObject } from "./decode.ts";
 import { define } from "./tree.ts";
+import { toYaml } from "./yaml-writer.ts";
 
 /** The two forms in which Docker Compose prints a project; they differ in what they leave out. */
 export type Style = "yaml" | "json";
@@ -31,6 +32,24 @@ export function toCanonical(project: Project, style: Style = "yaml", options: Ca
   const document: Record<string, unknown> = {};
   for (const [key, value] of all) define(document, key, value);
   return document;
+}
+
+/**
+ * The canonical document as text, byte for byte what `docker compose config` prints: dollar signs doubled, so
+ * that reading it again fills nothing in, and in JSON `<`, `>` and `&` escaped as Go does.
+ */
+export function canonicalText(project: Project, style: Style, options: CanonicalOptions = {}): string {
+  const document = toCanonical(project, style, options);
+  return style === "yaml" ? toYaml(document).replaceAll("$", "$$$$") : `${goJson(document).replaceAll("$", "$$$$")}\n`;
+}
+
+const HTML: Readonly<Record<string, string>> = { "<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029" };
+
+function goJson(value: unknown): string {
+  return JSON.stringify(value, null, 2)
+    .replace(/[<>&\u2028\u2029]/g, (c) => HTML[c] ?? c)
+    .replaceAll("\\b", "\\u0008")
+    .replaceAll("\\f", "\\u000c");
 }
 
 /** One service in the form of the canonical document. */
@@ -90,7 +109,7 @@ function emitStruct(shape: StructShape, value: Readonly<Record<string, unknown>>
     }
     const emitted = emit(field, member, style);
     if (style === "yaml" && field.kind === "struct" && field.omitEmpty === true && Object.keys(emitted as object).length === 0) continue;
-    result[name] = emitted;
+    result[style === "json" ? (shape.jsonNames?.[name] ?? name) : name] = emitted;
   }
   if (style === "yaml") for (const [name, member] of Object.entries(value)) if (name.startsWith("x-")) define(result, name, member);
   return result;

@@ -5,8 +5,8 @@
  */
 export type * from "./diagnostics.ts";
 export { serviceDifferences } from "./differences.ts";
-export { serviceCanonical, toCanonical } from "./emit.ts";
-export type { Style } from "./emit.ts";
+export { canonicalText, serviceCanonical, toCanonical } from "./emit.ts";
+export type { CanonicalOptions, Style } from "./emit.ts";
 export { STACK_FILE_NAMES } from "./files.ts";
 export { configHash, containerConfig, networkHash, stableJson, volumeHash } from "./hash.ts";
 export { loadProject } from "./load.ts";

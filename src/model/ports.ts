@@ -23,14 +23,17 @@ export function parsePort(text: string): PortResult {
   const parts = text.split(":");
   const last = parts.at(-1) ?? "";
   const host = parts.length > 1 ? (parts.at(-2) ?? "") : "";
-  const [containerText = "", protocolText = ""] = splitProtocol(last);
+  const [containerText, protocolText] = splitProtocol(last);
   const address = addressOf(parts.slice(0, -2).join(":"));
-  if (address === undefined) return { problem: `"${parts.slice(0, -2).join(":")}" is no IP address` };
+  if (address === undefined) {
+    const written = parts.slice(0, -2).join(":");
+    return { problem: isIP(written) === 6 ? `the IPv6 address has to stand in brackets: [${written}]` : `"${written}" is no IP address` };
+  }
   if (containerText === "") return { problem: "no container port" };
   const container = parseRange(containerText);
-  if (container === undefined) return { problem: `"${containerText}" is no port (0 to 65535) or range of ports` };
+  if (container === undefined || container.first === 0) return { problem: `"${containerText}" is no port (1 to 65535) or range of ports` };
   const published = host === "" ? undefined : parseRange(host);
-  if (host !== "" && published === undefined) return { problem: `"${host}" is no port (0 to 65535) or range of ports` };
+  if (host !== "" && published === undefined) return { problem: `"${host}" is no port (1 to 65535) or range of ports` };
   const protocol = protocolText.toLowerCase();
   if (protocol !== "tcp" && protocol !== "udp" && protocol !== "sctp") return { problem: `"${protocolText}" is no protocol; it is tcp, udp or sctp` };
   const size = container.last - container.first;
@@ -67,7 +70,8 @@ function addressOf(text: string): string | undefined {
   const bracketed = /^\[(.*)\]$/.exec(text)?.[1];
   const address = bracketed ?? text;
   if (bracketed === "") return "";
-  return isIP(address) === 0 ? undefined : address;
+  // Without brackets nobody can tell where an IPv6 address ends.
+  return isIP(address) === 0 || (isIP(address) === 6 && bracketed === undefined) ? undefined : address;
 }
 
 function parseRange(text: string): Range | undefined {

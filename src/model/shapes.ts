@@ -48,6 +48,8 @@ export interface StructShape {
   readonly always?: Readonly<Record<string, unknown>>;
   /** YAML leaves an empty one out. */
   readonly omitEmpty?: boolean;
+  /** Names that JSON prints otherwise than YAML. */
+  readonly jsonNames?: Readonly<Record<string, string>>;
 }
 
 const text: Shape = { kind: "text" };
@@ -120,13 +122,15 @@ const develop = struct({
   ),
 });
 
+const rates = list(struct({ path: text, rate: bytes }, { jsonNames: { path: "Path", rate: "Rate" } }));
+
 const blkio = struct({
   weight: integer,
-  weight_device: list(struct({ path: text, weight: integer })),
-  device_read_bps: list(struct({ path: text, rate: bytes })),
-  device_read_iops: list(struct({ path: text, rate: bytes })),
-  device_write_bps: list(struct({ path: text, rate: bytes })),
-  device_write_iops: list(struct({ path: text, rate: bytes })),
+  weight_device: list(struct({ path: text, weight: integer }, { jsonNames: { path: "Path", weight: "Weight" } })),
+  device_read_bps: rates,
+  device_read_iops: rates,
+  device_write_bps: rates,
+  device_write_iops: rates,
 });
 
 const deviceRequest = struct(
