@@ -17,7 +17,7 @@
 #include "relay.h"
 #include "result.h"
 #include "root_mount.h"
-#include "stdio.h"
+#include "standard_streams.h"
 
 namespace stack {
 

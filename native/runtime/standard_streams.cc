@@ -1,4 +1,4 @@
-#include "stdio.h"
+#include "standard_streams.h"
 
 #include <fcntl.h>
 #include <sys/epoll.h>
