@@ -17,6 +17,12 @@ import type { Uplink } from "./uplink.ts";
 
 const NSFS_MAGIC = 0x6e736673;
 
+/**
+ * Who forwards asks for neighbours from a link-local address, and not from a tentative one (RFC 4862): without
+ * this one the first second of every uplink would be lost.
+ */
+const NEIGHBOUR_SOURCE = "fe80::1/64";
+
 export interface Mended {
   readonly mended: readonly string[];
   readonly warnings: readonly string[];
@@ -120,7 +126,7 @@ export class Router {
   }
 
   async #hostSide(uplink: Uplink, now: Observed, records: readonly NetworkRecord[], six: boolean, mended: string[]): Promise<void> {
-    const addresses = missingAddresses(now, uplink.link, [`${uplink.host4}/${UPLINK_LENGTH[4]}`, ...(six ? [`${uplink.host6}/${UPLINK_LENGTH[6]}`] : [])]);
+    const addresses = missingAddresses(now, uplink.link, [`${uplink.host4}/${UPLINK_LENGTH[4]}`, ...(six ? [`${uplink.host6}/${UPLINK_LENGTH[6]}`, NEIGHBOUR_SOURCE] : [])]);
     const down = now.links.some((l) => l.name === uplink.link && !l.up);
     await this.#host.run([...(down ? [{ op: "link-set", name: uplink.link, up: true } as const] : []), ...addresses]);
     const routes = missingRoutes(now, uplink, records);
@@ -206,6 +212,7 @@ const routerSettings: readonly NetlinkRequest[] = [
   { op: "sysctl", name: "net/ipv4/conf/default/send_redirects", value: "0" },
   { op: "sysctl", name: "net/ipv6/conf/all/forwarding", value: "1", optional: true },
   { op: "sysctl", name: "net/ipv6/conf/default/accept_dad", value: "0", optional: true },
+  { op: "sysctl", name: `net/ipv6/conf/${ROUTER_UPLINK}/accept_dad`, value: "0", optional: true },
   { op: "sysctl", name: "net/bridge/bridge-nf-call-iptables", value: "0", optional: true },
   { op: "sysctl", name: "net/bridge/bridge-nf-call-ip6tables", value: "0", optional: true },
   { op: "sysctl", name: "net/bridge/bridge-nf-call-arptables", value: "0", optional: true },
