@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Project } from "../model/index.ts";
-import { container, context, defaults, empty, id, project, projectNetwork, projectVolume, service, stateOf, volumeMount } from "./fixtures.ts";
+import { container, context, defaults, empty, id, project, projectNetwork, projectVolume, service, stateOf, volumeMount, withoutImage } from "./fixtures.ts";
 import type { ObservedState } from "./observed.ts";
 import type { ReconcileOptions } from "./plan.ts";
 import { reconcile } from "./reconcile.ts";
@@ -128,9 +128,8 @@ describe("down", () => {
   });
 
   it("--rmi local removes only images without a name of their own", () => {
-    const { image, ...rest } = service("built");
+    const rest = withoutImage(service("built"));
     const of = project([cache, { ...rest, build: { context: ".", args: {}, no_cache: false, pull: false, tags: [], platforms: [], labels: {}, secrets: [], additional_contexts: {}, extra_hosts: {}, canonical: {} } }]);
-    void image;
     const state = stateOf(of, [], { images: { "cache:1": { id: "x", pulledAt: 0, healthcheck: false }, "shop-built": { id: "y", pulledAt: 0, healthcheck: false } }, networks: [] });
     expect(plan(of, state, { removeImages: "local" })).toMatchInlineSnapshot(`
       "

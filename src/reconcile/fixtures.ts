@@ -102,6 +102,10 @@ export function service(name: string, members: Partial<Omit<Service, "depends_on
   };
 }
 
+export function withoutImage(of: Service): Service {
+  return Object.fromEntries(Object.entries(of).filter(([key]) => key !== "image")) as unknown as Service;
+}
+
 export function network(members: Partial<ServiceNetwork> = {}): ServiceNetwork {
   return { aliases: [], link_local_ips: [], driver_opts: {}, priority: 0, gw_priority: 0, ...members };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { HostPath } from "../core/index.ts";
 import type { Project } from "../model/index.ts";
-import { container, context, defaults, empty, id, network, now, project, projectNetwork, projectVolume, service, stateOf, volumeMount } from "./fixtures.ts";
+import { container, context, defaults, empty, id, network, now, project, projectNetwork, projectVolume, service, stateOf, volumeMount, withoutImage } from "./fixtures.ts";
 import type { ObservedState } from "./observed.ts";
 import type { ReconcileOptions } from "./plan.ts";
 import { reconcile } from "./reconcile.ts";
@@ -394,8 +394,7 @@ describe("up", () => {
   });
 
   it("of a rootfs service needs no image", () => {
-    const { image, ...rest } = service("host");
-    void image;
+    const rest = withoutImage(service("host"));
     expect(plan(project([{ ...rest, rootfs: "/" as HostPath, networks: {} }]), empty)).toMatchInlineSnapshot(`
       "
       0 create-container shop-host-1  (no existing container)
