@@ -41,24 +41,33 @@ Result<Options> parse(int argc, char** argv) {
     } else if (c == 'u') {
       options.tree.user_xattrs = true;
     } else if (c == 'c') {
-      if (value == "none") options.line.compression = Compression::none;
-      else if (value == "gzip") options.line.compression = Compression::gzip;
-      else if (value == "zstd") options.line.compression = Compression::zstd;
-      else if (value != "auto") return fail("usage", "--compression is none, gzip, zstd or auto", EINVAL);
+      if (value == "none")
+        options.line.compression = Compression::none;
+      else if (value == "gzip")
+        options.line.compression = Compression::gzip;
+      else if (value == "zstd")
+        options.line.compression = Compression::zstd;
+      else if (value != "auto")
+        return fail("usage", "--compression is none, gzip, zstd or auto", EINVAL);
     } else if (c == 'm') {
       uint64_t bytes = 0;
       auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), bytes);
-      if (error != std::errc{} || *end != '\0') return fail("usage", "--max-bytes takes a number", EINVAL);
+      if (error != std::errc{} || *end != '\0')
+        return fail("usage", "--max-bytes takes a number", EINVAL);
       options.line.max_bytes = options.tree.max_bytes = bytes;
     } else {
-      return fail("usage", "unpack --into DIR [--compression none|gzip|zstd|auto] [--max-bytes N] [--userxattr]", EINVAL);
+      return fail(
+          "usage",
+          "unpack --into DIR [--compression none|gzip|zstd|auto] [--max-bytes N] [--userxattr]",
+          EINVAL);
     }
   }
   if (options.into.empty()) return fail("usage", "--into is missing", EINVAL);
   return options;
 }
 
-/// The directory becomes our root where we may (root): then not even a mistake of ours reaches the host.
+/// The directory becomes our root where we may (root): then not even a mistake of ours reaches the
+/// host.
 Result<UniqueFd> enter(const std::string& directory) {
   UniqueFd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd) return sys_fail("open the target", "open", directory);

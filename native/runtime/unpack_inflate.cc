@@ -28,7 +28,8 @@ class Plain : public Decompressor {
   Status finish() override { return ok(); }
 };
 
-/// Several members in a row are one stream (RFC 1952, section 2.2); zeros behind the last are padding.
+/// Several members in a row are one stream (RFC 1952, section 2.2); zeros behind the last are
+/// padding.
 class Gzip : public Decompressor {
  public:
   Gzip() { ready_ = inflateInit2(&stream_, 15 + 16) == Z_OK; }
@@ -135,7 +136,10 @@ Result<Compression> detect(std::span<const uint8_t> first) {
   // A skippable frame (RFC 8878, section 3.1.2): 0x184D2A50 to …5F.
   if (first.size() >= 4 && (first[0] & 0xf0) == 0x50 && starts(first.subspan(1), "\x2a\x4d\x18"))
     return Compression::zstd;
-  if (starts(first, "\xfd" "7zXZ")) return bad("xz compression is not supported: use gzip or zstd");
+  if (starts(first,
+             "\xfd"
+             "7zXZ"))
+    return bad("xz compression is not supported: use gzip or zstd");
   if (starts(first, "BZh")) return bad("bzip2 compression is not supported: use gzip or zstd");
   return Compression::none;
 }

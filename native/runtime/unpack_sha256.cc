@@ -56,7 +56,8 @@ void blocks_portable(uint32_t* state, const uint8_t* data, size_t blocks) {
 
 #if defined(__x86_64__)
 
-/// The SHA extensions keep the state as (ABEF, CDGH); four rounds take one 128-bit word of the schedule.
+/// The SHA extensions keep the state as (ABEF, CDGH); four rounds take one 128-bit word of the
+/// schedule.
 __attribute__((target("sha,sse4.1,ssse3"))) void blocks_shani(uint32_t* state, const uint8_t* data,
                                                               size_t blocks) {
   const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0bULL, 0x0405060700010203ULL);
@@ -75,8 +76,8 @@ __attribute__((target("sha,sse4.1,ssse3"))) void blocks_shani(uint32_t* state, c
           _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(data + 16 * i)), swap);
 #pragma GCC unroll 16
     for (int i = 0; i < 16; ++i) {
-      __m128i sum = _mm_add_epi32(
-          w[i % 4], _mm_load_si128(reinterpret_cast<const __m128i*>(kRound + 4 * i)));
+      __m128i sum =
+          _mm_add_epi32(w[i % 4], _mm_load_si128(reinterpret_cast<const __m128i*>(kRound + 4 * i)));
       cdgh = _mm_sha256rnds2_epu32(cdgh, abef, sum);
       abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(sum, 0x0E));
       if (i < 12) {

@@ -99,7 +99,8 @@ class Line::Feed : public Output {
 };
 
 Line::Line(const LineOptions& options) : options_(options) {
-  // Larger kernel buffers let the sender run ahead; both calls may fail for the other kind of descriptor.
+  // Larger kernel buffers let the sender run ahead; both calls may fail for the other kind of
+  // descriptor.
   (void)fcntl(options_.input, F_SETPIPE_SZ, 1 << 20);
   const int size = 1 << 20;
   (void)setsockopt(options_.input, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
@@ -152,7 +153,8 @@ Status Line::read_input(Feed& feed) {
     raw_to_hash_.push(chunk);
     if (size != -2 && failed.ok() && !abandoned_) failed = consume(chunk->bytes(), size == 0);
     raw_pool_.release(chunk);
-    // After a failure the rest is still hashed: was the blob damaged, or the layer bad from the start?
+    // After a failure the rest is still hashed: was the blob damaged, or the layer bad from the
+    // start?
     if (!failed.ok() && !abandoned_.exchange(true)) {
       feed.flush();
       plain_.finish();
@@ -163,8 +165,7 @@ Status Line::read_input(Feed& feed) {
 
 std::span<const uint8_t> Line::peek() {
   while (!ended_) {
-    if (current_ != nullptr && offset_ < current_->size)
-      return current_->bytes().subspan(offset_);
+    if (current_ != nullptr && offset_ < current_->size) return current_->bytes().subspan(offset_);
     if (current_ != nullptr) plain_pool_.release(current_);
     current_ = plain_.pop();
     offset_ = 0;

@@ -1,4 +1,5 @@
-// The assembly line of an unpack: standard input → decompressor → (SHA-256 | tar), each on its own thread.
+// The assembly line of an unpack: standard input → decompressor → (SHA-256 | tar), each on its own
+// thread.
 #pragma once
 
 #include <atomic>
@@ -78,7 +79,8 @@ class Decompressor {
   virtual Status finish() = 0;
 };
 
-/// `first`: the first bytes of the stream, for Compression::detect. Fails for what we cannot read (xz, bzip2).
+/// `first`: the first bytes of the stream, for Compression::detect. Fails for what we cannot read
+/// (xz, bzip2).
 Result<std::unique_ptr<Decompressor>> make_decompressor(Compression compression,
                                                         std::span<const uint8_t> first);
 
@@ -98,7 +100,8 @@ struct LineOptions {
   uint64_t max_bytes = UINT64_MAX;
 };
 
-/// Reads and hashes everything that comes from `input`, and offers the plain bytes to the thread that owns it.
+/// Reads and hashes everything that comes from `input`, and offers the plain bytes to the thread
+/// that owns it.
 class Line : public ByteSource {
  public:
   explicit Line(const LineOptions& options);
@@ -109,9 +112,11 @@ class Line : public ByteSource {
   std::span<const uint8_t> peek() override;
   void advance(size_t size) override;
 
-  /// Reads and hashes the rest without looking at it (a tar may be followed by anything), and ends the threads.
+  /// Reads and hashes the rest without looking at it (a tar may be followed by anything), and ends
+  /// the threads.
   void drain();
-  /// Decompresses no more, but still hashes the rest of the input: tells a damaged blob from a bad layer.
+  /// Decompresses no more, but still hashes the rest of the input: tells a damaged blob from a bad
+  /// layer.
   void abandon();
 
   /// After drain(): why reading or decompressing failed, if it did.

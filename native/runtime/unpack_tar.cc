@@ -153,7 +153,8 @@ Result<bool> TarReader::read_header(Header& header) {
   if (source_.peek().empty()) return false;
   TRY(read(header.raw, kBlock));
   if (header.zero()) return false;
-  if (!header.sum_is_right()) return bad("a header's checksum is wrong: this is not a tar archive, or damaged");
+  if (!header.sum_is_right())
+    return bad("a header's checksum is wrong: this is not a tar archive, or damaged");
   header.type = static_cast<char>(header.raw[156]);
   if (!parse_number(header.raw + 124, 12, header.size) || header.size < 0)
     return bad("an entry's size is malformed");
@@ -206,7 +207,8 @@ Result<bool> TarReader::next(TarEntry& entry) {
       (header.type == 'L' ? overrides.name : overrides.link) = std::move(text);
       (header.type == 'L' ? overrides.has_name : overrides.has_link) = true;
     } else if (header.type == 'g') {
-      // Global records: writers put comments there (git's commit), and Docker reads nothing from them.
+      // Global records: writers put comments there (git's commit), and Docker reads nothing from
+      // them.
       Overrides ignored;
       TRY(read_pax(header, ignored));
       continue;
@@ -245,20 +247,36 @@ Result<TarEntry> TarReader::make_entry(const Header& header, const Overrides& ov
   TRY(apply_pax(overrides, entry));
 
   switch (header.type) {
-    case '0': case '\0': case '7': case 'S':
+    case '0':
+    case '\0':
+    case '7':
+    case 'S':
       // Before ustar a directory was a file whose name ends with a slash.
       entry.type = entry.name.ends_with('/') ? TarType::directory : TarType::file;
       break;
-    case '1': entry.type = TarType::hard_link; break;
-    case '2': entry.type = TarType::symlink; break;
-    case '3': entry.type = TarType::char_device; break;
-    case '4': entry.type = TarType::block_device; break;
-    case '5': entry.type = TarType::directory; break;
-    case '6': entry.type = TarType::fifo; break;
+    case '1':
+      entry.type = TarType::hard_link;
+      break;
+    case '2':
+      entry.type = TarType::symlink;
+      break;
+    case '3':
+      entry.type = TarType::char_device;
+      break;
+    case '4':
+      entry.type = TarType::block_device;
+      break;
+    case '5':
+      entry.type = TarType::directory;
+      break;
+    case '6':
+      entry.type = TarType::fifo;
+      break;
     default:
       return bad(std::string("an entry has the unknown type '") + header.type + "'");
   }
-  // Only files have content; some writers state the target's size for a hard link and write nothing.
+  // Only files have content; some writers state the target's size for a hard link and write
+  // nothing.
   if (entry.type != TarType::file) entry.size = 0;
   left_ = entry.size;
   padding_ = (kBlock - left_ % kBlock) % kBlock;
@@ -337,9 +355,12 @@ Status TarReader::read_sparse(const Header& header, const Overrides& overrides, 
       uint64_t number = 0;
       if (key != "GNU.sparse.offset" && key != "GNU.sparse.numbytes") continue;
       if (!parse_decimal(value, number)) return bad("a sparse map is malformed");
-      if (key == "GNU.sparse.offset") entry.extents.push_back({number, 0});
-      else if (entry.extents.empty()) return bad("a sparse map is malformed");
-      else entry.extents.back().size = number;
+      if (key == "GNU.sparse.offset")
+        entry.extents.push_back({number, 0});
+      else if (entry.extents.empty())
+        return bad("a sparse map is malformed");
+      else
+        entry.extents.back().size = number;
     }
   }
   if (!entry.sparse) return ok();

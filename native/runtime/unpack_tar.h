@@ -1,4 +1,5 @@
-// A reader of tar streams: ustar (POSIX.1-2017, pax), GNU's extensions, and what Go's and BSD's writers make of them.
+// A reader of tar streams: ustar (POSIX.1-2017, pax), GNU's extensions, and what Go's and BSD's
+// writers make of them.
 #pragma once
 
 #include <cstdint>

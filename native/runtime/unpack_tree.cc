@@ -48,8 +48,9 @@ bool overlay_private(const std::string& name) {
 }
 
 /**
- * File systems, kernels and user namespaces that cannot keep an attribute refuse it in these ways; Docker
- * goes on as well. Attributes of other security modules (security.selinux …) are the host's business.
+ * File systems, kernels and user namespaces that cannot keep an attribute refuse it in these ways;
+ * Docker goes on as well. Attributes of other security modules (security.selinux …) are the host's
+ * business.
  */
 bool attribute_may_fail(const std::string& name, int error) {
   if (error == ENOTSUP || error == EOPNOTSUPP) return true;
@@ -126,8 +127,10 @@ Status Tree::make_directory(const std::string& path, int depth) {
       TRY(open_directory(target, true, depth + 1));
       return ok();
     }
-    if (!is_whiteout(st)) return hostile(path, "an entry lies below something that is no directory");
-    // The layer below had something here, this layer removed it and made it anew: nothing shines through.
+    if (!is_whiteout(st))
+      return hostile(path, "an entry lies below something that is no directory");
+    // The layer below had something here, this layer removed it and made it anew: nothing shines
+    // through.
     if (unlinkat(parent, leaf.c_str(), 0) != 0) return sys_fail("unpack", "unlink", path);
     opaque = true;
   }
@@ -225,7 +228,8 @@ Status Tree::remove_tree(int parent, const std::string& leaf) {
   return ok();
 }
 
-/// Something is where an entry has to go: the later entry wins, and a link is replaced, never written through.
+/// Something is where an entry has to go: the later entry wins, and a link is replaced, never
+/// written through.
 Status Tree::clear_way(const Place& place) {
   // remove_tree frees no descriptors of ours, so `place.parent` must survive the forgetting.
   const UniqueFd parent(fcntl(place.parent, F_DUPFD_CLOEXEC, 3));
@@ -238,7 +242,8 @@ Status Tree::add(const TarEntry& entry, TarReader& tar) {
   const std::string path = TRY(clean_entry_path(entry.name));
   const std::string leaf = leaf_of(path);
   if (leaf.starts_with(".wh.")) return add_whiteout(path, leaf);
-  // A name inside of what only marks something: aufs kept its own records there, nobody may see them.
+  // A name inside of what only marks something: aufs kept its own records there, nobody may see
+  // them.
   if (path.starts_with(".wh..wh.") || path.find("/.wh..wh.") != std::string::npos) return ok();
   if (entry.type == TarType::directory) return add_directory(path, entry);
   if (path.empty()) return hostile(entry.name, "the root of the layer is no directory");
@@ -276,7 +281,8 @@ Status Tree::add_whiteout(const std::string& path, std::string_view name) {
   const std::string target = parent.empty() ? hidden : parent + "/" + hidden;
   struct stat st {};
   if (fstatat(*directory, hidden.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) {
-    // This layer's own entry already hides a file; a directory has to hide what it would merge with.
+    // This layer's own entry already hides a file; a directory has to hide what it would merge
+    // with.
     if (S_ISDIR(st.st_mode)) directories_[target].opaque = true;
     return ok();
   }
@@ -339,9 +345,10 @@ Status Tree::add_file(const Place& where, const TarEntry& entry, TarReader& tar)
   if (entry.uid != uid || entry.gid != gid) {
     if (fchown(fd.get(), entry.uid, entry.gid) != 0) return sys_fail("unpack", "chown", where.path);
   }
-  TRY(set_attributes(where.path, entry.xattrs, [&](const char* name, const void* value, size_t size) {
-    return fsetxattr(fd.get(), name, value, size, 0);
-  }));
+  TRY(set_attributes(where.path, entry.xattrs,
+                     [&](const char* name, const void* value, size_t size) {
+                       return fsetxattr(fd.get(), name, value, size, 0);
+                     }));
   if ((entry.mode & 07000) != 0 && fchmod(fd.get(), entry.mode) != 0)
     return sys_fail("unpack", "chmod", where.path);
   const timespec times[2] = {{entry.mtime, entry.mtime_ns}, {entry.mtime, entry.mtime_ns}};
@@ -371,8 +378,10 @@ Status Tree::write_sparse(int fd, const Place& where, const TarEntry& entry, Tar
     if (bytes.empty()) break;
     while (!bytes.empty()) {
       while (extent != entry.extents.end() && written == extent->size) ++extent, written = 0;
-      if (extent == entry.extents.end()) return hostile(where.path, "a sparse file has too many bytes");
-      const auto most = static_cast<size_t>(std::min<uint64_t>(bytes.size(), extent->size - written));
+      if (extent == entry.extents.end())
+        return hostile(where.path, "a sparse file has too many bytes");
+      const auto most =
+          static_cast<size_t>(std::min<uint64_t>(bytes.size(), extent->size - written));
       const ssize_t size =
           pwrite(fd, bytes.data(), most, static_cast<off_t>(extent->offset + written));
       if (size < 0 && errno == EINTR) continue;
@@ -439,7 +448,8 @@ Status Tree::decorate(const Place& where, const TarEntry& entry) {
   if (fchownat(where.parent, name, entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW) != 0)
     return sys_fail("unpack", "chown", where.path);
   if (!entry.xattrs.empty()) {
-    // There is no call for attributes by descriptor and name: the working directory is the descriptor.
+    // There is no call for attributes by descriptor and name: the working directory is the
+    // descriptor.
     if (fchdir(where.parent) != 0) return sys_fail("unpack", "chdir", where.path);
     TRY(set_attributes(where.path, entry.xattrs,
                        [&](const char* key, const void* value, size_t size) {
@@ -457,7 +467,8 @@ Status Tree::decorate(const Place& where, const TarEntry& entry) {
 
 Status Tree::finish() {
   open_.clear();
-  // Deepest first: a directory without write permission must already be complete, and its time is last.
+  // Deepest first: a directory without write permission must already be complete, and its time is
+  // last.
   for (auto it = directories_.rbegin(); it != directories_.rend(); ++it) {
     const auto& [path, directory] = *it;
     TRY(finish_directory(path, directory));
@@ -470,7 +481,8 @@ Status Tree::finish() {
 Status Tree::finish_directory(const std::string& path, const Directory& directory) {
   UniqueFd fd(open_in_root(root_.get(), path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   if (!fd) {
-    // It was named through a symbolic link and replaced under its real name: there is nothing to finish.
+    // It was named through a symbolic link and replaced under its real name: there is nothing to
+    // finish.
     if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return ok();
     return sys_fail("unpack", "open", path);
   }

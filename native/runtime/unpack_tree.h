@@ -16,7 +16,8 @@
 namespace stack {
 
 struct TreeOptions {
-  /// Opaque directories are marked by user.overlay.opaque instead of trusted.overlay.opaque (rootless mounts).
+  /// Opaque directories are marked by user.overlay.opaque instead of trusted.overlay.opaque
+  /// (rootless mounts).
   bool user_xattrs = false;
   /// Most bytes that all files may have together, holes included.
   uint64_t max_bytes = UINT64_MAX;
@@ -26,7 +27,8 @@ struct TreeOptions {
 struct TreeSummary {
   uint64_t bytes = 0;
   uint64_t files = 0;
-  /// Directories that have no entry of their own in the layer: their owner and mode are only a guess.
+  /// Directories that have no entry of their own in the layer: their owner and mode are only a
+  /// guess.
   std::vector<std::string> implicit;
   /// Directories that hide what the layers below have in them; "" is the root.
   std::vector<std::string> opaque;
@@ -34,8 +36,8 @@ struct TreeSummary {
 
 /**
  * Every operation is on a directory's descriptor that was resolved inside the root (openat2,
- * RESOLVE_IN_ROOT), and on a last component that is never followed. Directories get their owner, mode,
- * attributes and time when everything is in them (finish).
+ * RESOLVE_IN_ROOT), and on a last component that is never followed. Directories get their owner,
+ * mode, attributes and time when everything is in them (finish).
  */
 class Tree {
  public:
