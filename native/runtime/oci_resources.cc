@@ -1,0 +1,135 @@
+#include <poll.h>
+#include <sys/timerfd.h>
+
+#include "fs.h"
+#include "oci_verbs.h"
+
+// update and events: limits and counters of a living container.
+
+namespace stack {
+
+namespace {
+
+struct UpdateFlag {
+  const char* option;
+  const char* group;
+  const char* member;
+  bool text;
+};
+constexpr UpdateFlag kFlags[] = {
+    {"memory", "memory", "limit", false},
+    {"memory-swap", "memory", "swap", false},
+    {"memory-reservation", "memory", "reservation", false},
+    {"kernel-memory", "memory", "kernel", false},
+    {"kernel-memory-tcp", "memory", "kernelTCP", false},
+    {"cpu-share", "cpu", "shares", false},
+    {"cpu-shares", "cpu", "shares", false},
+    {"cpu-quota", "cpu", "quota", false},
+    {"cpu-period", "cpu", "period", false},
+    {"cpu-burst", "cpu", "burst", false},
+    {"cpu-rt-period", "cpu", "realtimePeriod", false},
+    {"cpu-rt-runtime", "cpu", "realtimeRuntime", false},
+    {"cpu-idle", "cpu", "idle", false},
+    {"cpuset-cpus", "cpu", "cpus", true},
+    {"cpuset-mems", "cpu", "mems", true},
+    {"pids-limit", "pids", "limit", false},
+    {"blkio-weight", "blockIO", "weight", false}};
+
+Result<Json> resources_from(const OciArgs& args) {
+  Json out = Json::object();
+  if (args.has("resources")) {
+    std::string path = args.get("resources");
+    std::string text = path == "-" ? TRY(read_all(0)) : TRY(read_file(path));
+    out = TRY(Json::parse(text));
+    if (!out.is_object()) return fail("update", "resources must be an object", EINVAL, path);
+  }
+  for (const UpdateFlag& flag : kFlags) {
+    if (!args.has(flag.option)) continue;
+    std::string text = args.get(flag.option);
+    Json value = text;
+    if (!flag.text) {
+      auto number = Json::parse(text);
+      if (!number.ok() || !number->is_integer()) {
+        return fail("arguments", "--" + std::string(flag.option) + " must be a whole number", EINVAL, text);
+      }
+      value = *number;
+    }
+    Json group = out[flag.group].is_object() ? out[flag.group] : Json::object();
+    group.set(flag.member, std::move(value));
+    out.set(flag.group, std::move(group));
+  }
+  return out;
+}
+
+Result<OciContainer> open_living(const OciGlobals& globals, const OciArgs& args, const char* verb) {
+  if (args.rest().size() != 1) return fail("arguments", "exactly one container id is required", EINVAL);
+  OciContainer container = TRY(OciContainer::open(globals.root, args.rest()[0]));
+  if (TRY(container.status()) == OciStatus::stopped) return fail(verb, "container not running", ESRCH);
+  return container;
+}
+
+void print_event(const std::string& type, const std::string& id, Json data) {
+  Json event = Json::object();
+  event.set("type", type).set("id", id);
+  if (!data.is_null()) event.set("data", std::move(data));
+  (void)write_all(1, event.dump() + "\n").ok();
+}
+
+Result<int> follow_events(const Cgroup& cgroup, const std::string& id, pid_t pid, int seconds) {
+  UniqueFd pidfd = TRY(open_pidfd(pid));
+  UniqueFd oom = TRY(cgroup.oom_events());
+  UniqueFd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC));
+  if (!timer) return sys_fail("events", "timerfd_create");
+  itimerspec every{{seconds, 0}, {seconds, 0}};
+  ::timerfd_settime(timer.get(), 0, &every, nullptr);
+  uint64_t kills = cgroup.oom_kills();
+  for (;;) {
+    pollfd waits[3] = {{pidfd.get(), POLLIN, 0}, {timer.get(), POLLIN, 0}, {oom.get(), POLLIN, 0}};
+    if (::poll(waits, 3, -1) < 0 && errno != EINTR) return sys_fail("events", "poll");
+    char drop[512];
+    if (waits[2].revents != 0) {
+      (void)!::read(oom.get(), drop, sizeof drop);
+      uint64_t now = cgroup.oom_kills();
+      if (now > kills) print_event("oom", id, nullptr);
+      kills = now;
+    }
+    if (waits[0].revents != 0) return 0;
+    if (waits[1].revents != 0) {
+      (void)!::read(timer.get(), drop, sizeof drop);
+      print_event("stats", id, TRY(cgroup.stats()));
+    }
+  }
+}
+
+}  // namespace
+
+Result<int> oci_update(const OciGlobals& globals, const std::vector<std::string>& args) {
+  std::vector<OciOption> options = {{"resources", "r", true}};
+  for (const UpdateFlag& flag : kFlags) options.push_back({flag.option, "", true});
+  OciArgs parsed = TRY(OciArgs::parse(args, options));
+  OciContainer container = TRY(open_living(globals, parsed, "update"));
+  Cgroup cgroup = TRY(container.cgroup());
+  TRY(cgroup.apply(TRY(resources_from(parsed))));
+  for (const std::string& text : cgroup.warnings()) oci_warn(globals, text);
+  return 0;
+}
+
+Result<int> oci_events(const OciGlobals& globals, const std::vector<std::string>& args) {
+  OciArgs parsed = TRY(OciArgs::parse(args, {{"stats", "", false}, {"interval", "", true}}));
+  std::string interval = parsed.get("interval", "5s");
+  char* end = nullptr;
+  long seconds = std::strtol(interval.c_str(), &end, 10);
+  if (seconds < 1 || seconds > 86400 || (*end != 0 && std::string(end) != "s")) {
+    return fail("arguments", "--interval must be whole seconds (5s)", EINVAL, interval);
+  }
+  OciContainer container = TRY(open_living(globals, parsed, "events"));
+  Cgroup cgroup = TRY(container.cgroup());
+  std::string id = container.record().id;
+  pid_t pid = container.record().pid;
+  container = OciContainer();  // lets others work on it meanwhile
+  if (!parsed.has("stats")) return follow_events(cgroup, id, pid, static_cast<int>(seconds));
+  print_event("stats", id, TRY(cgroup.stats()));
+  return 0;
+}
+
+}  // namespace stack
