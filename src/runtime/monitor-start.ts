@@ -67,7 +67,10 @@ async function runMonitor(native: StartNative, file: string, directory: HostPath
     native.close(writeEnd);
     closeSync(stderr);
   }
-  const [line] = await Promise.all([readLine(readEnd), native.waitPidfd(child.pidfd)]);
+  // The process that we start only makes the monitor and ends; nobody else would reap it.
+  const reaped = native.waitPidfd(child.pidfd);
+  native.close(child.pidfd);
+  const [line] = await Promise.all([readLine(readEnd), reaped]);
   return { line, complaints: line === "" ? (await readFile(errors, "utf8").catch(() => "")).trim().slice(-2000) : "" };
 }
 
