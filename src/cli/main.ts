@@ -32,9 +32,9 @@ const readerGone = 141;
 
 async function main(): Promise<number> {
   const interrupts = new ProcessInterrupts();
-  let gone = false;
+  const reader = { gone: false };
   const onBroken = (): void => {
-    gone = true;
+    reader.gone = true;
     interrupts.raise("SIGHUP");
   };
   const stdout = new StreamSink(process.stdout, onBroken);
@@ -45,9 +45,9 @@ async function main(): Promise<number> {
       context = { globals, env: process.env, cwd: process.cwd(), stdin: process.stdin, stdout, stderr, clock: systemClock, interrupts, doors };
       return context;
     });
-    return gone ? readerGone : status;
+    return reader.gone ? readerGone : status;
   } catch (error) {
-    return gone ? readerGone : await reportError(error, stderr, context);
+    return reader.gone ? readerGone : await reportError(error, stderr, context);
   } finally {
     interrupts.release();
     // A standard input that was read keeps the process alive until it is closed.

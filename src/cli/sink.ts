@@ -13,7 +13,7 @@ export class StreamSink implements Sink {
   /** `onBroken`: the reader has gone (EPIPE); called once. */
   constructor(stream: NodeJS.WriteStream, onBroken: (error: Error) => void) {
     this.#stream = stream;
-    stream.on("error", (error) => {
+    stream.on("error", (error: Error) => {
       if (this.#broken) return;
       this.#broken = true;
       onBroken(error);

@@ -27,12 +27,11 @@ export class LogMerge<S> {
 
   /** The returned function tells that the log has been read up to its present end: it delays the others no longer. */
   add(source: S, open: (caughtUp: () => void) => AsyncIterable<readonly LogEntry[]>): void {
-    let head: Head<S> | undefined;
     const caughtUp = (): void => {
-      if (head !== undefined) head.caughtUp = true;
+      head.caughtUp = true;
       this.#wake();
     };
-    head = { source, batches: open(caughtUp)[Symbol.asyncIterator](), batch: [], at: 0, asking: false, caughtUp: false, done: false };
+    const head: Head<S> = { source, batches: open(caughtUp)[Symbol.asyncIterator](), batch: [], at: 0, asking: false, caughtUp: false, done: false };
     this.#heads.add(head);
     this.#wake();
   }

@@ -1,4 +1,4 @@
-import { StackError } from "../../core/index.ts";
+import { isStackError, StackError } from "../../core/index.ts";
 import { defineCommand } from "../command.ts";
 import { runningContainer } from "../containers.ts";
 import { boolean, integer, list, text } from "../flags.ts";
@@ -61,10 +61,9 @@ export function withValue(entry: string, env: Readonly<Record<string, string | u
 
 /** Not found is 127, not executable 126, as shells and Docker have it. */
 function explain(error: unknown, service: string, program: string): unknown {
-  const errno = error instanceof Error ? (error as { readonly failure?: { readonly errno?: number } }).failure?.errno : undefined;
-  if (errno === 2)
-    return new StackError("command-not-found", `exec in "${service}": "${program}": executable file not found in $PATH`, { hint: "Write its whole path, or look with `stack exec SERVICE ls`.", cause: error });
-  if (errno === 13 || errno === 8 || errno === 21)
-    return new StackError("command-not-executable", `exec in "${service}": "${program}": ${errno === 8 ? "exec format error" : "permission denied"}`, { cause: error });
+  if (!isStackError(error)) return error;
+  if (error.code === "command-not-found")
+    return new StackError(error.code, `exec in "${service}": "${program}": executable file not found in $PATH`, { hint: "Write its whole path; the image may not have it.", cause: error });
+  if (error.code === "command-not-executable") return new StackError(error.code, `exec in "${service}": "${program}" cannot be executed`, { hint: "Is it a file with execute permission, built for this platform?", cause: error });
   return error;
 }

@@ -67,7 +67,7 @@ export const command = defineCommand({
     }
     const { runAttached } = await import("../attached.ts");
     const menu = explicit.has("menu") ? flags.menu : !["0", "f", "false", "False", "FALSE", "F"].includes(context.env["COMPOSE_MENU"] ?? "");
-    return runAttached(context, agent, options, { ...flags, menu });
+    return await runAttached(context, agent, options, { ...flags, menu });
   },
 });
 

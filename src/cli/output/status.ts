@@ -71,7 +71,7 @@ export function address(ip: string): string {
 /** Docker's column: words with spaces in single quotes, in double quotes as a whole, at most 20 characters. */
 export function commandText(command: readonly string[], truncate: boolean): string {
   const line = command.map((word) => (word.includes(" ") ? `'${word}'` : word)).join(" ");
-  const characters = [...line];
+  const characters = Array.from(line);
   const shown = truncate && characters.length > 20 ? `${characters.slice(0, 19).join("")}…` : line;
   return JSON.stringify(shown);
 }

@@ -12,11 +12,10 @@ export function renderTable(rows: readonly (readonly string[])[], { gap = 3, min
 
 /** Characters as tabwriter counts them: code points. */
 function displayWidth(text: string): number {
-  return [...text].length;
+  return Array.from(text).length;
 }
 
 /** No control character of a foreign text (a name, a command) reaches the terminal. */
 export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex -- they are what this is about
   return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (c) => (c === "\n" || c === "\t" ? " " : "\uFFFD"));
 }

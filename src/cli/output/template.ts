@@ -99,7 +99,7 @@ function call(name: string, operands: readonly unknown[], source: string): unkno
 function asText(value: unknown): string {
   if (typeof value === "string") return value;
   if (value === null || value === undefined) return "";
-  return typeof value === "object" ? JSON.stringify(value) : String(value as number | boolean);
+  return typeof value === "object" ? JSON.stringify(value) : String(value as number);
 }
 
 function invalid(source: string, what: string, hint?: string): StackError {
