@@ -61,7 +61,9 @@ class ServiceCheck {
     const s = this.#service;
     if (this.#input.broken.has(formatPath(this.#path))) return;
     const own = childMap(s, "x-stack");
-    const sources = [s.entries.get("image"), s.entries.get("build"), s.entries.get("provider"), own?.entries.get("rootfs")].filter((n) => n !== undefined && !isNull(n));
+    const sources = [s.entries.get("image"), s.entries.get("build"), s.entries.get("provider"), own?.entries.get("rootfs")].filter(
+      (n) => n !== undefined && !isNull(n) && stringOf(n) !== "",
+    );
     if (sources.length === 0)
       this.#fail(undefined, "no-image", `Service "${this.#name}" has neither an image nor a build context specified`, "Add `image:` or `build:`.");
     const rootfs = own?.entries.get("rootfs");

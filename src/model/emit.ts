@@ -46,10 +46,7 @@ export function canonicalText(project: Project, style: Style, options: Canonical
 const HTML: Readonly<Record<string, string>> = { "<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029" };
 
 function goJson(value: unknown): string {
-  return JSON.stringify(value, null, 2)
-    .replace(/[<>&\u2028\u2029]/g, (c) => HTML[c] ?? c)
-    .replaceAll("\\b", "\\u0008")
-    .replaceAll("\\f", "\\u000c");
+  return JSON.stringify(value, null, 2).replace(/[<>&\u2028\u2029]/g, (c) => HTML[c] ?? c);
 }
 
 /** One service in the form of the canonical document. */

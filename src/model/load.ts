@@ -35,7 +35,7 @@ export async function loadProject(request: LoadRequest): Promise<LoadResult> {
   const profiles = activeProfiles(request.profiles ?? [], environment.values.get("COMPOSE_PROFILES"), request.services ?? [], root);
   const active = activeServices(root, profiles);
   if (request.skip?.consistency !== true) checkConsistency({ root, active, broken: session.broken, report: session.report });
-  await resolveServiceFiles(root, active, environment.values, session);
+  await resolveServiceFiles(root, active, environment.values, directory, session);
   const project = makeProject(
     root,
     { name, directory, files, envFiles: environment.files, profiles, environment: environment.values, active },

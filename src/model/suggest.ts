@@ -1,8 +1,8 @@
 /** The candidate that somebody who typed `word` most likely meant, or nothing when none is near. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   const wanted = fold(word);
-  if (wanted === "" || word.length > 100) return undefined;
-  const limit = wanted.length <= 3 ? 1 : wanted.length <= 7 ? 2 : 3;
+  if (wanted.length < 2 || word.length > 100) return undefined;
+  const limit = wanted.length <= 4 ? 1 : wanted.length <= 8 ? 2 : 3;
   let best: string | undefined;
   let bestDistance = limit + 1;
   for (const candidate of candidates) {

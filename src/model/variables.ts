@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { parseDotenv, parseRawEnv } from "./dotenv.ts";
 import type { Session } from "./session.ts";
 import { makeSource } from "./source.ts";
@@ -14,16 +15,17 @@ export async function resolveServiceFiles(
   root: MapNode,
   active: ReadonlySet<string>,
   environment: ReadonlyMap<string, string>,
+  directory: string,
   session: Session,
 ): Promise<void> {
   for (const [name, service] of childMap(root, "services")?.entries ?? []) {
     if (service.kind !== "map" || !active.has(name)) continue;
-    if (session.request.skip?.envResolution !== true) await readEnvironment(name, service, environment, session);
-    await readLabels(name, service, session);
+    if (session.request.skip?.envResolution !== true) await readEnvironment(directory, name, service, environment, session);
+    await readLabels(directory, name, service, session);
   }
 }
 
-async function readEnvironment(name: string, service: MapNode, environment: ReadonlyMap<string, string>, session: Session): Promise<void> {
+async function readEnvironment(directory: string, name: string, service: MapNode, environment: ReadonlyMap<string, string>, session: Session): Promise<void> {
   const files = childItems(service, "env_file");
   const own = pairsOf(service.entries.get("environment"));
   for (const [key, entry] of own) {
@@ -37,7 +39,7 @@ async function readEnvironment(name: string, service: MapNode, environment: Read
   for (const file of files) {
     const lookup = (key: string): string | undefined => environment.get(key) ?? ownValue(own, key);
     const format = childString(file, "format") ?? "";
-    const read = await readFile(name, file, childString(file, "path") ?? "", "env file", isRequired(file), session);
+    const read = await readFile(directory, name, file, childString(file, "path") ?? "", "env file", isRequired(file), session);
     if (read === undefined) continue;
     if (format !== "" && format !== "raw") {
       session.report.error(child(file, "format") ?? file, { rule: "invalid-value", message: `services.${name}.env_file: unsupported format "${format}"`, hint: "Leave it out, or write raw." });
@@ -83,6 +85,7 @@ function isRequired(file: Node): boolean {
 }
 
 async function readFile(
+  directory: string,
   service: string,
   at: Node,
   path: string,
@@ -90,7 +93,7 @@ async function readFile(
   required: boolean,
   session: Session,
 ): Promise<{ readonly path: string; readonly text: string } | undefined> {
-  const result = await session.reader.read(path);
+  const result = await session.reader.read(resolve(directory, path));
   if (result.kind === "text") return { path, text: result.text };
   if (result.kind === "missing" && !required) return undefined;
   session.report.error(child(at, "path") ?? at, {
@@ -106,13 +109,13 @@ function report(path: string, text: string, problems: readonly { readonly at: nu
   for (const p of problems) session.report.error({ source, start: p.at, end: p.at + p.length }, { rule: "env-file", message: p.message });
 }
 
-async function readLabels(name: string, service: MapNode, session: Session): Promise<void> {
+async function readLabels(directory: string, name: string, service: MapNode, session: Session): Promise<void> {
   const files = childItems(service, "label_file");
   if (files.length === 0) return;
   const merged = new Map<string, Node>();
   const values = new Map<string, string>();
   for (const file of files) {
-    const read = await readFile(name, file, stringOf(file) ?? "", "label file", true, session);
+    const read = await readFile(directory, name, file, stringOf(file) ?? "", "label file", true, session);
     if (read === undefined) continue;
     const parsed = parseDotenv(read.text, (key) => values.get(key));
     report(read.path, read.text, parsed.problems, session);

@@ -45,51 +45,51 @@ function scalarText(value: unknown, indent: number): string {
   return text(JSON.stringify(value), indent);
 }
 
+/** Shortest digits; an exponent below 1e-4, from 1e6 on for fractions and from 1e21 on for whole numbers. */
 function formatFloat(value: number): string {
   if (Number.isNaN(value)) return ".nan";
   if (!Number.isFinite(value)) return value > 0 ? ".inf" : "-.inf";
-  if (Number.isInteger(value)) return Math.abs(value) < 1e21 ? BigInt(value).toString() : value.toExponential().replace(/e\+?/, "e+");
+  if (Object.is(value, -0)) return "-0";
   const size = Math.abs(value);
-  return size >= 1e-4 ? String(value) : value.toExponential().replace(/e-(\d)$/, "e-0$1");
+  const exponential = Number.isInteger(value) ? size >= 1e21 : size < 1e-4 || size >= 1e6;
+  if (!exponential) return Number.isInteger(value) ? BigInt(value).toString() : String(value);
+  return value.toExponential().replace(/e([-+])(\d)$/, "e$10$2");
 }
 
 function text(value: string, indent: number): string {
-  if (value.includes("\n") && literalAllowed(value)) return literal(value, indent);
-  if (needsDoubleQuotes(value)) return doubleQuoted(value);
-  if (looksLikeOther(value)) return doubleQuoted(value);
+  if (value.includes("\n")) return literalAllowed(value) ? literal(value, indent) : doubleQuoted(value);
+  if (looksLikeOther(value) || value.includes("\t") || UNPRINTABLE.test(value)) return doubleQuoted(value);
   return plainAllowed(value) ? value : `'${value.replaceAll("'", "''")}'`;
 }
 
 /** What a reader would take for something else than text. */
 function looksLikeOther(value: string): boolean {
   if (value === "") return true;
-  if (/^(?:~|null|Null|NULL|true|True|TRUE|false|False|FALSE|y|Y|yes|Yes|YES|on|On|ON|n|N|no|No|NO|off|Off|OFF|\.nan|\.NaN|\.NAN|[-+]?\.(?:inf|Inf|INF)|<<)$/.test(value)) return true;
+  if (/^(?:~|null|Null|NULL|true|True|TRUE|false|False|FALSE|y|Y|yes|Yes|YES|on|On|ON|n|N|no|No|NO|off|Off|OFF|\.nan|\.NaN|\.NAN|[-+]?\.(?:inf|Inf|INF))$/.test(value)) return true;
   if (/^[-+]?(?:0[xX][0-9a-fA-F_]+|0b[01_]+|0o?[0-7_]+|[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?)$/.test(value)) return true;
   if (/^[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$/.test(value)) return true;
   return /^\d{4}-\d{1,2}-\d{1,2}(?:(?:[Tt]|[ \t]+)\d{1,2}:\d{1,2}:\d{1,2}(?:\.\d+)?(?:[ \t]*(?:Z|[-+]\d{1,2}(?::?\d{2})?))?)?$/.test(value);
 }
 
-function needsDoubleQuotes(value: string): boolean {
-  // eslint-disable-next-line no-control-regex
-  return /[\0-\x09\x0b-\x1f\x7f-\x84\x86-\x9f\u0085\u00a0\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]/.test(value.replace(/[\ud800-\udbff][\udc00-\udfff]/g, "")) || value.includes("\n");
-}
+/** Characters that are written as escapes: controls, and what lies beyond the basic plane. */
+// eslint-disable-next-line no-control-regex
+const UNPRINTABLE = /[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]/;
 
 function plainAllowed(value: string): boolean {
-  if (/^[\s]|[\s]$/.test(value)) return false;
+  if (/^ | $/.test(value)) return false;
   if (/^(?:[-?:](?:\s|$)|[,[\]{}#&*!|>'"%@`])/.test(value)) return false;
   if (/^(?:---|\.\.\.)/.test(value)) return false;
-  return !/: |:$| #/.test(value);
+  return !/:(?:\s|$)| #/.test(value);
 }
 
+/** A literal keeps every line as it is, so no line but the last may end with a space. */
 function literalAllowed(value: string): boolean {
-  // A literal begins with text, and holds nothing that needs an escape.
-  // eslint-disable-next-line no-control-regex
-  return !/[\0-\x08\x0b-\x1f\x7f-\x9f\ufeff]/.test(value) && !/[ \t]\n|[ \t]$/.test(value) && !/^\s*$/.test(value);
+  return !UNPRINTABLE.test(value) && !/ \n| $/.test(value);
 }
 
 function literal(value: string, indent: number): string {
   const trailing = /\n*$/.exec(value)?.[0].length ?? 0;
-  const chomp = trailing === 0 ? "-" : trailing === 1 ? "" : "+";
+  const chomp = trailing === 0 ? "-" : trailing === 1 && value !== "\n" ? "" : "+";
   const lead = /^[ \n]/.test(value) ? "2" : "";
   const pad = " ".repeat(indent);
   const body = trailing === 0 ? value : value.slice(0, -1);
@@ -112,7 +112,6 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '"': '\\"',
   "\\": "\\\\",
   "\u0085": "\\N",
-  "\u00a0": "\\_",
   "\u2028": "\\L",
   "\u2029": "\\P",
   "\ufeff": "\\uFEFF",
@@ -124,8 +123,14 @@ function doubleQuoted(value: string): string {
     const code = c.codePointAt(0) ?? 0;
     const escape = ESCAPES[c];
     if (escape !== undefined) result += escape;
-    else if (code < 0x20 || (code >= 0x7f && code < 0xa0)) result += `\\x${code.toString(16).toUpperCase().padStart(2, "0")}`;
+    else if (code < 0x20 || (code >= 0x7f && code < 0xa0)) result += `\\x${hex(code, 2)}`;
+    else if (code > 0xffff) result += `\\U${hex(code, 8)}`;
+    else if (code >= 0xd800 && (code < 0xe000 || code >= 0xfffe)) result += `\\u${hex(code, 4)}`;
     else result += c;
   }
   return `${result}"`;
+}
+
+function hex(code: number, digits: number): string {
+  return code.toString(16).toUpperCase().padStart(digits, "0");
 }
