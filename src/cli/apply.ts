@@ -78,7 +78,7 @@ export async function applyAndDraw(context: Context, client: AgentClient, projec
   const progress = view.progress ?? (await createProgress(context, view));
   let result: ApplyResult;
   try {
-    result = await client.apply({ project, options }, signal, (event) => progress.event(event));
+    result = await client.apply({ project, options, ...(context.globals.parallel === undefined ? {} : { parallel: context.globals.parallel }) }, signal, (event) => progress.event(event));
   } catch (error) {
     await progress.end();
     if (signal.aborted) throw interrupted(context);

@@ -170,7 +170,7 @@ export class ProjectSession {
       signal,
       emit: both,
       clock: systemClock,
-      parallel: parallelism(),
+      parallel: request.parallel ?? parallelism(),
     });
     if (options.goal === "down" && result.ok && options.services.length === 0) {
       await rm(join(paths.project(this.#root, this.project), "desired.json"), { force: true });

@@ -58,6 +58,8 @@ export interface HealthRecord {
 export interface ApplyRequest {
   readonly project: Project;
   readonly options: ReconcileOptions;
+  /** `--parallel`: operations at once. Absent: the agent's own limit. */
+  readonly parallel?: number;
 }
 
 export interface ApplyResult {
