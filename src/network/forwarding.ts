@@ -5,10 +5,13 @@ import type { Uplink } from "./uplink.ts";
 const FORWARD4 = "net/ipv4/ip_forward";
 const FORWARD6 = "net/ipv6/conf/all/forwarding";
 
-/** Links of others that only make sense with forwarding: bridges with containers or machines behind them, tunnels. */
-export function forwardersOf(host: Observed, own: string): readonly string[] {
+/**
+ * Links that came after we switched forwarding on and only make sense with it: bridges with containers or
+ * machines behind them, tunnels, other data roots.
+ */
+export function newForwarders(host: Observed, uplink: Uplink): readonly string[] {
   const kinds = new Set(["bridge", "tun", "wireguard", "veth", "vxlan", "ipip", "gre", "macvlan", "ipvlan"]);
-  return host.links.filter((l) => kinds.has(l.kind) && l.name !== own && !l.name.startsWith("stk")).map((l) => l.name);
+  return host.links.filter((l) => kinds.has(l.kind) && l.name !== uplink.link && !uplink.guard.includes(l.name)).map((l) => l.name);
 }
 
 /**

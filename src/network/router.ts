@@ -10,7 +10,7 @@ import { missingBridges, missingRoutes } from "./bridges.ts";
 import { Kernel, nothing, takenPrefixes } from "./kernel.ts";
 import type { Observed } from "./kernel.ts";
 import { MARK_CHAIN, hostRules, ROUTER_TABLE, ROUTER_UPLINK, routerRules } from "./rules.ts";
-import { forwardersOf, switchOn } from "./forwarding.ts";
+import { newForwarders, switchOn } from "./forwarding.ts";
 import type { NetworkRecord } from "./types.ts";
 import { UPLINK_LENGTH, uplinkFitting, uplinkFor } from "./uplink.ts";
 import type { Uplink } from "./uplink.ts";
@@ -128,7 +128,9 @@ export class Router {
   async #hostSide(uplink: Uplink, now: Observed, records: readonly NetworkRecord[], six: boolean, mended: string[]): Promise<void> {
     const addresses = missingAddresses(now, uplink.link, [`${uplink.host4}/${UPLINK_LENGTH[4]}`, ...(six ? [`${uplink.host6}/${UPLINK_LENGTH[6]}`, NEIGHBOUR_SOURCE] : [])]);
     const down = now.links.some((l) => l.name === uplink.link && !l.up);
-    await this.#host.run([...(down ? [{ op: "link-set", name: uplink.link, up: true } as const] : []), ...addresses]);
+    const requests: readonly NetlinkRequest[] = [...(down ? [{ op: "link-set", name: uplink.link, up: true } as const] : []), ...addresses];
+    if (requests.length > 0) mended.push(`addresses of ${uplink.link}`);
+    await this.#host.run(requests);
     const routes = missingRoutes(now, uplink, records);
     for (const route of routes) await this.#addRoute(route.request, route.network, now);
     if (routes.length > 0) mended.push(...routes.map((r) => `route to network ${r.network}`));
@@ -164,9 +166,10 @@ export class Router {
       if (router.routes.some((r) => r.destination === destination && r.gateway === gateway && r.index === index)) continue;
       requests.push({ op: "route-add", destination, gateway, link: ROUTER_UPLINK });
     }
+    if (requests.length > 0) mended.push(ruled ? "the router's uplink" : "the router's rules");
     const bridges = missingBridges(router, records);
     requests.push(...bridges.flatMap((b) => b.requests));
-    mended.push(...(ruled ? [] : ["the router's rules"]), ...bridges.map((b) => b.what));
+    mended.push(...bridges.map((b) => b.what));
     await this.#router.run(requests);
   }
 
@@ -197,7 +200,7 @@ export class Router {
   async #restore(uplink: Uplink, host: Observed): Promise<void> {
     const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
     // Somebody who came later may rely on forwarding by now.
-    if (uplink.bootId !== bootId || forwardersOf(host, uplink.link).length > 0) return;
+    if (uplink.bootId !== bootId || newForwarders(host, uplink).length > 0) return;
     for (const [name, value] of Object.entries(uplink.changed)) await this.#host.run([{ op: "sysctl", name, value, optional: true }]);
   }
 }

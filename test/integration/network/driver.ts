@@ -23,15 +23,18 @@ function networks(root: string): Networks {
   return known;
 }
 
-async function call({ root, method, args }: Call): Promise<unknown> {
-  if (method === "netlink" || method === "createNetns" || method === "removeNetns") {
-    const run = native[method] as (...given: readonly unknown[]) => Promise<unknown>;
-    return run(...args);
-  }
-  const room = networks(root);
-  const given = method === "create" ? [...args, signal] : method === "repair" ? [signal] : method === "sweep" ? [new Set(args[0] as readonly string[])] : args;
-  const run = room[method as "find"] as (...given: readonly unknown[]) => Promise<unknown>;
-  return run.apply(room, given);
+type Method = (...given: readonly unknown[]) => Promise<unknown>;
+
+function method(owner: object, name: string): Method {
+  const found = (owner as Readonly<Record<string, Method | undefined>>)[name];
+  if (found === undefined) throw new Error(`no such method: ${name}`);
+  return (...given) => Promise.resolve(Reflect.apply(found, owner, given));
+}
+
+async function call({ root, method: name, args }: Call): Promise<unknown> {
+  if (name === "netlink" || name === "createNetns" || name === "removeNetns") return method(native, name)(...args);
+  const given = name === "create" ? [...args, signal] : name === "repair" ? [signal] : name === "sweep" ? [new Set(args[0] as readonly string[])] : args;
+  return method(networks(root), name)(...given);
 }
 
 process.on("message", (message: Call) => {
