@@ -39,6 +39,10 @@ export function resolveGlobals(flags: FlagValues<typeof globalFlags>, env: Env):
     throw new StackError("unsupported", "--compatibility (names with _ as Compose 1 had them) is not supported", {
       hint: "Leave it out; names are PROJECT-SERVICE-NUMBER.",
     });
+  if (flags.allResources)
+    throw new StackError("unsupported", "--all-resources (resources that no service uses) is not supported", {
+      hint: "Leave it out; networks and volumes are made when a service uses them.",
+    });
   const parallel = flags.parallel ?? limitOf(env["COMPOSE_PARALLEL_LIMIT"]);
   return {
     files: flags.file,

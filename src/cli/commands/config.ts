@@ -1,8 +1,7 @@
-import { writeFileAtomic } from "../../core/index.ts";
-import { StackError } from "../../core/index.ts";
-import { configHash, toCanonical, toYaml } from "../../model/index.ts";
-import type { Project, Variable } from "../../model/index.ts";
 import { resolve } from "node:path";
+import { StackError, writeFileAtomic } from "../../core/index.ts";
+import { canonicalText, configHash, toCanonical, toYaml } from "../../model/index.ts";
+import type { Project, Variable } from "../../model/index.ts";
 import { defineCommand } from "../command.ts";
 import type { Context } from "../context.ts";
 import { boolean, text } from "../flags.ts";
@@ -95,12 +94,19 @@ function unknown(name: string): never {
 
 async function document(context: Context, flags: ConfigFlags, project: Project): Promise<string> {
   const style = flags.format === "json" ? "json" : "yaml";
-  const canonical = toCanonical(project, style, { keepFiles: flags.noEnvResolution });
-  if (flags.resolveImageDigests) {
-    const services = canonical["services"] as Record<string, Record<string, unknown>>;
-    for (const [name, pinned] of await pinnedImages(context, project)) Object.assign(services[name] ?? {}, { image: pinned });
-  }
+  const shown = flags.resolveImageDigests ? withImages(project, new Map(await pinnedImages(context, project))) : project;
+  if (!flags.noInterpolate) return canonicalText(shown, style, { keepFiles: flags.noEnvResolution });
+  // What was not interpolated is written as it was read: its dollars are not doubled.
+  const canonical = toCanonical(shown, style, { keepFiles: flags.noEnvResolution });
   return style === "json" ? `${JSON.stringify(canonical, undefined, 2)}\n` : toYaml(canonical);
+}
+
+function withImages(project: Project, images: ReadonlyMap<string, string>): Project {
+  const services = Object.entries(project.services).map(([name, service]) => {
+    const image = images.get(name);
+    return [name, image === undefined ? service : { ...service, image, canonical: { ...service.canonical, image } }] as const;
+  });
+  return { ...project, services: Object.fromEntries(services) };
 }
 
 async function lock(context: Context, project: Project, flags: ConfigFlags): Promise<string> {

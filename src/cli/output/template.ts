@@ -97,9 +97,18 @@ function call(name: string, operands: readonly unknown[], source: string): unkno
 }
 
 function asText(value: unknown): string {
-  if (typeof value === "string") return value;
-  if (value === null || value === undefined) return "";
-  return typeof value === "object" ? JSON.stringify(value) : String(value as number);
+  switch (typeof value) {
+    case "string":
+      return value;
+    case "number":
+    case "boolean":
+    case "bigint":
+      return String(value);
+    case "object":
+      return value === null ? "" : JSON.stringify(value);
+    default:
+      return "";
+  }
 }
 
 function invalid(source: string, what: string, hint?: string): StackError {

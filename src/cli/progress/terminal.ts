@@ -1,5 +1,5 @@
 import { Listr, ListrLogger, ProcessOutput } from "listr2";
-import type { ListrTaskWrapper } from "listr2";
+import type { ListrDefaultRendererLogLevels, ListrTaskWrapper } from "listr2";
 import type { EngineEvent } from "../../engine/index.ts";
 import type { Context } from "../context.ts";
 import { styleFor } from "../output/style.ts";
@@ -68,7 +68,7 @@ export class TerminalRenderer implements ProgressRenderer {
     const ids = this.#lines.ids;
     if (ids.length === 0) return;
     for (const id of ids) this.#rows.set(id, newRow());
-    const logger = new ListrLogger({ processOutput: new ProcessOutput(process.stderr, process.stderr) });
+    const logger = new ListrLogger<ListrDefaultRendererLogLevels>({ processOutput: new ProcessOutput(process.stderr, process.stderr) });
     const list = new Listr(
       [...this.#rows].map(([id, row]) => ({
         title: printable(id),
