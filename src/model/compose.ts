@@ -2,11 +2,12 @@ import { canonicalise } from "./canonicalise.ts";
 import { checkTree } from "./check-tree.ts";
 import { applyExtends } from "./extend.ts";
 import { applyIncludes } from "./include.ts";
-import { applyResets, enforceUnicity, merge } from "./merge.ts";
+import { applyResets, dropEmpty, enforceUnicity, merge } from "./merge.ts";
 import { applyDefaults } from "./normalise.ts";
 import { resolvePaths } from "./paths.ts";
 import type { Session } from "./session.ts";
 import { childMap } from "./tree.ts";
+import { reportDoubles } from "./validate.ts";
 import type { MapNode, Node, Path } from "./tree.ts";
 
 /** Files that make one project, before or inside an `include`. */
@@ -29,12 +30,14 @@ export async function composeFiles(composition: Composition, session: Session): 
     const source = await session.open(file);
     if (source === undefined) continue;
     for (const { node, resets } of session.documents(source, composition.environment)) {
+      if (model !== undefined) dropEmpty(node, model);
       const root = await composeDocument(node, resets, file, composition, session);
       if (root === undefined) continue;
       if (model === undefined) model = root;
       else {
         applyResets(model, resets);
         model = merge(model, root, session.report);
+        reportDoubles(model, session.report);
       }
       enforceUnicity(model);
     }

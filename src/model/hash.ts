@@ -40,7 +40,8 @@ export function volumeHash(volume: Volume): string {
 /** JSON with sorted keys: the same data has the same text. */
 export function stableJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(stableJson).join(",")}]`;
-  if (!isObject(value)) return JSON.stringify(value) ?? "null";
+  if (value === undefined) return "null";
+  if (!isObject(value)) return JSON.stringify(value);
   const members = Object.keys(value)
     .filter((k) => value[k] !== undefined)
     .sort()

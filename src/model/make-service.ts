@@ -1,17 +1,13 @@
 import type { HostPath, ServiceName } from "../core/index.ts";
+import { makeBlkio, makeBuild, makeDeploy, makeDevelop, makeFileMount, makeHook, makeLogging, makeModels, makeProvider } from "./make-parts.ts";
 import type { OwnKeys } from "./own.ts";
 import type {
-  BlkioConfig,
-  Build,
   Dependency,
   DependencyCondition,
-  Deploy,
   Device,
   EnvFile,
-  FileMount,
   Healthcheck,
   HealthTest,
-  Hook,
   Limits,
   Mount,
   Port,
@@ -19,9 +15,8 @@ import type {
   Restart,
   Service,
   ServiceNetwork,
-  WatchRule,
 } from "./project.ts";
-import { bytes, data, extensions, flag, items, milliseconds, number, optionalFlag, strings, text, texts, variables } from "./record.ts";
+import { bytes, clean, data, extensions, flag, items, milliseconds, number, optionalFlag, strings, text, texts, variables } from "./record.ts";
 import type { Data } from "./record.ts";
 import { parseDuration } from "./units.ts";
 
@@ -62,15 +57,6 @@ export function makeService({ name, canonical: c, own, implicit }: ServiceInput)
     extensions: extensions(c, "x-stack"),
     canonical: c,
   });
-}
-
-/** Members that may be undefined on the way; `clean` leaves those out. */
-type Loose<T> = { readonly [K in keyof T]: T[K] | undefined };
-
-function clean<T extends object>(object: Loose<T>): T {
-  const result: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(object)) if (value !== undefined) result[key] = value;
-  return result as T;
 }
 
 function process(c: Data) {
@@ -296,19 +282,6 @@ function makeMount(m: Data): Mount {
   }
 }
 
-export function makeFileMount(m: Data, directory: string): FileMount {
-  const source = text(m, "source") ?? "";
-  const target = text(m, "target") ?? source;
-  const mode = text(m, "mode");
-  return clean<FileMount>({
-    source,
-    target: target.startsWith("/") ? target : `${directory}${target}`,
-    uid: text(m, "uid"),
-    gid: text(m, "gid"),
-    mode: mode === undefined ? undefined : parseInt(mode, 8),
-  });
-}
-
 function security(c: Data) {
   return {
     cap_add: texts(c, "cap_add"),
@@ -354,108 +327,6 @@ function makeLimits(c: Data, deploy: Data | undefined): Limits {
     memswap_limit: bytes(c, "memswap_limit"),
     mem_swappiness: bytes(c, "mem_swappiness"),
     pids: number(c, "pids_limit") ?? number(limits, "pids"),
-  });
-}
-
-function makeBlkio(from: Data | undefined): BlkioConfig | undefined {
-  if (from === undefined) return undefined;
-  const rates = (key: string) => items(from, key).map((r) => ({ path: text(r, "path") ?? "", rate: bytes(r, "rate") ?? 0 }));
-  return clean<BlkioConfig>({
-    weight: number(from, "weight"),
-    weight_device: items(from, "weight_device").map((w) => ({ path: text(w, "path") ?? "", weight: number(w, "weight") ?? 0 })),
-    device_read_bps: rates("device_read_bps"),
-    device_read_iops: rates("device_read_iops"),
-    device_write_bps: rates("device_write_bps"),
-    device_write_iops: rates("device_write_iops"),
-  });
-}
-
-function makeLogging(from: Data | undefined): Service["logging"] {
-  if (from === undefined) return undefined;
-  return clean<NonNullable<Service["logging"]>>({ driver: text(from, "driver"), options: variables(from, "options") });
-}
-
-function makeDeploy(from: Data | undefined): Deploy | undefined {
-  if (from === undefined) return undefined;
-  const policy = data(from["restart_policy"]);
-  return clean<Deploy>({
-    mode: text(from, "mode"),
-    replicas: number(from, "replicas"),
-    labels: strings(from, "labels"),
-    endpoint_mode: text(from, "endpoint_mode"),
-    restart_policy:
-      policy === undefined
-        ? undefined
-        : clean<NonNullable<Deploy["restart_policy"]>>({
-            condition: text(policy, "condition"),
-            delay: milliseconds(policy, "delay"),
-            max_attempts: number(policy, "max_attempts"),
-            window: milliseconds(policy, "window"),
-          }),
-    update_config: data(from["update_config"]),
-    rollback_config: data(from["rollback_config"]),
-    placement: data(from["placement"]),
-    resources: data(from["resources"]),
-  });
-}
-
-function makeDevelop(from: Data | undefined): Service["develop"] {
-  if (from === undefined) return undefined;
-  return {
-    watch: items(from, "watch").map((w) =>
-      clean<WatchRule>({
-        path: (text(w, "path") ?? "") as HostPath,
-        action: (text(w, "action") ?? "rebuild") as WatchRule["action"],
-        target: text(w, "target"),
-        ignore: texts(w, "ignore"),
-        include: texts(w, "include"),
-        exec: data(w["exec"]) === undefined ? undefined : makeHook(data(w["exec"]) ?? {}),
-        initial_sync: flag(w, "initial_sync"),
-      }),
-    ),
-  };
-}
-
-export function makeHook(h: Data): Hook {
-  return clean<Hook>({
-    command: texts(h, "command"),
-    image: text(h, "image"),
-    user: text(h, "user"),
-    privileged: flag(h, "privileged"),
-    working_dir: text(h, "working_dir"),
-    environment: variables(h, "environment"),
-    per_replica: flag(h, "per_replica") ? true : undefined,
-  });
-}
-
-function makeProvider(from: Data | undefined): Service["provider"] {
-  if (from === undefined) return undefined;
-  return { type: text(from, "type") ?? "", options: (data(from["options"]) ?? {}) as Readonly<Record<string, readonly string[]>> };
-}
-
-function makeModels(from: Data | undefined): Service["models"] {
-  return Object.fromEntries(Object.entries(from ?? {}).map(([k, v]) => [k, v as Service["models"][string]]));
-}
-
-function makeBuild(b: Data | undefined): Build | undefined {
-  if (b === undefined) return undefined;
-  return clean<Build>({
-    context: text(b, "context") ?? ".",
-    dockerfile: text(b, "dockerfile"),
-    dockerfile_inline: text(b, "dockerfile_inline"),
-    args: variables(b, "args"),
-    target: text(b, "target"),
-    no_cache: flag(b, "no_cache"),
-    pull: flag(b, "pull"),
-    tags: texts(b, "tags"),
-    platforms: texts(b, "platforms"),
-    labels: strings(b, "labels"),
-    secrets: items(b, "secrets").map((m) => makeFileMount(m, "/run/secrets/")),
-    additional_contexts: strings(b, "additional_contexts"),
-    extra_hosts: (data(b["extra_hosts"]) ?? {}) as Readonly<Record<string, readonly string[]>>,
-    shm_size: bytes(b, "shm_size"),
-    network: text(b, "network"),
-    canonical: b,
   });
 }
 

@@ -16,7 +16,7 @@ const RULES: RuleNode<Merge> = compileRules<Merge>({
   "volumes.*.labels": "entries",
   "services.*.annotations": "entries",
   "services.*.build": "build",
-  "services.*.build.additional_contexts": "entries",
+  "services.*.build.additional_contexts": "keys",
   "services.*.build.args": "entries",
   "services.*.build.extra_hosts": "hosts",
   "services.*.build.labels": "entries",
@@ -157,6 +157,25 @@ export function toEntries(node: Node): Node[] {
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/**
+ * Takes out of an override what says nothing: a key without a value keeps what the base has. It happens before the
+ * override is checked, since most keys may not be empty. Where emptiness means something (`command:`) it stays.
+ */
+export function dropEmpty(override: Node, base: Node): void {
+  dropEmptyAt(override, base, RULES);
+}
+
+function dropEmptyAt(override: Node, base: Node, rules: RuleNode<Merge> | undefined): void {
+  if (override.kind !== "map" || base.kind !== "map" || rules?.rule === "entries") return;
+  for (const [key, value] of override.entries) {
+    const old = base.entries.get(key);
+    if (old === undefined) continue;
+    const next = below(rules, key);
+    if (isNull(value) && next?.rule !== "replace" && !isNull(old)) override.entries.delete(key);
+    else dropEmptyAt(value, old, next);
+  }
 }
 
 /** Removes what `!reset` and `!override` of a later file name. */

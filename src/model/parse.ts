@@ -47,7 +47,6 @@ function readable(source: Source, report: Report): boolean {
     return false;
   }
   // YAML 1.2.2, 5.1: the printable characters. A NUL would end a C string later on.
-  // eslint-disable-next-line no-control-regex
   const bad = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]/.exec(source.text);
   if (bad === null) return true;
   const code = (source.text.charCodeAt(bad.index) | 0x10000).toString(16).slice(1).toUpperCase();

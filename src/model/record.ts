@@ -64,9 +64,11 @@ export function extensions(from: Data | undefined, without?: string): Data {
   return Object.fromEntries(Object.entries(from ?? {}).filter(([key]) => key.startsWith("x-") && key !== without));
 }
 
-/** Leaves out what is undefined, so that absent means absent. */
-export function present<T extends object>(object: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  const result: Partial<T> = {};
-  for (const key of Object.keys(object) as (keyof T)[]) if (object[key] !== undefined) result[key] = object[key];
-  return result as { [K in keyof T]: Exclude<T[K], undefined> };
+/** Members that may be undefined on the way; `clean` leaves those out. */
+export type Loose<T> = { readonly [K in keyof T]: T[K] | undefined };
+
+export function clean<T extends object>(object: Loose<T>): T {
+  const result: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(object)) if (value !== undefined) result[key] = value;
+  return result as T;
 }

@@ -28,7 +28,7 @@ export async function validate(root: Node, report: Report, broken: Set<string>):
     }
     dropHoles(root);
   }
-  checkDoubles(root, DOUBLES, [], report);
+  reportDoubles(root, report);
   return root.kind === "map";
 }
 
@@ -188,12 +188,13 @@ function prune(root: Node, path: Path): void {
   if (!parent.found || last === undefined) return;
   if (parent.node.kind === "map") parent.node.entries.delete(last);
   // Positions of the others have to stay until all is done.
-  else if (parent.node.kind === "seq") delete parent.node.items[Number(last.slice(1, -1))];
+  else if (parent.node.kind === "seq") parent.node.items[Number(last.slice(1, -1))] = { ...HOLE, at: parent.node.at };
 }
 
+const HOLE = { kind: "scalar", value: "(taken out)", broken: true } as const;
+
 function dropHoles(node: Node): void {
-  // `filter` passes over the holes that `delete` left.
-  if (node.kind === "seq") node.items = node.items.filter(() => true);
+  if (node.kind === "seq") node.items = node.items.filter((i) => !(i.kind === "scalar" && i.broken === true && i.value === HOLE.value));
   if (node.kind !== "scalar") for (const item of node.kind === "seq" ? node.items : node.entries.values()) dropHoles(item);
 }
 
@@ -219,6 +220,11 @@ const DOUBLES: RuleNode<true> = compileRules<true>({
   "volumes.*.labels": true,
 });
 
+/** Items that stand twice in a list where that makes no sense; merging can bring them together. */
+export function reportDoubles(root: Node, report: Report): void {
+  checkDoubles(root, DOUBLES, [], report);
+}
+
 function checkDoubles(node: Node, rules: RuleNode<true>, path: Path, report: Report): void {
   if (node.kind === "map") {
     for (const [key, value] of node.entries) {
@@ -226,12 +232,12 @@ function checkDoubles(node: Node, rules: RuleNode<true>, path: Path, report: Rep
       if (next !== undefined) checkDoubles(value, next, [...path, key], report);
     }
   } else if (node.kind === "seq") {
-    if (rules.rule === true) reportDoubles(node.items, path, report);
+    if (rules.rule === true) reportDoublesOf(node.items, path, report);
     if (rules.any !== undefined) for (const [i, item] of node.items.entries()) checkDoubles(item, rules.any, [...path, `[${i}]`], report);
   }
 }
 
-function reportDoubles(items: readonly Node[], path: Path, report: Report): void {
+function reportDoublesOf(items: readonly Node[], path: Path, report: Report): void {
   const seen = new Map<string, Node>();
   for (const item of items) {
     if (item.kind !== "scalar") continue;

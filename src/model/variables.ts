@@ -34,7 +34,7 @@ async function readEnvironment(directory: string, name: string, service: MapNode
   }
   if (files.length === 0) return;
   const values = new Map<string, string>();
-  for (const [key, entry] of own) if (entry.value !== null) values.set(key, String(entry.value));
+  for (const [key, entry] of own) if (entry.value !== null) values.set(key, scalarText(entry));
   const merged = new Map<string, Node>();
   for (const file of files) {
     const lookup = (key: string): string | undefined => environment.get(key) ?? ownValue(own, key);
@@ -57,9 +57,9 @@ async function readEnvironment(directory: string, name: string, service: MapNode
   service.entries.set("environment", mapOf(merged, before.at, before.keyAt));
 }
 
-function ownValue(own: ReadonlyMap<string, { readonly value: unknown }>, key: string): string | undefined {
+function ownValue(own: ReadonlyMap<string, Entry>, key: string): string | undefined {
   const entry = own.get(key);
-  return entry === undefined || entry.value === null ? undefined : String(entry.value);
+  return entry === undefined || entry.value === null ? undefined : scalarText(entry);
 }
 
 type Entry = ReturnType<typeof scalar>;

@@ -72,7 +72,6 @@ function looksLikeOther(value: string): boolean {
 }
 
 /** Characters that are written as escapes: controls, and what lies beyond the basic plane. */
-// eslint-disable-next-line no-control-regex
 const UNPRINTABLE = /[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]/;
 
 function plainAllowed(value: string): boolean {
