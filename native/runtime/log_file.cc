@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "clock_text.h"
+#include "fs.h"
 
 namespace stack {
 
@@ -109,6 +110,8 @@ std::string encode_log_attributes(const std::vector<std::pair<std::string, std::
 }
 
 Result<LogFile> LogFile::open(const LogSpec& spec) {
+  if (size_t slash = spec.path.rfind('/'); slash != std::string::npos && slash > 0)
+    TRY(make_directories(spec.path.substr(0, slash), 0700));
   LogFile log(spec.path, spec.max_size, spec.max_files);
   TRY(log.reopen());
   return log;

@@ -21,8 +21,9 @@ namespace {
 // A monitor that has ended its container holds its lock for a last moment.
 constexpr time_t kLockSeconds = 3;
 
-Status lock_within(int fd) {
+Status lock_within(int fd, bool ending) {
   if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return ok();
+  if (!ending) return sys_fail("lock container", "flock", "lock");
   struct sigaction wake{};
   wake.sa_handler = [](int) {};  // without SA_RESTART: flock returns EINTR
   ::sigaction(SIGALRM, &wake, nullptr);
@@ -66,7 +67,9 @@ Result<std::unique_ptr<Monitor>> Monitor::open(const std::string& directory) {
 Status Monitor::take_lock() {
   lock_.reset(::openat(directory_fd_.get(), "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!lock_) return sys_fail("lock container", "openat", "lock");
-  return lock_within(lock_.get());
+  auto record = read_record(directory_);
+  bool ending = !record || record->phase == ContainerRecord::Phase::exited;
+  return lock_within(lock_.get(), ending);
 }
 
 Status Monitor::read_task() {
