@@ -1,5 +1,6 @@
 #include "client.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -15,6 +16,7 @@ constexpr size_t kLongestLine = 1 << 20;
 constexpr size_t kCongested = 128 << 10;
 constexpr size_t kDropAttached = 1 << 20;
 constexpr size_t kReadChunk = 16384;
+constexpr int64_t kLingerMs = 2000;
 
 }  // namespace
 
@@ -59,6 +61,10 @@ void Client::read() {
   char buffer[kReadChunk];
   ssize_t n = ::recv(fd_.get(), buffer, sizeof buffer, MSG_DONTWAIT);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (lingering_) {
+    if (n <= 0) close();
+    return;
+  }
   if (n <= 0) {
     // A half-closed client may still wait for its answer; one that has gone shows by EPOLLHUP.
     input_ended_ = true;
@@ -189,7 +195,7 @@ bool Client::flush() {
   out_.erase(0, done);
   if (out_.empty() && out_.capacity() > kReadChunk) out_.shrink_to_fit();
   if (out_.empty() && closing_) {
-    close();
+    finish_writing();
     return false;
   }
   rewatch();
@@ -216,7 +222,31 @@ void Client::send_control(const Json& payload) { send_frame(FrameType::control, 
 
 void Client::close_after_writing() {
   closing_ = true;
-  if (out_.empty()) close();
+  if (out_.empty()) finish_writing();
+}
+
+// Who still writes (its end of input, say) would lose what it has not read yet, were the socket closed now:
+// unix(7) answers the write with EPIPE and the read with ECONNRESET. So wait for its own end.
+void Client::finish_writing() {
+  if (mode_ == Mode::lines || input_ended_) {
+    close();
+    return;
+  }
+  if (lingering_) return;
+  lingering_ = true;
+  reading_paused_ = false;
+  ::shutdown(fd_.get(), SHUT_WR);
+  rewatch();
+  server_.monitor().loop().after(kLingerMs, [self = weak_from_this()] {
+    if (auto client = self.lock()) client->close();
+  });
+}
+
+bool Client::linger(int timeout_ms) {
+  if (!fd_ || !lingering_) return false;
+  pollfd wait{fd_.get(), POLLIN, 0};
+  if (::poll(&wait, 1, timeout_ms) > 0) read();
+  return open();
 }
 
 void Client::notify(const Json& state) {

@@ -33,6 +33,8 @@ class Client : public std::enable_shared_from_this<Client> {
   void close_after_writing();
   void close();
   bool open() const { return fd_.valid(); }
+  /** After the last frame: waits for the client's own end. False: it came, or there is none to wait for. */
+  bool linger(int timeout_ms);
 
   /** More is queued than a source that can wait should add to; when_drained tells when it may again. */
   bool congested() const;
@@ -51,6 +53,7 @@ class Client : public std::enable_shared_from_this<Client> {
 
  private:
   void on_events(uint32_t events);
+  void finish_writing();
   void read();
   void process();
   void process_lines();
@@ -83,6 +86,7 @@ class Client : public std::enable_shared_from_this<Client> {
   std::string out_;
   FrameReader frames_;
   bool closing_ = false;
+  bool lingering_ = false;
   bool reading_paused_ = false;
   bool input_ended_ = false;
   bool subscribed_ = false;

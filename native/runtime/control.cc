@@ -106,6 +106,8 @@ void ControlServer::finish() {
       pollfd wait{client->fd(), POLLOUT, 0};
       ::poll(&wait, 1, static_cast<int>(std::max<int64_t>(deadline - monotonic_ms(), 0)));
     }
+    while (monotonic_ms() < deadline && client->linger(static_cast<int>(std::max<int64_t>(deadline - monotonic_ms(), 0)))) {
+    }
   }
 }
 
