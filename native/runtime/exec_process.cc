@@ -56,6 +56,9 @@ Result<OciProcess> exec_process(const OciConfig& config, const Json& request, pi
     process.uid = resolved.uid;
     process.gid = resolved.gid;
     process.additional_gids = resolved.additional_gids;
+    // The primary group is among them too, so that dropping it by setgid gains nothing (CVE-2022-36109).
+    if (std::ranges::find(process.additional_gids, process.gid) == process.additional_gids.end())
+      process.additional_gids.insert(process.additional_gids.begin(), process.gid);
     if (!has_variable(process.env, "HOME")) process.env.push_back("HOME=" + resolved.home);
     set_capabilities(process, false);
   }
