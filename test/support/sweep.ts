@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 /** What of a data root may stay when nothing runs: images, the program's own copies, caches. */
-const kept = new Set(["root.json", "blobs", "layers", "images", "bin", "cache", "locks", "volumes"]);
+const kept = new Set(["root.json", "blobs", "layers", "images", "bin", "cache", "locks", "volumes", "agent.log"]);
 
 /** Something that a stack left behind, in words that say where to look. */
 export type Remains = readonly string[];
@@ -133,7 +133,7 @@ export class Sweep {
   }
 
   #files(volumesMayStay: boolean): readonly string[] {
-    const below = (name: string) => list(join(this.#root, name)).map((entry) => `file ${join(this.#root, name, entry)}`);
+    const below = (name: string) => list(join(this.#root, name)).filter((entry) => !/^\.?[a-z]*\.?lock$/.test(entry)).map((entry) => `file ${join(this.#root, name, entry)}`);
     return list(this.#root).flatMap((name) => {
       if (kept.has(name)) return name === "volumes" && !volumesMayStay ? below(name) : [];
       return statSync(join(this.#root, name)).isDirectory() ? below(name) : name.endsWith(".lock") ? [] : [`file ${join(this.#root, name)}`];

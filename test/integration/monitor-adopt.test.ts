@@ -1,0 +1,134 @@
+import { readFileSync } from "node:fs";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { alive, MonitorWorld, until } from "./monitor/container.ts";
+import type { TestContainer } from "./monitor/container.ts";
+
+let world: MonitorWorld;
+beforeEach(() => {
+  world = new MonitorWorld();
+});
+afterEach(() => world.dispose());
+
+/** Kills the monitor, and resolves when the kernel has let go of its lock. */
+async function killMonitor(container: TestContainer): Promise<void> {
+  const { monitorPid } = container.state;
+  process.kill(monitorPid, "SIGKILL");
+  await new Promise<void>((resolve) => {
+    const look = (): void => void (alive(monitorPid) ? setImmediate(look) : resolve());
+    look();
+  });
+}
+
+describe("a killed monitor", () => {
+  test("loses no line and writes none twice under a fast logger", async () => {
+    const container = world.container({ args: ["sh", "-c", "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); echo line $i; done; sleep 1000"] });
+    const { pid } = await container.started();
+    for (let round = 0; round < 4; round++) {
+      const size = container.log().length;
+      await container.until(() => container.log().length > size + 500, "it logs");
+      await killMonitor(container);
+      expect(await container.start("--adopt")).toMatchObject({ ok: true, pid });
+    }
+    await container.untilLog("line 60000\n");
+    const numbers = container.log().map((line) => Number(line.log.slice(5)));
+    expect(numbers.length).toBe(60_000);
+    expect(numbers.every((n, i) => n === i + 1)).toBe(true);
+    expect(container.state).toMatchObject({ status: "running", pid, restarts: 0 });
+  });
+
+  test("leaves the container running; nobody writes into the void meanwhile", async () => {
+    const container = world.container({ args: ["sh", "-c", "echo before; read x < /go 2>/dev/null; while [ ! -e /tmp/go ]; do usleep 10000; done; echo while-away; touch /tmp/done; sleep 1000"] });
+    const { pid } = await container.started();
+    await container.untilLog("before");
+    await killMonitor(container);
+    expect(alive(pid)).toBe(true);
+    const upper = `${container.directory}/upper/tmp`;
+    const { mkdirSync, writeFileSync, existsSync } = await import("node:fs");
+    mkdirSync(upper, { recursive: true });
+    writeFileSync(`/proc/${pid}/root/tmp/go`, "");
+    await until([`/proc/${pid}/root/tmp`], () => existsSync(`/proc/${pid}/root/tmp/done`), "it wrote");
+    expect(await container.start("--adopt")).toMatchObject({ ok: true, pid });
+    await container.untilLog("while-away");
+  });
+
+  test("an exit that happened meanwhile is known by init's record, and the policy goes on", async () => {
+    const container = world.container({ args: ["sh", "-c", "echo run; read x; sleep 1000"], spec: { restart: { policy: "on-failure" } } });
+    const { pid } = await container.started();
+    await container.untilLog("run");
+    await killMonitor(container);
+    const main = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim());
+    process.kill(main, "SIGTERM");
+    await until([container.directory], () => container.events.some((e) => e["by"] === "init"), "init has told");
+    await new Promise<void>((resolve) => {
+      const look = (): void => void (alive(pid) ? setImmediate(look) : resolve());
+      look();
+    });
+    expect(await container.start("--adopt")).toMatchObject({ ok: true });
+    expect(container.events.filter((e) => e.type === "exit").map((e) => [e["by"], e["code"], e["signal"]])).toEqual([
+      ["init", 143, 15],
+      ["monitor", 143, 15],
+    ]);
+    expect(container.state).toMatchObject({ status: "running", restarts: 1 });
+  });
+
+  test("stop, exec and the exit code work as before under the new monitor", async () => {
+    for (const init of [true, false]) {
+      const container = world.container({ args: ["sh", "-c", "trap 'exit 6' TERM; echo ready; while :; do sleep 0.02; done"], spec: { init } });
+      await container.started();
+      await container.untilLog("ready");
+      await killMonitor(container);
+      await container.start("--adopt");
+      expect(await container.request("exec", { args: ["echo", "hi"], tty: false, stdin: false, capture: 10 })).toMatchObject({ output: "hi\n" });
+      expect(await container.request("stop")).toMatchObject({ killed: false, state: { exitCode: 6, signal: 0 } });
+    }
+  });
+
+  test("a restart under the new monitor has the same files", async () => {
+    const container = world.container({ args: ["sh", "-c", "[ -e /again ] && echo again; touch /again; exec sleep 1000"], spec: { restart: { policy: "always" } } });
+    const { pid } = await container.started();
+    await container.until(() => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8") !== "", "main runs");
+    await until([`/proc/${pid}/root`], () => {
+      try {
+        return readFileSync(`/proc/${pid}/root/again`).length === 0;
+      } catch {
+        return false;
+      }
+    }, "it wrote");
+    await killMonitor(container);
+    await container.start("--adopt");
+    expect(await container.request("restart")).toMatchObject({ state: { status: "running", restarts: 1 } });
+    await container.untilLog("again");
+  });
+
+  test("a killed monitor and a killed container: recorded as what is known, and nothing is left", async () => {
+    const container = world.container({ args: ["sleep", "1000"] });
+    const { pid } = await container.started();
+    await killMonitor(container);
+    process.kill(pid, "SIGKILL");
+    await new Promise<void>((resolve) => {
+      const look = (): void => void (alive(pid) ? setImmediate(look) : resolve());
+      look();
+    });
+    expect(await container.start("--adopt")).toMatchObject({ ok: true });
+    expect(await container.untilExited()).toMatchObject({ exitCode: -1, signal: 0 });
+  });
+
+  test("a terminal survives", async () => {
+    const container = world.container({ args: ["sh"], spec: { tty: true, stdin: true } });
+    const { pid } = await container.started();
+    await killMonitor(container);
+    expect(alive(pid)).toBe(true);
+    expect(await container.start("--adopt")).toMatchObject({ ok: true, pid });
+    const connection = await container.connect();
+    await connection.request("attach", { stdin: true, stdout: true, stderr: true });
+    connection.frame(0, "echo st''ill here\n");
+    await connection.untilOutput("still here");
+  });
+});
+
+test("there is nothing to adopt of a container that has ended", async () => {
+  const container = world.container({ args: ["true"] });
+  await container.started();
+  await container.untilExited();
+  expect(await container.start("--adopt")).toMatchObject({ ok: false, error: { stage: "adopt" } });
+});
