@@ -2,7 +2,7 @@ import { mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import { deserializeError, JsonLines, parseProjectName, paths, StackError } from "../core/index.ts";
-import type { DataRoot, HostPath, ProjectName } from "../core/index.ts";
+import type { DataRoot, ProjectName } from "../core/index.ts";
 import type { ApplyRequest, ApplyResult, EngineEvent, RunRequest, RunResult } from "../engine/index.ts";
 import { installProgram, loadNative } from "../native/index.ts";
 import type { NativeBinding } from "../native/index.ts";

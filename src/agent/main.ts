@@ -47,6 +47,10 @@ async function bind(project: ProjectName, adopt: boolean): Promise<boolean> {
   const lookIdle = (): void => {
     clearTimeout(idle);
     if (ending || server.connections > 0 || session.busy || session.needed) return;
+    if (session.finished) {
+      end().catch(fail);
+      return;
+    }
     idle = setTimeout(() => {
       if (server.connections > 0 || session.busy || session.needed) return;
       end().catch(fail);

@@ -39,6 +39,9 @@ export class ProjectSession {
   #desired: Project | undefined;
   #queue: Promise<unknown> = Promise.resolve();
   #waiting = 0;
+  /** Of those that wait or run: how many a client asked for. */
+  #asked = 0;
+  #finished = false;
   #converged = false;
   #internal = new Set<string>();
   #workingDirectory: ((directory: string) => void) | undefined;
@@ -83,6 +86,11 @@ export class ProjectSession {
     return this.#hub.anyAlive;
   }
 
+  /** The last thing asked was to take everything down, and it is gone: nobody needs to wait for another command. */
+  get finished(): boolean {
+    return this.#finished && !this.busy && !this.needed;
+  }
+
   onWorkingDirectory(tell: (directory: string) => void): void {
     this.#workingDirectory = tell;
     if (this.#desired !== undefined) tell(this.#desired.working_dir);
@@ -98,8 +106,8 @@ export class ProjectSession {
   }
 
   apply(request: ApplyRequest, signal: AbortSignal, emit: (event: EngineEvent) => void): Promise<ApplyResult> {
-    if (this.busy) emit({ type: "warning", rule: "project-busy", message: `Another command is changing project "${this.project}"; waiting for it` });
-    return this.#exclusive(async () => this.#apply(request, signal, emit));
+    if (this.#asked > 0) emit({ type: "warning", rule: "project-busy", message: `Another command is changing project "${this.project}"; waiting for it` });
+    return this.#exclusive(async () => this.#apply(request, signal, emit), true);
   }
 
   run(request: RunRequest, signal: AbortSignal, emit: (event: EngineEvent) => void): Promise<RunResult> {
@@ -115,7 +123,7 @@ export class ProjectSession {
       }
       this.#workingDirectory?.(request.project.working_dir);
       return createOneOff(this.#work(request.project), request, signal, emit);
-    });
+    }, true);
   }
 
   /** `run --rm`: the container has ended, and nobody wants it any more. */
@@ -134,10 +142,12 @@ export class ProjectSession {
   }
 
   /** One change at a time, in the order of asking. */
-  #exclusive<T>(work: () => Promise<T>): Promise<T> {
+  #exclusive<T>(work: () => Promise<T>, asked = false): Promise<T> {
     this.#waiting += 1;
+    if (asked) this.#asked += 1;
     const result = this.#queue.then(work).finally(() => {
       this.#waiting -= 1;
+      if (asked) this.#asked -= 1;
     });
     this.#queue = result.catch(() => undefined);
     return result;
@@ -162,6 +172,7 @@ export class ProjectSession {
     both({ type: "plan", plan });
     if (plan.operations.length === 0) {
       this.#converged = true;
+      this.#finished = options.goal === "down" && options.services.length === 0;
       return { ok: true, done: 0, failures: [], skipped: 0 };
     }
     const work = this.#work(project);
@@ -172,7 +183,8 @@ export class ProjectSession {
       clock: systemClock,
       parallel: request.parallel ?? parallelism(),
     });
-    if (options.goal === "down" && result.ok && options.services.length === 0) {
+    this.#finished = options.goal === "down" && result.ok && options.services.length === 0;
+    if (this.#finished) {
       await rm(join(paths.project(this.#root, this.project), "desired.json"), { force: true });
       this.#desired = undefined;
     }
