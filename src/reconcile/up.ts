@@ -307,10 +307,11 @@ class Converge {
     ];
   }
 
-  /** Services that somebody waits for to complete: `--wait` waits for their end, not for them to run. */
+  /** Services that somebody waits for to complete, or that are ready when they have ended: `--wait` waits for their end, not for them to run. */
   #jobs(): ReadonlySet<string> {
     const { project, graph } = this.#in;
-    const jobs = new Set<string>();
+    const ending = Object.values(project.services).filter((service) => service.ready.some((probe) => probe.kind === "exit" && probe.code === 0));
+    const jobs = new Set<string>(ending.map((service) => service.name));
     for (const name of Object.keys(project.services))
       for (const [dependency, { condition }] of Object.entries(graph.dependencies(name))) if (condition === "service_completed_successfully") jobs.add(dependency);
     return jobs;

@@ -4,17 +4,26 @@ import { readMounts } from "../core/index.ts";
 
 /**
  * What a killed monitor left in the cgroup trees: kills the processes that are still in the container's
- * cgroup, removes it, and its parent if that is the project's and empty. Without leftovers it costs one
- * read of mountinfo and a failing rmdir for each hierarchy.
+ * cgroup, and removes it. Without leftovers it costs one read of mountinfo and a failing readdir for each hierarchy.
  */
-export async function removeCgroups(path: string | undefined): Promise<void> {
-  if (path === undefined || !/^\/[^/]/.test(path) || path.split("/").includes("..")) return;
-  const hierarchies = (await readMounts()).filter((mount) => mount.type === "cgroup" || mount.type === "cgroup2");
-  for (const { mountpoint } of hierarchies) {
-    const directory = join(mountpoint, path);
-    await removeTree(directory);
-    if (path.startsWith("/stack/")) await rmdir(dirname(directory)).catch(() => undefined); // others of the project are in it
+export async function removeCgroups(path: string): Promise<void> {
+  for (const mountpoint of await hierarchies(path)) await removeTree(join(mountpoint, path));
+}
+
+/** The project's own directory, once its last container has gone. `last`: of all projects. The caller knows that none is being started. */
+export async function removeProjectCgroups(path: string, last: boolean): Promise<void> {
+  if (!path.startsWith("/stack/")) return; // cgroup_parent is the user's
+  for (const mountpoint of await hierarchies(path)) {
+    const project = dirname(join(mountpoint, path));
+    // Not empty: somebody put something there that is not ours.
+    await rmdir(project).catch(() => undefined);
+    if (last) await rmdir(dirname(project)).catch(() => undefined);
   }
+}
+
+async function hierarchies(path: string): Promise<readonly string[]> {
+  if (!/^\/[^/]/.test(path) || path.split("/").includes("..")) return [];
+  return (await readMounts()).flatMap((mount) => (mount.type === "cgroup" || mount.type === "cgroup2" ? [mount.mountpoint] : []));
 }
 
 async function removeTree(directory: string): Promise<void> {

@@ -4,7 +4,7 @@ import { basename, join } from "node:path";
 import { mountsBelow, parseContainerId, paths, readMounts, StackError, writeFileAtomic } from "../core/index.ts";
 import type { ContainerId, DataRoot, HostPath } from "../core/index.ts";
 import type { NativeBinding } from "../native/index.ts";
-import { removeCgroups } from "./cgroup-leftovers.ts";
+import { removeCgroups, removeProjectCgroups } from "./cgroup-leftovers.ts";
 import type { ContainerRecord, ContainerState, ContainerStatus, MonitorSpec } from "./formats.ts";
 import type { OciConfig } from "./oci.ts";
 import { serializeOciConfig } from "./oci-config.ts";
@@ -102,8 +102,29 @@ class DirectoryStore implements ContainerStore {
   async remove(id: ContainerId): Promise<void> {
     if (this.#native.isLocked(join(paths.container(this.#root, id), "lock")))
       throw new StackError("internal", `Container ${id.slice(0, 12)} cannot be removed: its monitor runs`, { hint: "Stop the container first." });
+    const directory = paths.container(this.#root, id);
+    const [path, record] = await Promise.all([cgroupPathOf(directory), readRecord(directory)]);
     this.#records.delete(id);
     await this.#discard(id);
+    if (path !== undefined && record !== undefined) await this.#leaveProject(record.project, path);
+  }
+
+  /**
+   * Removes the project's cgroup with its last container. Under the names' lock, and only while nothing is being made:
+   * a start that makes its directories at the same time would lose them.
+   */
+  async #leaveProject(project: string, path: string): Promise<void> {
+    const names = await this.#native.lockWait(join(paths.containers(this.#root), ".lock"), "exclusive").promise;
+    try {
+      const others = await this.#ids();
+      for (const id of others) {
+        const record = this.#records.get(id) ?? (await readRecord(paths.container(this.#root, id)));
+        if (record === undefined || record.project === project) return;
+      }
+      await removeProjectCgroups(path, others.size === 0);
+    } finally {
+      this.#native.close(names);
+    }
   }
 
   async sweep(): Promise<void> {
@@ -157,7 +178,8 @@ class DirectoryStore implements ContainerStore {
   async #discard(id: ContainerId): Promise<void> {
     const directory = paths.container(this.#root, id);
     if (!(await exists(directory))) return;
-    await removeCgroups(await cgroupPathOf(directory));
+    const path = await cgroupPathOf(directory);
+    if (path !== undefined) await removeCgroups(path);
     const trash = join(paths.tmp(this.#root), `${trashPrefix}${id}.${randomBytes(4).toString("hex")}`);
     await this.#unmountAll(directory);
     await mkdir(paths.tmp(this.#root), { recursive: true, mode: 0o700 });

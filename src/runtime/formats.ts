@@ -147,8 +147,8 @@ export interface MonitorSpec {
   readonly populate: readonly { readonly target: string; readonly source: string }[];
   readonly network: NetworkSpec;
   /**
-   * Namespaces of other containers (`ipc: service:x`). Their PID 1 changes with every start, so the paths of
-   * `config.json` are set right before each start of the monitor, from the state of the container named here.
+   * Namespaces of other containers (`ipc: service:x`). Their PID 1 changes with every start, so the monitor looks
+   * it up before each start of its own, in the state of the container named here.
    */
   readonly joins?: readonly { readonly namespace: "ipc" | "pid" | "uts"; readonly directory: string }[];
   /** Mounts of the host that must be there before the monitor starts; whoever starts it makes them, once. */

@@ -2,16 +2,13 @@ import { closeSync, openSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { Socket } from "node:net";
 import { join } from "node:path";
-import { StackError, writeFileAtomic } from "../core/index.ts";
 import type { DataRoot, HostPath } from "../core/index.ts";
 import { installProgram } from "../native/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import { parseFailure, RuntimeFailure } from "./failure.ts";
 import type { BoundPort, MonitorSpec } from "./formats.ts";
 import { mountHostMounts } from "./host-mounts.ts";
-import type { OciConfig } from "./oci.ts";
 import { makeLayerDirectories } from "./rootfs.ts";
-import { processLives, readState } from "./state.ts";
 
 export interface Started {
   /** Of the container's first process, on the host. */
@@ -28,7 +25,6 @@ export async function startMonitor(native: StartNative, root: DataRoot, director
   const spec = JSON.parse(await readFile(join(directory, "monitor.json"), "utf8")) as MonitorSpec;
   await mountHostMounts(native, spec);
   if (!adopt) await makeLayerDirectories(spec.rootfs);
-  if (!adopt && spec.joins !== undefined && spec.joins.length > 0) await resolveJoins(directory, spec.joins, name);
   const { line, complaints } = await runMonitor(native, installProgram(root).binary, directory, adopt);
   const what = `${adopt ? "adopt" : "start"} container ${name}`;
   if (line === "")
@@ -85,32 +81,4 @@ function readLine(fd: number): Promise<string> {
       resolve(Buffer.concat(chunks).toString("utf8").trim());
     });
   });
-}
-
-/**
- * Writes the namespaces of other containers into `config.json`. Their PID 1 is another one after every start,
- * so this is done right before ours. The process is named by its start time as well, read before and after.
- */
-async function resolveJoins(directory: HostPath, joins: NonNullable<MonitorSpec["joins"]>, name: string): Promise<void> {
-  const path = join(directory, "config.json");
-  // Not parsed into OciConfig and back: numbers above 2^53 (RLIM_INFINITY) would not survive.
-  const text = await readFile(path, "utf8");
-  const found = new Map<string, string>();
-  for (const { namespace, directory: other } of joins) {
-    const state = await readState(other as HostPath);
-    if (state === undefined || !processLives(state))
-      throw new StackError("container-not-running", `Cannot start container ${name}: the container whose ${namespace} namespace it shares does not run`, {
-        hint: "Start that container first.",
-        details: { namespace, directory: other },
-      });
-    found.set(namespace, `/proc/${state.pid}/ns/${namespace}`);
-  }
-  const { linux } = JSON.parse(text) as OciConfig;
-  const namespaces = linux.namespaces.map((entry) => {
-    const target = found.get(entry.type);
-    return target === undefined ? entry : { type: entry.type, path: target };
-  });
-  const old = `"namespaces":${JSON.stringify(linux.namespaces)}`;
-  if (!text.includes(old)) throw new StackError("internal", `${path} is not as it was written`);
-  await writeFileAtomic(path, text.replace(old, () => `"namespaces":${JSON.stringify(namespaces)}`), { mode: 0o600 });
 }

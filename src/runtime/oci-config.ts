@@ -20,7 +20,7 @@ const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc
 
 /**
  * One service's container as OCI `config.json`, with Docker's default in every point. Pure: all that depends
- * on the machine is in the input. Namespaces of other containers get their path before each start
+ * on the machine is in the input. Namespaces of other containers are opened by the monitor before each start
  * (`MonitorSpec.joins`), the network namespace is the monitor's.
  */
 export function toOciConfig(input: OciInput): OciConfig {
