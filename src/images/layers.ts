@@ -21,6 +21,8 @@ export interface LayerRecord {
   readonly bytes: number;
   readonly implicit: readonly string[];
   readonly opaque: readonly string[];
+  /** Not yet synced: whole as long as the machine has not been restarted since. */
+  readonly bootId?: string;
 }
 
 /** Where a layer's bytes come from. */
@@ -58,7 +60,7 @@ export class LayerStore {
   readonly #options: LayerStoreOptions;
   /** Two pulls of this process take turns here, not in the kernel. */
   readonly #turns = new Map<Digest, Promise<unknown>>();
-  readonly #known = new Map<Digest, LayerRecord>();
+  readonly #known = new Map<Digest, { readonly text: string; readonly record: LayerRecord }>();
 
   constructor(options: LayerStoreOptions) {
     this.#options = options;
@@ -92,9 +94,11 @@ export class LayerStore {
       throw error;
     }
     const known = this.#known.get(diffId);
-    if (known !== undefined) return known;
+    if (known?.text === text) return known.record;
     const record = parseLayerRecord(text, path);
-    this.#known.set(diffId, record);
+    // The power may have failed before its files were on the disk.
+    if (record.bootId !== undefined && record.bootId !== (await bootId())) return undefined;
+    this.#known.set(diffId, { text, record });
     return record;
   }
 
@@ -152,7 +156,7 @@ export class LayerStore {
         throw layerFailure(error, source, maxBytes, maxBytes < this.#options.maxLayerBytes);
       });
       verify(unpacked, diffId, source);
-      const record: LayerRecord = { version: LAYER_VERSION, diffId, bytes: unpacked.bytes, implicit: unpacked.implicit, opaque: unpacked.opaque };
+      const record: LayerRecord = { version: LAYER_VERSION, diffId, bytes: unpacked.bytes, implicit: unpacked.implicit, opaque: unpacked.opaque, bootId: await bootId() };
       await writeFileAtomic(join(staging, "layer.json"), `${JSON.stringify(record)}\n`);
       await rename(staging, this.directory(diffId));
     } catch (error) {
@@ -164,6 +168,17 @@ export class LayerStore {
   async #freeBytes(): Promise<number> {
     const fs = await statfs(paths.tmp(this.#options.root));
     return fs.bavail * fs.bsize;
+  }
+
+  /** Makes sure that the layers are on the disk: one sync for all that are new. They must be held. */
+  async settle(layers: readonly { readonly record: LayerRecord }[]): Promise<void> {
+    const fresh = layers.filter(({ record }) => record.bootId !== undefined);
+    if (fresh.length === 0) return;
+    await this.#options.native.syncfs(paths.layers(this.#options.root));
+    for (const { record } of fresh) {
+      const settled = Object.fromEntries(Object.entries(record).filter(([key]) => key !== "bootId"));
+      await writeFileAtomic(join(this.directory(record.diffId), "layer.json"), `${JSON.stringify(settled)}\n`);
+    }
   }
 
   /** Takes an unused layer out of the store: the directory to delete. Undefined if somebody needs it now. */
@@ -186,6 +201,12 @@ export class LayerStore {
     using lock = tryLock(this.#options.native, this.#lockPath(diffId), "exclusive");
     if (lock !== undefined) await rm(this.#staging(diffId), { recursive: true, force: true });
   }
+}
+
+let currentBoot: Promise<string> | undefined;
+
+function bootId(): Promise<string> {
+  return (currentBoot ??= readFile("/proc/sys/kernel/random/boot_id", "utf8").then((text) => text.trim()));
 }
 
 function parseLayerRecord(text: string, path: string): LayerRecord {

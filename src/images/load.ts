@@ -4,9 +4,10 @@ import { parseDigest, StackError } from "../core/index.ts";
 import type { ArchiveFiles } from "./archive.ts";
 import { archiveStats, copy, directoryFiles, readDocument, unpackArchive } from "./archive.ts";
 import { parseImageDocument } from "./config.ts";
+import type { WantedLayer } from "./fetch.ts";
+import { withLayers } from "./fetch.ts";
 import type { ImageStore } from "./images.ts";
 import { capitalise, digestMismatch } from "./layers.ts";
-import type { HeldLock } from "./locks.ts";
 import { throwIfAborted } from "./locks.ts";
 import type { Descriptor } from "./manifest.ts";
 import { isObject, maxDocumentBytes, parseManifest } from "./manifest.ts";
@@ -148,51 +149,38 @@ async function readBlob(files: ArchiveFiles, digest: Digest): Promise<Uint8Array
 }
 
 async function loadOne(store: ImageStore, files: ArchiveFiles, image: ArchivedImage, options: PullOptions): Promise<Loaded[]> {
-  const stop = new AbortController();
-  const signal = AbortSignal.any([options.signal, stop.signal]);
-  const name = image.references[0] ?? image.id;
-  const held: HeldLock[] = [];
-  const sizes = new Map<Digest, number>();
-  let failure: unknown;
-  const one = async (layer: ArchivedImage["layers"][number]): Promise<void> => {
-    const found = await files.find(layer.path);
-    if (found === undefined) throw new StackError("image-invalid", `${capitalise(files.name)} is incomplete: it has no file ${layer.path}`);
-    const report = (status: "waiting" | "unpacking" | "exists" | "done"): void =>
-      options.onProgress?.({ kind: "layer", reference: name, layer: layer.diffId.slice(7, 19), status, current: status === "done" || status === "exists" ? found.size : 0, total: found.size });
-    report("waiting");
-    const source = {
+  const wanted: WantedLayer[] = [];
+  for (const layer of image.layers) wanted.push(await wantedLayer(files, layer));
+  const loaded: Loaded[] = [];
+  await withLayers(store, image.references[0] ?? image.id, wanted, options, async ({ diffIds, size }) => {
+    const { id, config, manifest } = image;
+    const made = { id, config, ...(manifest === undefined ? {} : { manifest }), layers: diffIds, size };
+    const digest = manifest === undefined ? {} : { digest: manifest.digest };
+    const [first = null, ...others] = image.references;
+    for (const reference of [first, ...others]) {
+      const known = await store.commit({ ...made, ...(reference === null ? {} : { reference: { name: reference, ...digest } }) }, options.signal);
+      loaded.push({ reference, image: known });
+    }
+    return (loaded[0] as Loaded).image;
+  });
+  for (const { reference } of loaded) options.onProgress?.({ kind: "done", reference: reference ?? image.id, image: image.id, changed: true });
+  return loaded;
+}
+
+async function wantedLayer(files: ArchiveFiles, layer: ArchivedImage["layers"][number]): Promise<WantedLayer> {
+  const found = await files.find(layer.path);
+  if (found === undefined) throw new StackError("image-invalid", `${capitalise(files.name)} is incomplete: it has no file ${layer.path}`);
+  return {
+    diffId: layer.diffId,
+    name: layer.diffId.slice(7, 19),
+    size: found.size,
+    source: (signal, report) => ({
       what: `layer ${layer.path} of ${files.name}`,
       ...(layer.digest === undefined ? {} : { digest: layer.digest }),
-      feed: async (input: Parameters<typeof copy>[1]): Promise<void> => {
-        report("unpacking");
+      async feed(input) {
+        report("unpacking", 0);
         await copy(createReadStream(found.path, { highWaterMark: 256 << 10, signal }), input);
       },
-    };
-    const { lock, record, made } = await store.slots.run(signal, () => store.layers.ensure(layer.diffId, source, signal, () => report("waiting")));
-    held.push(lock);
-    sizes.set(layer.diffId, record.bytes);
-    report(made ? "done" : "exists");
+    }),
   };
-  try {
-    const work = image.layers.map((layer) =>
-      one(layer).catch((error: unknown) => {
-        failure ??= error;
-        stop.abort();
-      }),
-    );
-    await Promise.all(work);
-    throwIfAborted(options.signal);
-    if (failure !== undefined) throw failure as Error;
-    const size = [...sizes.values()].reduce((a, b) => a + b, 0);
-    const base = { id: image.id, config: image.config, ...(image.manifest === undefined ? {} : { manifest: image.manifest }), layers: image.layers.map((l) => l.diffId), size };
-    const loaded: Loaded[] = [];
-    for (const reference of image.references.length === 0 ? [null] : image.references) {
-      const made = await store.commit({ ...base, ...(reference === null ? {} : { reference: { name: reference, ...(image.manifest === undefined ? {} : { digest: image.manifest.digest }) } }) }, options.signal);
-      options.onProgress?.({ kind: "done", reference: reference ?? image.id, image: image.id, changed: true });
-      loaded.push({ reference, image: made });
-    }
-    return loaded;
-  } finally {
-    for (const lock of held) lock.release();
-  }
 }

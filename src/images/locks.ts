@@ -3,7 +3,7 @@ import { StackError } from "../core/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 
 /** What this room needs of the addon. */
-export type ImagesBinding = Pick<NativeBinding, "lock" | "lockWait" | "close">;
+export type ImagesBinding = Pick<NativeBinding, "lock" | "lockWait" | "close" | "syncfs">;
 
 /** A kernel lock (flock). It is held until `release`, and by whoever inherited `fd`. */
 export interface HeldLock extends Disposable {

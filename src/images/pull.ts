@@ -2,12 +2,11 @@ import type { Digest } from "../core/index.ts";
 import { StackError } from "../core/index.ts";
 import type { ImageDocument } from "./config.ts";
 import { parseImageDocument } from "./config.ts";
+import type { WantedLayer } from "./fetch.ts";
+import { withLayers } from "./fetch.ts";
 import type { ImageStore } from "./images.ts";
 import { lookUp, suggestion } from "./images.ts";
 import { readImageIndex } from "./index-file.ts";
-import type { LayerSource } from "./layers.ts";
-import type { HeldLock } from "./locks.ts";
-import { throwIfAborted } from "./locks.ts";
 import type { Descriptor, Manifest } from "./manifest.ts";
 import { maxDocumentBytes, parseManifest } from "./manifest.ts";
 import type { Platform } from "./platform.ts";
@@ -35,34 +34,28 @@ interface ResolvedImage {
 export async function pullImage(store: ImageStore, text: string, options: PullOptions): Promise<Image> {
   const reference = parseReference(text);
   const name = formatReference(reference);
-  const wanted = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
+  const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
   options.onProgress?.({ kind: "resolving", reference: name });
   const registry = store.registry(reference.host);
 
-  const current = await unchanged(store, registry, reference, wanted, options.signal);
+  const current = await unchanged(store, registry, reference, platform, options.signal);
   if (current !== undefined) {
     options.onProgress?.({ kind: "done", reference: name, image: current.id, changed: false });
     return current;
   }
-  const resolved = await resolve(store, registry, reference, wanted, options.signal);
+  const resolved = await resolve(store, registry, reference, platform, options.signal);
   const what = familiarReference(name);
   const { configDescriptor } = resolved;
   if (configDescriptor.size > maxDocumentBytes) throw new StackError("image-invalid", `The configuration of ${what} is larger than ${maxDocumentBytes} bytes`);
   const config = await registry.blob(reference, configDescriptor.digest, `the configuration of ${what}`, options.signal);
   const document = parseImageDocument(config, `The configuration of ${what}`);
-  checkDocument(document, resolved, what, options.platform === undefined ? undefined : wanted);
-  const image = await fetchLayers(store, registry, reference, resolved.layers, document, options, (size) =>
-    store.commit(
-      {
-        id: configDescriptor.digest,
-        config,
-        manifest: resolved.manifest,
-        layers: document.diffIds,
-        size,
-        reference: { name, digest: resolved.top },
-      },
-      options.signal,
-    ),
+  checkDocument(document, resolved, what, options.platform === undefined ? undefined : platform);
+  const wanted = resolved.layers.flatMap((descriptor, i) => {
+    const diffId = document.diffIds[i];
+    return diffId === undefined ? [] : [wantedLayer(registry, reference, descriptor, diffId)];
+  });
+  const image = await withLayers(store, name, wanted, options, ({ diffIds, size }) =>
+    store.commit({ id: configDescriptor.digest, config, manifest: resolved.manifest, layers: diffIds, size, reference: { name, digest: resolved.top } }, options.signal),
   );
   options.onProgress?.({ kind: "done", reference: name, image: image.id, changed: true });
   return image;
@@ -125,69 +118,27 @@ async function withSuggestion(store: ImageStore, error: StackError, what: string
   return new StackError(error.code, error.message, { hint: `Check the name and the tag. ${suggestion(index, what)}`, cause: error.cause, details: error.details });
 }
 
-/** All layers at once, as many as there are slots; the first failure stops the others. */
-async function fetchLayers(
-  store: ImageStore,
-  registry: Registry,
-  reference: Reference,
-  layers: readonly Descriptor[],
-  document: ImageDocument,
-  options: PullOptions,
-  commit: (size: number) => Promise<Image>,
-): Promise<Image> {
-  const stop = new AbortController();
-  const signal = AbortSignal.any([options.signal, stop.signal]);
-  const name = formatReference(reference);
-  const held: HeldLock[] = [];
-  let failure: unknown;
-  const sizes = new Map<Digest, number>();
-  const one = async (descriptor: Descriptor, diffId: Digest): Promise<void> => {
-    const layer = descriptor.digest.slice(7, 19);
-    const report = (status: "waiting" | "pulling" | "unpacking" | "exists" | "done", current: number): void =>
-      options.onProgress?.({ kind: "layer", reference: name, layer, status, current, total: descriptor.size });
-    report("waiting", 0);
-    const source = blobSource(registry, reference, descriptor, signal, report);
-    const { lock, record, made } = await store.slots.run(signal, () => store.layers.ensure(diffId, source, signal, () => report("waiting", 0)));
-    held.push(lock);
-    sizes.set(diffId, record.bytes);
-    report(made ? "done" : "exists", descriptor.size);
-  };
-  try {
-    const pairs = layers.flatMap((descriptor, i) => {
-      const diffId = document.diffIds[i];
-      return diffId === undefined ? [] : [{ descriptor, diffId }];
-    });
-    await Promise.all(
-      pairs.map(({ descriptor, diffId }) =>
-        one(descriptor, diffId).catch((error: unknown) => {
-          failure ??= error;
-          stop.abort();
-        }),
-      ),
-    );
-    throwIfAborted(options.signal);
-    if (failure !== undefined) throw failure as Error;
-    return await commit([...sizes.values()].reduce((a, b) => a + b, 0));
-  } finally {
-    for (const lock of held) lock.release();
-  }
-}
-
-function blobSource(registry: Registry, reference: Reference, descriptor: Descriptor, signal: AbortSignal, report: (status: "pulling" | "unpacking", current: number) => void): LayerSource {
-  const what = `layer ${descriptor.digest.slice(7, 19)} of ${familiarReference(formatReference(reference))}`;
+function wantedLayer(registry: Registry, reference: Reference, descriptor: Descriptor, diffId: Digest): WantedLayer {
+  const name = descriptor.digest.slice(7, 19);
+  const what = `layer ${name} of ${familiarReference(formatReference(reference))}`;
   return {
-    what,
-    digest: descriptor.digest,
-    async feed(input) {
-      let current = 0;
-      let reported = 0;
-      report("pulling", 0);
-      await registry.stream(reference, descriptor.digest, descriptor.size, what, signal, async (chunk) => {
-        current += chunk.length;
-        if (current - reported >= progressStep) report("pulling", (reported = current));
-        return writeChunk(input, chunk);
-      });
-      report("unpacking", descriptor.size);
-    },
+    diffId,
+    name,
+    size: descriptor.size,
+    source: (signal, report) => ({
+      what,
+      digest: descriptor.digest,
+      async feed(input) {
+        let current = 0;
+        let reported = 0;
+        report("pulling", 0);
+        await registry.stream(reference, descriptor.digest, descriptor.size, what, signal, async (chunk) => {
+          current += chunk.length;
+          if (current - reported >= progressStep) report("pulling", (reported = current));
+          return writeChunk(input, chunk);
+        });
+        report("unpacking", descriptor.size);
+      },
+    }),
   };
 }
