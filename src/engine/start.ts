@@ -32,7 +32,6 @@ async function explainStart(work: Work, record: ContainerRecord, error: unknown)
     return new StackError("port-taken", `${what}: port ${failure.path} is already taken${owner === undefined ? "" : ` by ${owner}`}`, {
       hint: "Publish another port, or stop what holds this one.",
       details: { port: failure.path },
-      cause: error,
     });
   }
   if (failure.stage === "exec") {
@@ -40,17 +39,14 @@ async function explainStart(work: Work, record: ContainerRecord, error: unknown)
     if (failure.errno === 2)
       return new StackError("command-not-found", `${what}: ${failure.message === "" ? `"${command}": executable file not found in $PATH` : failure.message}`, {
         hint: `Is it in the image? See \`stack config ${record.service}\` for command and entrypoint.`,
-        cause: error,
       });
     if (failure.errno === 13 || failure.errno === 21 || failure.errno === 8)
       return new StackError("command-not-executable", `${what}: "${command}": ${failure.errno === 8 ? "exec format error" : "permission denied"}`, {
         hint: failure.errno === 8 ? "Is it built for this platform, and does a script begin with #!?" : "Is it a file with execute permission?",
-        cause: error,
       });
   }
-  return new StackError(failure.errno === 28 ? "no-space" : "container-start-failed", `${what}: ${error.message}`, {
+  return new StackError(failure.errno === 28 ? "no-space" : "container-start-failed", `${what}: ${failure.stage}: ${failure.message}`, {
     details: { stage: failure.stage, call: failure.call, errno: failure.errno, path: failure.path },
-    cause: error,
   });
 }
 
