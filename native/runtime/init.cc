@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -70,6 +71,22 @@ MainEnd supervise(pid_t main) {
   return end;
 }
 
+// The master stays open in this process for as long as it lives. One byte and one descriptor; end of file if the
+// monitor is killed before.
+void hold_terminal(int socket) {
+  char byte = 0;
+  iovec data{&byte, 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  while (::recvmsg(socket, &message, MSG_CMSG_CLOEXEC) < 0 && errno == EINTR) {
+  }
+  ::close(socket);
+}
+
 // Everything that the monitor had parsed was copied into this process. Nothing here uses the heap again, but
 // the thread's control block lies at its beginning in a static program (__libc_setup_tls takes it from brk).
 void give_heap_back() {
@@ -94,6 +111,7 @@ int container_init(const InitPlan& plan) {
   if (main == 0) exec_main(plan);
   if (plan.start_fd >= 0) ::close(plan.start_fd);
   for (int fd = 0; fd < 3; ++fd) ::close(fd);
+  if (data.terminal_socket >= 0) hold_terminal(data.terminal_socket);
   if (auto dropped = drop_init_rights(plan); !dropped) return 128;
   give_heap_back();
   MainEnd end = supervise(main);

@@ -12,6 +12,8 @@ struct InitData {
   int events_fd = -1;
   /** Which run this is, for the record: ContainerRecord::restarts. */
   int64_t run = 0;
+  /** A socket over which the terminal's master comes, to be held: else a killed monitor would hang it up. -1: none. */
+  int terminal_socket = -1;
 };
 
 /**

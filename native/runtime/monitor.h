@@ -152,6 +152,7 @@ class Monitor {
   // monitor_adopt.cc
   Status adopt_living();
   Status adopt_ended();
+  void adopted_ended(uint32_t events);
   ProcessEnd adopted_end();
 
   std::string directory_;

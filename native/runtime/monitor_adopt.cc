@@ -1,12 +1,16 @@
 // Taking over from a monitor that was killed.
+#include <dirent.h>
 #include <linux/types.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 
 #include "agent_keeper.h"
 #include "clock_text.h"
 #include "control.h"
+#include "fs.h"
 #include "monitor.h"
 
 namespace stack {
@@ -21,6 +25,30 @@ struct PidfdInfo {
   __s32 exit_code;
 };
 constexpr __u64 kPidfdInfoExit = 1u << 3;
+constexpr int64_t kReapedWithinMs = 1000;
+
+bool is_terminal_master(const std::string& link) {
+  char target[64];
+  ssize_t length = ::readlink(link.c_str(), target, sizeof target);
+  std::string_view name(target, length < 0 ? 0 : static_cast<size_t>(length));
+  return name.ends_with("/ptmx");
+}
+
+// Our init holds a copy of the terminal's master, under a number that only it knows.
+Result<UniqueFd> terminal_of(pid_t pid, int pidfd) {
+  constexpr const char* kStage = "adopt terminal";
+  std::string directory = "/proc/" + std::to_string(pid) + "/fd";
+  DIR* list = ::opendir(directory.c_str());
+  if (list == nullptr) return sys_fail(kStage, "opendir", directory);
+  int found = -1;
+  while (dirent* entry = ::readdir(list))
+    if (is_terminal_master(directory + "/" + entry->d_name)) found = ::atoi(entry->d_name);
+  ::closedir(list);
+  if (found < 0) return fail(kStage, "PID 1 does not hold the terminal", ENOENT);
+  UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd, found, 0)));
+  if (!fd) return sys_fail(kStage, "pidfd_getfd");
+  return fd;
+}
 
 }  // namespace
 
@@ -38,7 +66,8 @@ Status Monitor::adopt() {
       run_.pid = record_.pid;
       run_.pidfd = std::move(pidfd).take();
       run_.start_time = *start;
-      return adopt_living();
+      pollfd ended{run_.pidfd.get(), POLLIN, 0};
+      if (::poll(&ended, 1, 0) == 0) return adopt_living();
     }
   }
   return adopt_ended();
@@ -54,6 +83,9 @@ Status Monitor::adopt_living() {
   stdio_->set_listener([this](int stream, std::string_view bytes) {
     if (control_) control_->output(stream, bytes);
   });
+  if (spec_.tty) {
+    if (auto terminal = terminal_of(run_.pid, run_.pidfd.get())) TRY(stdio_->use_terminal(std::move(terminal).take()));
+  }
   network_.emplace(TRY(ContainerNetwork::adopt(spec_.network, run_.pid)));
   // The ports that were free then are to be the same ones now.
   std::vector<PortSpec> ports;
@@ -67,30 +99,57 @@ Status Monitor::adopt_living() {
   (void)watch_oom();
   record_.ports = ports_->bound();
   record_.netns = network_->path();
-  TRY(loop_.add(run_.pidfd.get(), EPOLLIN, [this](uint32_t) {
-    loop_.remove(run_.pidfd.get());
-    settle(adopted_end());
-  }));
+  TRY(loop_.add(run_.pidfd.get(), EPOLLIN, [this](uint32_t events) { adopted_ended(events); }));
   announce();
   return ok();
 }
 
-// Not our child: what the kernel or our init tells.
+// The kernel tells the exit code once its parent, whoever that is now, has reaped it (EPOLLHUP).
+void Monitor::adopted_ended(uint32_t events) {
+  ProcessEnd end = adopted_end();
+  if (end.code < 0 && (events & EPOLLHUP) == 0) {
+    (void)loop_.modify(run_.pidfd.get(), EPOLLHUP);
+    if (settle_timer_ == 0) settle_timer_ = loop_.after(kReapedWithinMs, [this] { adopted_ended(EPOLLHUP); });
+    return;
+  }
+  loop_.cancel(std::exchange(settle_timer_, 0));
+  loop_.remove(run_.pidfd.get());
+  settle(end);
+}
+
+static ProcessEnd end_of_status(int status) {
+  int signal = status & 0x7f;
+  return {signal != 0 ? 128 + signal : status >> 8 & 0xff, signal};
+}
+
+// Field 52 of /proc/PID/stat, while nobody has reaped it.
+static std::optional<ProcessEnd> end_of_zombie(pid_t pid, uint64_t start_time) {
+  auto start = process_start_time(pid);
+  auto text = read_file("/proc/" + std::to_string(pid) + "/stat", 8192);
+  if (!start || *start != start_time || !text) return std::nullopt;
+  size_t name_end = text->rfind(')');
+  if (name_end == std::string::npos || name_end + 2 >= text->size() || (*text)[name_end + 2] != 'Z') return std::nullopt;
+  size_t last = text->find_last_of("0123456789");
+  size_t before = text->find_last_not_of("0123456789", last);
+  if (last == std::string::npos || before == std::string::npos) return std::nullopt;
+  return end_of_status(::atoi(text->c_str() + before + 1));
+}
+
+// Not our child: what our init, the process table or the kernel tells.
 ProcessEnd Monitor::adopted_end() {
   if (auto told = events_.init_exit(record_.restarts, 0)) return {told->first, told->second};
+  if (run_.pid == 0) return {-1, 0};
+  if (auto end = end_of_zombie(run_.pid, run_.start_time)) return *end;
   PidfdInfo info{};
   info.mask = kPidfdInfoExit;
-  if (::ioctl(run_.pidfd.get(), _IOWR(0xFF, 11, PidfdInfo), &info) == 0 && (info.mask & kPidfdInfoExit) != 0) {
-    int signal = info.exit_code & 0x7f;
-    return {signal != 0 ? 128 + signal : info.exit_code >> 8 & 0xff, signal};
-  }
+  if (::ioctl(run_.pidfd.get(), _IOWR(0xFF, 11, PidfdInfo), &info) == 0 && (info.mask & kPidfdInfoExit) != 0)
+    return end_of_status(info.exit_code);
   return {-1, 0};
 }
 
 // It ended while nobody looked: record that, and let the policy decide.
 Status Monitor::adopt_ended() {
-  ProcessEnd end{-1, 0};
-  if (auto told = events_.init_exit(record_.restarts, 0)) end = {told->first, told->second};
+  ProcessEnd end = adopted_end();
   OciConfig config = TRY(load_config());
   if (!config.cgroups_path.empty()) {
     if (auto left = Cgroup::open(config.cgroups_path)) {
@@ -99,8 +158,8 @@ Status Monitor::adopt_ended() {
       (void)left->remove();
     }
   }
+  run_ = Run{};
   TRY(prepare());
-  run_.pid = 0;
   if (record_.phase != ContainerRecord::Phase::restarting) record_end(end);
   TRY(prepare_ports());
   record_.ports = ports_->bound();

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include "agent_keeper.h"
 #include "clock_text.h"
@@ -104,9 +105,11 @@ Result<OciConfig> Monitor::load_config() const {
 }
 
 Result<Launched> Monitor::launch_own(const OciConfig& config) {
+  if (!root_) root_.emplace(TRY(RootMount::create(spec_.rootfs)));  // a monitor that took over mounts it only now
   UniqueFd root = TRY(root_->clone());
   Stdio::Ends ends = TRY(stdio_->container_ends());
-  InitData data{events_.fd(), record_.restarts};
+  InitData data{events_.fd(), record_.restarts, -1};
+  FdPair terminal;
   LaunchOptions options;
   options.id = spec_.id;
   options.bundle = directory_;
@@ -123,9 +126,18 @@ Result<Launched> Monitor::launch_own(const OciConfig& config) {
     options.init_fds = {events_.fd()};
     if (ends.output_reader) options.init_fds.push_back(ends.output_reader.get());
     if (ends.error_reader) options.init_fds.push_back(ends.error_reader.get());
+    if (spec_.tty) {
+      terminal = TRY(make_socketpair(SOCK_STREAM));
+      data.terminal_socket = terminal.second.get();
+      options.init_fds.push_back(data.terminal_socket);
+    }
   }
   Launched launched = TRY(launch(config, options));
-  if (launched.console_master) TRY(stdio_->use_terminal(std::move(launched.console_master)));
+  if (launched.console_master) {
+    int master = launched.console_master.get();
+    if (terminal.first) TRY(send_fds(terminal.first.get(), "t", &master, 1));
+    TRY(stdio_->use_terminal(std::move(launched.console_master)));
+  }
   TRY(::stack::start(launched));
   return launched;
 }

@@ -63,7 +63,7 @@ describe("a killed monitor", () => {
       const look = (): void => void (alive(pid) ? setImmediate(look) : resolve());
       look();
     });
-    expect(await container.start("--adopt")).toMatchObject({ ok: true });
+    expect(await container.start("--adopt")).toEqual(expect.objectContaining({ ok: true }));
     expect(container.events.filter((e) => e.type === "exit").map((e) => [e["by"], e["code"], e["signal"]])).toEqual([
       ["init", 143, 15],
       ["monitor", 143, 15],
@@ -109,8 +109,10 @@ describe("a killed monitor", () => {
       const look = (): void => void (alive(pid) ? setImmediate(look) : resolve());
       look();
     });
-    expect(await container.start("--adopt")).toMatchObject({ ok: true });
-    expect(await container.untilExited()).toMatchObject({ exitCode: -1, signal: 0 });
+    expect(await container.start("--adopt")).toEqual(expect.objectContaining({ ok: true }));
+    // Who reaps it now may be quicker than we are; before Linux 6.15 nobody tells then.
+    const { exitCode, signal } = await container.untilExited();
+    expect([[137, 9], [-1, 0]]).toContainEqual([exitCode, signal]);
   });
 
   test("a terminal survives", async () => {

@@ -222,8 +222,8 @@ export class TestContainer {
       return;
     }
     if (pid > 0 && alive(pid)) process.kill(pid, "SIGKILL");
-    const status2 = await this.start("--adopt").catch(() => undefined);
-    if (status2?.ok === true) await this.request("stop", { graceMs: 0 });
+    const adopted = await this.start("--adopt").catch(() => undefined);
+    if (adopted?.ok === true && this.state.status !== "exited") await this.request("stop", { graceMs: 0 });
   }
 }
 
