@@ -48,7 +48,11 @@ test("the sweep sees the cgroup of a container that was there once", async () =>
   const id = "0123456789abcdef0123";
   const hierarchy = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].find((d) => existsSync(join(d, "cgroup.procs")))!;
   const path = join(hierarchy, "stack", id);
+  const container = join(machine.root, "containers", id);
   mkdirSync(path, { recursive: true });
+  mkdirSync(container);
+  rmdirSync(container);
+  await new Promise((resolve) => setImmediate(resolve)); // the kernel's news of it
   expect(await machine.remains()).toContain(`cgroup ${path}`);
   rmdirSync(path);
 });
