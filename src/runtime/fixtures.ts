@@ -28,6 +28,7 @@ export const host: HostFacts = {
   apparmor: false,
   selinux: false,
   hostname: "machine",
+  shm: true,
   cpus: 2,
   cgroup2: true,
   devices: {},

@@ -1,4 +1,4 @@
-import { readFileSync, statfsSync } from "node:fs";
+import { existsSync, readFileSync, statfsSync } from "node:fs";
 import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { availableParallelism, hostname, release } from "node:os";
 import { join, resolve } from "node:path";
@@ -25,6 +25,7 @@ function fixedFacts(): FixedFacts {
     capabilities: ownCapabilities(readFileSync("/proc/self/status", "utf8")),
     apparmor: readQuietly("/sys/module/apparmor/parameters/enabled").startsWith("Y"),
     selinux: readQuietly("/sys/fs/selinux/enforce") !== "",
+    shm: existsSync("/dev/shm"),
     cpus: availableParallelism(),
     cgroup2: isCgroup2("/sys/fs/cgroup"),
   });

@@ -174,6 +174,8 @@ export interface HostFacts {
   readonly apparmor: boolean;
   readonly selinux: boolean;
   readonly hostname: string;
+  /** There is a /dev/shm. */
+  readonly shm: boolean;
   readonly cpus: number;
   /** The controllers are in one unified hierarchy. */
   readonly cgroup2: boolean;

@@ -130,6 +130,8 @@ export interface MountFacts {
   readonly ipc: string | undefined;
   readonly shmSize: number | undefined;
   readonly shm: HostPath | undefined;
+  /** The host has a /dev/shm. */
+  readonly hostShm: boolean;
   readonly kernel: readonly [number, number];
 }
 
@@ -155,7 +157,8 @@ function defaultMounts(facts: MountFacts): readonly OciMount[] {
     },
     { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", ...writable] },
     { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid", "noexec", "nodev", ...writable] },
-    ...mqueue(facts),
+    // In the host's ipc namespace this is the host's own (mq_overview(7)), whether it is mounted there or not.
+    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
     ...sharedMemory(facts),
   ];
 }
@@ -167,16 +170,11 @@ const hostBind = (path: string, source = path): OciMount => ({
   options: ["rbind", "rprivate", "nosuid", "noexec", "nodev"],
 });
 
-function mqueue(facts: MountFacts): readonly OciMount[] {
-  if (facts.ipc === "host") return [hostBind("/dev/mqueue")];
-  return [{ destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] }];
-}
-
 const defaultShmSize = 64 * 1024 * 1024;
 
 function sharedMemory(facts: MountFacts): readonly OciMount[] {
   if (facts.ipc === "none") return [];
-  if (facts.ipc === "host") return [hostBind("/dev/shm")];
+  if (facts.ipc === "host" && facts.hostShm) return [hostBind("/dev/shm")];
   if (facts.shm !== undefined) return [hostBind("/dev/shm", facts.shm)];
   const size = facts.shmSize === undefined || facts.shmSize === 0 ? defaultShmSize : facts.shmSize;
   return [{ destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["nosuid", "noexec", "nodev", "mode=1777", `size=${size}`] }];

@@ -173,6 +173,7 @@ describe("namespaces", () => {
     expect(config({}, { network: "host" }).hostname).toBe("machine");
     expect(config({ hostname: "x", domainname: "y.z" })).toMatchObject({ hostname: "x", domainname: "y.z" });
     expect(mountOn(config({ ipc: "host" }), "/dev/shm")).toMatchObject({ type: "bind", source: "/dev/shm" });
+    expect(mountOn(config({ ipc: "host" }, withHost({ shm: false })), "/dev/shm")).toMatchObject({ type: "tmpfs" });
     expect(mountOn(config({ ipc: "none" }), "/dev/shm")).toBeUndefined();
     expect(mountOn(config({ ipc: "shareable" }, { shm: "/r/shm" as HostPath }), "/dev/shm")).toMatchObject({ type: "bind", source: "/r/shm" });
     expect(mountOn(config({ shm_size: 1048576 }), "/dev/shm")?.options).toContain("size=1048576");

@@ -40,6 +40,7 @@ export function toOciConfig(input: OciInput): OciConfig {
       ipc: service.ipc,
       shmSize: service.shm_size,
       shm: input.shm,
+      hostShm: host.shm,
       kernel: host.kernel,
     }),
     annotations: { ...service.annotations, "run.stack.init": String(usesInit(service, args)) },
