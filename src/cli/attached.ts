@@ -46,6 +46,11 @@ class AttachedSession {
   readonly #closing = new AbortController();
   readonly #containers = new Map<string, ContainerSummary>();
   readonly #attachable: ReadonlySet<string>;
+  /** Services whose containers decide when this ends: those named, and what they depend on. */
+  readonly #concerned: ReadonlySet<string>;
+  /** Container → run (its `startedAt`) whose end has been told. */
+  readonly #told = new Map<string, string>();
+  readonly #since: number;
   readonly #tasks = new Set<Promise<void>>();
   #printing: Promise<void> = Promise.resolve();
   #started = false;
@@ -61,6 +66,8 @@ class AttachedSession {
     this.#printer = new LogPrinter(context, { noColor: flags.noColor, noPrefix: flags.noLogPrefix, timestamps: flags.timestamps });
     this.#streams = new LogStreams(context.doors.root(), this.#printer, this.#closing.signal);
     this.#attachable = attachedServices(agent.project, options.services, flags);
+    this.#concerned = withDependencies(agent.project, options.services.length === 0 ? Object.keys(agent.project.services) : options.services);
+    this.#since = context.clock.now();
     this.#ended = new Promise((resolve) => (this.#end = resolve));
   }
 
@@ -68,12 +75,11 @@ class AttachedSession {
     const { graceful } = this.#context.interrupts;
     const onSignal = (): void => this.#end({ kind: "interrupted" });
     graceful.addEventListener("abort", onSignal);
-    const startedAt = this.#context.clock.now();
     const events = this.#agent.client.events(this.#closing.signal, (event) => this.#event(event)).catch(() => undefined);
     this.#printing = this.#streams.print();
     if (this.#flags.menu) this.#menu = KeyMenu.open(this.#context, { d: () => this.#end({ kind: "detached" }) });
     try {
-      const ending = await this.#start(startedAt);
+      const ending = await this.#start();
       return await this.#finish(ending);
     } finally {
       graceful.removeEventListener("abort", onSignal);
@@ -83,7 +89,7 @@ class AttachedSession {
   }
 
   /** Brings the project up, then waits for the reason to end. */
-  async #start(startedAt: number): Promise<Ending> {
+  async #start(): Promise<Ending> {
     const cancel = new AbortController();
     const progress = await createProgress(this.#context, { quietImages: this.#flags.quietPull, attached: true });
     let early: Ending | undefined;
@@ -97,19 +103,19 @@ class AttachedSession {
       if (early !== undefined && error instanceof Silent) return early;
       throw error;
     }
-    await this.#adoptRunning(startedAt);
+    await this.#adoptRunning();
     this.#started = true;
     this.#lookForEnd();
     return this.#ended;
   }
 
   /** What ran before: only what it writes from now on. */
-  async #adoptRunning(startedAt: number): Promise<void> {
+  async #adoptRunning(): Promise<void> {
     const engine = await this.#context.doors.engine();
     for (const container of await engine.containers({ project: this.#agent.project.name })) {
       if (container.oneoff || !this.#concerns(container) || this.#containers.has(container.id)) continue;
       this.#containers.set(container.id, container);
-      if (isAlive(container)) this.#follow(container, startedAt * 1000);
+      if (isAlive(container)) this.#follow(container, this.#since * 1000);
     }
   }
 
@@ -121,8 +127,14 @@ class AttachedSession {
       this.#containers.delete(container.id);
       this.#run(this.#streams.end(container.id));
     } else this.#containers.set(container.id, container);
-    if (change === "started") this.#follow(container, Date.parse(container.state?.startedAt ?? "") * 1000 || 0);
-    if (change === "exited" || change === "restarting") this.#run(this.#exited(container, change === "restarting"));
+    // Runs that ended before this command are none of its business; some events come more than once.
+    const run = container.state?.startedAt ?? "";
+    const begun = Date.parse(run);
+    if (this.#told.get(container.id) === run || (!this.#streams.has(container.id) && !(begun >= this.#since))) return;
+    if (change === "started" || change === "exited" || change === "restarting") this.#follow(container, begun * 1000);
+    if (change !== "exited" && change !== "restarting") return;
+    this.#told.set(container.id, run);
+    this.#run(this.#exited(container, change === "restarting"));
   }
 
   async #exited(container: ContainerSummary, restarts: boolean): Promise<void> {
@@ -145,7 +157,7 @@ class AttachedSession {
   }
 
   #concerns(container: ContainerSummary): boolean {
-    return Object.hasOwn(this.#agent.project.services, container.service);
+    return this.#concerned.has(container.service);
   }
 
   async #finish(ending: Ending): Promise<number> {
@@ -216,10 +228,15 @@ class AttachedSession {
 
 /** Whose logs are shown: the named services (all without names), those they depend on with `--attach-dependencies`. */
 function attachedServices(project: Project, named: readonly string[], flags: UpFlags): ReadonlySet<string> {
-  const chosen = new Set<string>(flags.attach.length > 0 ? flags.attach : named.length > 0 ? named : Object.keys(project.services));
-  if (flags.attachDependencies)
-    for (const service of chosen) for (const dependency of Object.keys(project.services[service]?.depends_on ?? {})) chosen.add(dependency);
+  const first = flags.attach.length > 0 ? flags.attach : named.length > 0 ? named : Object.keys(project.services);
+  const chosen = flags.attachDependencies ? withDependencies(project, first) : new Set(first);
   for (const service of chosen)
     if (flags.noAttach.includes(service) || (project.services[service]?.attach === false && !flags.attach.includes(service))) chosen.delete(service);
   return chosen;
+}
+
+function withDependencies(project: Project, services: readonly string[]): Set<string> {
+  const found = new Set(services);
+  for (const service of found) for (const dependency of Object.keys(project.services[service]?.depends_on ?? {})) found.add(dependency);
+  return found;
 }

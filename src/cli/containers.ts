@@ -37,9 +37,13 @@ export async function runningContainer(engine: Engine, project: { readonly name:
       hint: `It has ${mine.filter(isAlive).map((c) => `#${c.number}`).join(", ") || "no running container"}.`,
     });
   const known = [...new Set([...all.map((c) => c.service), ...Object.keys(project.project?.services ?? {})])];
-  const near = known.includes(service) ? undefined : nearest(service, known);
-  throw new StackError(known.includes(service) ? "container-not-running" : "no-such-service", `service "${service}" is not running`, {
-    hint: near === undefined ? `Start it with \`stack up -d ${service}\`; \`stack ps -a\` and \`stack logs ${service}\` say how it ended.` : `Did you mean "${near}"?`,
+  if (known.includes(service))
+    throw new StackError("container-not-running", `service "${service}" is not running`, {
+      hint: `Start it with \`stack up -d ${service}\`; \`stack ps -a\` and \`stack logs ${service}\` say how it ended.`,
+    });
+  const near = nearest(service, known);
+  throw new StackError("no-such-service", `service "${service}" is not running: there is no such service`, {
+    hint: near === undefined ? `"${project.name}" has ${known.join(", ") || "no service"}.` : `Did you mean "${near}"?`,
   });
 }
 

@@ -1,14 +1,13 @@
-import { StackError, toStackError } from "../core/index.ts";
+import { serializeError, toStackError } from "../core/index.ts";
+import type { StackError } from "../core/index.ts";
 import type { ContainerSummary } from "../engine/index.ts";
 import type { Context } from "./context.ts";
 import { Failures } from "./errors.ts";
-import { serializeError } from "../core/index.ts";
 
 /** Lines for what a command does with monitors directly, in the same forms as an agent's progress. */
-export async function say(context: Context, container: ContainerSummary, status: string): Promise<void> {
+export async function say(context: Context, id: string, status: string): Promise<void> {
   const { progress, dryRun } = context.globals;
   if (progress === "quiet") return;
-  const id = `Container ${container.name}`;
   if (progress === "json") await context.stderr.write(`${JSON.stringify({ ...(dryRun ? { "dry-run": true } : {}), id, status })}\n`);
   else await context.stderr.write(`${dryRun ? " DRY-RUN MODE - " : ""} ${id}  ${status}\n`);
 }
@@ -18,13 +17,14 @@ export async function each(context: Context, containers: readonly ContainerSumma
   const failures: StackError[] = [];
   await Promise.all(
     containers.map(async (container) => {
+      const id = `Container ${container.name}`;
       try {
-        if (words.doing !== undefined) await say(context, container, words.doing);
+        if (words.doing !== undefined) await say(context, id, words.doing);
         if (!context.globals.dryRun) await act(container);
-        await say(context, container, words.done);
+        await say(context, id, words.done);
       } catch (error) {
         failures.push(toStackError(error));
-        await say(context, container, "Error");
+        await say(context, id, "Error");
       }
     }),
   );

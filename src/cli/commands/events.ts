@@ -133,7 +133,8 @@ async function history(context: Context, container: ContainerSummary): Promise<r
       return [];
     }
   });
-  return [created, ...recorded];
+  // Monitor and init both record an end, so that a killed monitor loses none.
+  return [created, ...recorded.filter((happening, i) => happening.action !== "die" || recorded[i - 1]?.action !== "die")];
 }
 
 function render({ time, action, container, attributes }: Happening, json: boolean): string {

@@ -2,7 +2,7 @@ import { StackError } from "../../core/index.ts";
 import { defineCommand } from "../command.ts";
 import { runningContainer } from "../containers.ts";
 import { integer, text } from "../flags.ts";
-import { address } from "../output/status.ts";
+import { address, publishedPorts } from "../output/status.ts";
 import { projectOrName } from "../project.ts";
 
 export const command = defineCommand({
@@ -21,7 +21,7 @@ export const command = defineCommand({
     if (!/^\d{1,5}$/.test(bare) || port > 65_535) throw new StackError("usage", `invalid port "${privatePort}"`, { hint: "A number from 1 to 65535." });
     const [target, engine] = await Promise.all([projectOrName(context, [service]), context.doors.engine()]);
     const container = await runningContainer(engine, target, service, flags.index);
-    const ports = container.state?.ports ?? [];
+    const ports = publishedPorts(container);
     const found = ports.find((p) => p.containerPort === port && p.protocol === protocol);
     if (found === undefined) {
       const known = ports.map((p) => `${p.containerPort}/${p.protocol}`).join(", ");

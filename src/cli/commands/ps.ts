@@ -4,7 +4,7 @@ import { defineCommand } from "../command.ts";
 import { isAlive, ofServices } from "../containers.ts";
 import { boolean, list, text } from "../flags.ts";
 import { printListing } from "../output/listing.ts";
-import { commandText, portsText, statusText } from "../output/status.ts";
+import { commandText, portsText, publishedPorts, statusText } from "../output/status.ts";
 import { humanDuration } from "../output/units.ts";
 import { projectOrName } from "../project.ts";
 
@@ -42,6 +42,7 @@ export const command = defineCommand({
       await printListing(context, flags.format, {
         rows: containers.map((c) => row(c, now, !flags.noTrunc)),
         columns: ["Name", "Image", "Command", "Service", "Created", "Status", "Ports"].map((c) => ({ heading: c.toUpperCase(), field: c === "Created" ? "RunningFor" : c })),
+        table: { minimum: 10 },
         headings: { ID: "CONTAINER ID", RunningFor: "CREATED", CreatedAt: "CREATED AT", Names: "NAMES" },
         json: "lines",
       });
@@ -60,7 +61,7 @@ function statusFilter(filter: string | undefined): readonly string[] {
 /** The fields of Docker Compose's JSON, under its names. */
 export function row(container: ContainerSummary, now: number, truncate: boolean): Readonly<Record<string, unknown>> {
   const { record, state } = container;
-  const ports = container.status === "running" || container.status === "paused" ? (state?.ports ?? []) : [];
+  const ports = publishedPorts(container);
   const created = Date.parse(record.createdAt);
   return {
     Command: commandText(record.command, truncate),

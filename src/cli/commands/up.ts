@@ -3,6 +3,7 @@ import type { Project } from "../../model/index.ts";
 import type { ReconcileOptions } from "../../reconcile/index.ts";
 import { graceMs, pullOf, scaleOf, waitTimeoutMs } from "../amounts.ts";
 import { applyAndDraw, bindAgent, reconcileOptions, showPlan } from "../apply.ts";
+import { say } from "../direct.ts";
 import { defineCommand, refuse } from "../command.ts";
 import type { Context } from "../context.ts";
 import { boolean, integer, list, text } from "../flags.ts";
@@ -62,7 +63,8 @@ export const command = defineCommand({
     if (context.globals.dryRun) return showPlan(context, await load(), options);
     await using agent = await bindAgent(context, load);
     if (flags.detach || flags.wait || flags.noStart) {
-      await applyAndDraw(context, agent.client, agent.project, options, { quietImages: flags.quietPull, yes: flags.yes });
+      const { done } = await applyAndDraw(context, agent.client, agent.project, options, { quietImages: flags.quietPull, yes: flags.yes });
+      if (done === 0) await say(context, `Project ${agent.project.name}`, "Up to date");
       return 0;
     }
     const { runAttached } = await import("../attached.ts");

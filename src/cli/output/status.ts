@@ -38,6 +38,12 @@ function since(iso: string | undefined, now: number): string {
   return Number.isNaN(at) ? "Less than a second" : humanDuration(Math.max(0, now - at));
 }
 
+/** What it publishes now; every address of the host is listed as IPv4 and IPv6, as Docker lists it. */
+export function publishedPorts(container: ContainerSummary): readonly Port[] {
+  if (container.status !== "running" && container.status !== "paused") return [];
+  return (container.state?.ports ?? []).flatMap((port) => (port.hostIp === "" ? ["0.0.0.0", "::"].map((hostIp) => ({ ...port, hostIp })) : [port]));
+}
+
 /** `0.0.0.0:8080->80/tcp, [::]:8080->80/tcp`; neighbours are drawn together to a range. */
 export function portsText(ports: readonly Port[]): string {
   const sorted = [...ports].sort(
