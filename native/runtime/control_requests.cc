@@ -129,6 +129,12 @@ void Client::handle_attach(const Json& request) {
   wants_input_ = request["stdin"].as_bool();
   wants_output_ = request["stdout"].as_bool();
   wants_error_ = request["stderr"].as_bool();
+  if (request["replay"].as_bool()) {
+    std::string output = server_.monitor().stdio().take_replay(1), error = server_.monitor().stdio().take_replay(2);
+    if (wants_output_ && !output.empty()) send_frame(FrameType::output, output);
+    if (wants_error_ && !error.empty()) send_frame(FrameType::error, error);
+    if (!open()) return;
+  }
   if (request["rows"].is_integer())
     (void)server_.monitor().stdio().resize(static_cast<uint16_t>(request["rows"].as_uint()),
                                            static_cast<uint16_t>(request["cols"].as_uint()));

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/resource.h>
+
 #include <functional>
 #include <map>
 #include <memory>
@@ -93,7 +95,12 @@ class Monitor {
   /** A subscriber with the role of the agent; the last such one without a goodbye. */
   void agent_came();
   void agent_went();
-  void set_oom_score(int original) { original_oom_score_ = original; }
+  /** What this process was started with, and gives on to the container where its configuration says nothing. */
+  struct Inherited {
+    int oom_score = 0;
+    rlimit descriptors{};
+  };
+  void set_inherited(const Inherited& original) { original_ = original; }
 
  private:
   struct Run {
@@ -179,7 +186,7 @@ class Monitor {
   EventLoop::TimerId settle_timer_ = 0;
   std::map<pid_t, std::function<void(ProcessEnd)>> children_;
   std::vector<std::function<void()>> ended_tasks_;
-  int original_oom_score_ = 0;
+  Inherited original_;
 };
 
 }  // namespace stack

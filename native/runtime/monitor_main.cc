@@ -70,16 +70,18 @@ int oom_score() {
 }
 
 // The kernel is to prefer anybody else when memory runs out. Without the right to ask for it we stay as we are.
-int protect_from_oom(const MonitorSpec& spec) {
-  int original = oom_score();
+Monitor::Inherited protect_from_oom(const MonitorSpec& spec) {
+  Monitor::Inherited original;
+  original.oom_score = oom_score();
+  ::getrlimit(RLIMIT_NOFILE, &original.descriptors);
   int wanted = spec.oom_score_adj.value_or(-999);
-  if (wanted < original) (void)write_existing("/proc/self/oom_score_adj", std::to_string(wanted));
+  if (wanted < original.oom_score) (void)write_existing("/proc/self/oom_score_adj", std::to_string(wanted));
   return original;
 }
 
 Status supervise(const Options& options, UniqueFd& status) {
   auto monitor = TRY(Monitor::open(options.directory));
-  monitor->set_oom_score(protect_from_oom(monitor->spec()));
+  monitor->set_inherited(protect_from_oom(monitor->spec()));
   TRY(options.adopt ? monitor->adopt() : monitor->start());
   Json ports = Json::array();
   for (const BoundPort& port : monitor->record().ports) ports.push(to_json(port));

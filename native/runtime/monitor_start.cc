@@ -5,6 +5,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+
 #include "agent_keeper.h"
 #include "clock_text.h"
 #include "control.h"
@@ -100,7 +102,9 @@ Result<OciConfig> Monitor::load_config() const {
     if (!found) config.namespaces.push_back({join.flag, name, path});
   }
   // What the monitor changed for itself is not the container's.
-  if (!config.process.oom_score_adj) config.process.oom_score_adj = original_oom_score_;
+  if (!config.process.oom_score_adj) config.process.oom_score_adj = original_.oom_score;
+  bool limited = std::ranges::any_of(config.process.rlimits, [](const auto& each) { return each.resource == RLIMIT_NOFILE; });
+  if (!limited) config.process.rlimits.push_back({RLIMIT_NOFILE, "RLIMIT_NOFILE", original_.descriptors});
   return config;
 }
 
@@ -108,6 +112,7 @@ Result<Launched> Monitor::launch_own(const OciConfig& config) {
   if (!root_) root_.emplace(TRY(RootMount::create(spec_.rootfs)));  // a monitor that took over mounts it only now
   UniqueFd root = TRY(root_->clone());
   Stdio::Ends ends = TRY(stdio_->container_ends());
+  stdio_->begin_run();
   InitData data{events_.fd(), record_.restarts, -1};
   FdPair terminal;
   LaunchOptions options;

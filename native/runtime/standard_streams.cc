@@ -53,6 +53,7 @@ Result<std::unique_ptr<Stdio>> Stdio::open(EventLoop& loop, int directory, const
   std::unique_ptr<Stdio> stdio(new Stdio(loop, spec.log, events));
   stdio->terminal_ = spec.tty;
   stdio->input_open_ = spec.stdin_open;
+  stdio->interactive_ = spec.tty || spec.stdin_open;
   stdio->attributes_ = encode_log_attributes(spec.log.attributes);
   if (spec.log.driver != LogSpec::Driver::none) stdio->log_ = TRY(LogFile::open(spec.log));
   stdio->outputs_[0].stream = 1;
@@ -193,6 +194,25 @@ void Stdio::take(Output& output, size_t bytes) {
   if (output.mark != nullptr) output.mark->state = Mark::idle;
 }
 
+void Stdio::tell(int stream, std::string_view bytes) {
+  if (keep_replay_) {
+    std::string& kept = replay_[stream - 1];
+    kept.append(bytes);
+    if (kept.size() > kChunk) kept.erase(0, kept.size() - kChunk);
+  }
+  if (listener_) listener_(stream, bytes);
+}
+
+void Stdio::begin_run() {
+  keep_replay_ = interactive_;
+  for (std::string& kept : replay_) kept.clear();
+}
+
+std::string Stdio::take_replay(int stream) {
+  keep_replay_ = false;
+  return std::exchange(replay_[stream - 1], {});
+}
+
 void Stdio::lost(size_t bytes) {
   lost_ += bytes;
   events_.add("log-dropped", Json::object().set("bytes", lost_));
@@ -243,7 +263,7 @@ bool Stdio::pump_fifo(Output& output, bool final) {
   }
   std::string_view pending(shared_buffer(), got);
   bool news = got > output.heard;
-  if (news && listener_) listener_(output.stream, pending.substr(output.heard));
+  if (news) tell(output.stream, pending.substr(output.heard));
   size_t done = record(output, pending, final);
   output.heard = got - done;
   return news || done > 0;
@@ -258,7 +278,7 @@ bool Stdio::pump_terminal(Output& output, bool final) {
   }
   if (n > 0) {
     std::string_view bytes(shared_buffer(), static_cast<size_t>(n));
-    if (listener_) listener_(1, bytes);
+    tell(1, bytes);
     output.partial.append(bytes);
   }
   size_t done = record(output, output.partial, final);

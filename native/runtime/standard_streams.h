@@ -45,6 +45,10 @@ class Stdio {
   /** The terminal of a new run. */
   Status use_terminal(UniqueFd master);
   void set_listener(Listener listener) { listener_ = std::move(listener); }
+  /** Interactive containers: the output of this run so far, its last 64 KiB, for who attaches first. Given once. */
+  std::string take_replay(int stream);
+  /** A new run begins. */
+  void begin_run();
 
   /** Takes everything that is there, also an incomplete line: the run has ended. */
   void drain();
@@ -83,6 +87,7 @@ class Stdio {
   bool append(Output& output, std::string_view raw, std::string& encoded);
   void take(Output& output, size_t bytes);
   void lost(size_t bytes);
+  void tell(int stream, std::string_view bytes);
 
   EventLoop& loop_;
   const LogSpec& log_spec_;
@@ -99,6 +104,9 @@ class Stdio {
   Listener listener_;
   std::function<void()> input_ready_;
   uint64_t lost_ = 0;
+  bool interactive_ = false;
+  bool keep_replay_ = false;
+  std::string replay_[2];
 };
 
 }  // namespace stack

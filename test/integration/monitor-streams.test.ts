@@ -67,7 +67,7 @@ describe("exec", () => {
       stdin: false,
       capture: 4096,
     });
-    expect(reply.output).toBe("blue yes 1 /home/web\nuid=1000(web) gid=1000(web) groups=1000(web),50(log)\n/tmp\n");
+    expect(reply.output).toBe("blue yes 1 /home/web\nuid=1000(web) gid=1000(web) groups=50(log),1000(web)\n/tmp\n");
   });
 
   test("root has what the container may have, other users nothing, privileged all", async () => {
@@ -207,6 +207,18 @@ describe("attach", () => {
     connection.frame(0, "\x03");
     await connection.untilOutput("interrupted");
     expect((await container.untilExited()).exitCode).toBe(0);
+  });
+
+  test("who attaches first to an interactive container sees what was written before, once", async () => {
+    const container = world.container({ args: ["sh", "-c", "printf 'prompt> '; read x; echo $x"], spec: { stdin: true } });
+    await container.started();
+    const probe = await container.connect();
+    await probe.request("attach", { stdin: false, stdout: true, stderr: true, replay: true });
+    await probe.untilOutput("prompt> ");
+    const later = await container.connect();
+    await later.request("attach", { stdin: true, stdout: true, stderr: true, replay: true });
+    later.frame(0, "yes\n");
+    expect((await later.streams()).stdout).toBe("yes\n");
   });
 
   test("resize without a terminal says so", async () => {
