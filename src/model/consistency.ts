@@ -62,7 +62,7 @@ class ServiceCheck {
     if (this.#input.broken.has(formatPath(this.#path))) return;
     const own = childMap(s, "x-stack");
     const sources = [s.entries.get("image"), s.entries.get("build"), s.entries.get("provider"), own?.entries.get("rootfs")].filter(
-      (n) => n !== undefined && !isNull(n) && stringOf(n) !== "",
+      (n) => n !== undefined && !isNull(n) && (stringOf(n) !== "" || (n.kind === "scalar" && n.broken === true)),
     );
     if (sources.length === 0)
       this.#fail(undefined, "no-image", `Service "${this.#name}" has neither an image nor a build context specified`, "Add `image:` or `build:`.");

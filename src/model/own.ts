@@ -91,7 +91,7 @@ class OwnReader {
       else if (kind === "file") found.push({ kind, path: this.#absolute(node, at), ...timeout });
       else if (kind === "exit") found.push({ kind, code: this.#number(node, at, 0, 255) ?? 0, ...timeout });
     }
-    if (found.length === 0) this.#bad(item, path, "names no probe", "One of tcp, http, log, exec, file, exit.");
+    if (found.length === 0 && item.entries.size > 0) this.#bad(item, path, "names no probe", "One of tcp, http, log, exec, file, exit.");
     return found;
   }
 

@@ -18,12 +18,11 @@ export async function validate(root: Node, report: Report, broken: Set<string>):
   if (!runSchema(data)) {
     const errors = [...(runSchema.errors ?? [])];
     const shapes = await loadShapes();
-    const spoiled: Path[] = [];
-    for (const error of errors) spoiled.push(reportError(error, root, shapes, report));
-    for (const path of spoiled.sort((a, b) => b.length - a.length)) {
-      prune(root, path);
+    const spoiled = errors.map((error) => ({ path: reportError(error, root, shapes, report), keep: error.keyword === "required" }));
+    for (const { path, keep } of spoiled.sort((a, b) => b.path.length - a.path.length)) {
+      if (!keep) prune(root, path);
       const [section = "", name] = path;
-      if (path.length <= 2) broken.add(section);
+      if (path.length <= 2 && !keep) broken.add(section);
       if (name !== undefined) broken.add(formatPath([section, name]));
     }
     dropHoles(root);
@@ -53,7 +52,7 @@ function shown(path: Path): string {
   return formatPath(path.filter((p) => p !== "x-stack")) || "top level";
 }
 
-/** Says what is wrong; answers the path of what has to go. */
+/** Says what is wrong; answers the path of what has to go (unless only something is missing there). */
 function reportError(error: SchemaError, root: Node, shapes: SchemaShapes, report: Report): Path {
   const path = pathOf(error.instancePath, root);
   const { node, via } = locate(root, path);
@@ -91,6 +90,9 @@ function reportError(error: SchemaError, root: Node, shapes: SchemaShapes, repor
       report.error(node, { rule: "invalid-value", message: `${where}: "${value}" is not a valid value`, hint, via });
       return path;
     }
+    case "minProperties":
+      report.error(node, { rule: "missing-key", message: `${where}: is empty`, hint: `It takes one of ${shapes.keysAt(path).join(", ")}.`, via });
+      return path;
     case "minimum":
     case "maximum":
       report.error(node, {

@@ -15,7 +15,7 @@ function block(value: unknown, indent: number, inList: boolean): string {
   if (isMap(value)) {
     const entries = Object.entries(value);
     if (entries.length === 0) return " {}\n";
-    const lines = entries.map(([key, member]) => `${pad}${scalarText(key, indent)}:${block(member, childIndent(member, indent), false)}`);
+    const lines = entries.map(([key, member]) => `${pad}${keyText(key)}:${block(member, childIndent(member, indent), false)}`);
     return inList ? ` ${lines.join("").slice(pad.length)}` : `\n${lines.join("")}`;
   }
   return ` ${scalarText(value, indent)}\n`;
@@ -35,6 +35,10 @@ function listItem(item: unknown, indent: number): string {
 
 function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function keyText(key: string): string {
+  return key.includes("\n") ? doubleQuoted(key) : text(key, 0);
 }
 
 function scalarText(value: unknown, indent: number): string {
