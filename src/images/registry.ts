@@ -138,6 +138,7 @@ export class Registry {
       } catch (error) {
         throwIfAborted(signal);
         if (!isTransient(error) || failures >= maxAttempts) throw this.#failure(error, formatReference(reference));
+        if (error instanceof TokenServerError) answered = false;
       }
       failures++;
       await this.#pause(wait, signal);
@@ -164,13 +165,14 @@ export class Registry {
 
   async #pause(ms: number, signal: AbortSignal): Promise<void> {
     await new Promise<void>((resolve) => {
+      let forget = (): void => undefined;
       const done = (): void => {
         forget();
         signal.removeEventListener("abort", done);
         resolve();
       };
-      const forget = this.#options.clock.after(ms, done);
       signal.addEventListener("abort", done, { once: true });
+      forget = this.#options.clock.after(ms, done);
     });
     throwIfAborted(signal);
   }
