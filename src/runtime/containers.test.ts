@@ -61,6 +61,20 @@ describe("a container on disk", () => {
     expect(await store.find("nobody")).toBeUndefined();
   });
 
+  it("that may write nowhere has every mount that its root is made of closed, after all that is mounted in them", async () => {
+    await using creation = await store.reserve("ro");
+    const { id, directory } = creation;
+    const of = { ...input({ read_only: true }), id };
+    const rootfs = { kind: "overlay" as const, layers: ["/l"], upper: "/u", work: "/w", overlays: [{ target: "/usr", source: "/usr", upper: "/ou", work: "/ow" }] };
+    await creation.commit({
+      record: record(id, "ro"),
+      config: toOciConfig(of),
+      monitor: toMonitorSpec({ id, name: "ro", service: of.service, image, directory, rootfs, populate: [], network: { mode: "none", interfaces: [], dns: false, ports: [] }, labels: {} }),
+    });
+    const config = JSON.parse(await readFile(join(directory, "config.json"), "utf8")) as { mounts: unknown[] };
+    expect(config.mounts.at(-1)).toEqual({ destination: "/usr", type: "none", source: "none", options: ["remount", "bind", "ro"] });
+  });
+
   it("is not there before, and nothing of it is left when its creation fails", async () => {
     const fail = async (): Promise<void> => {
       await using creation = await store.reserve("half");

@@ -6,7 +6,7 @@ import type { ContainerId, DataRoot, HostPath } from "../core/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import { removeCgroups, removeProjectCgroups } from "./cgroup-leftovers.ts";
 import type { ContainerRecord, ContainerState, ContainerStatus, MonitorSpec } from "./formats.ts";
-import type { OciConfig } from "./oci.ts";
+import type { OciConfig, OciMount } from "./oci.ts";
 import { serializeOciConfig } from "./oci-config.ts";
 import { readRecord, readState, statusOf } from "./state.ts";
 
@@ -225,7 +225,7 @@ class PendingContainer implements Creation {
 
   /** `container.json` comes last: with it the container exists. */
   async commit({ record, config, monitor }: ContainerFiles): Promise<void> {
-    await writeFileAtomic(join(this.directory, "config.json"), serializeOciConfig(config));
+    await writeFileAtomic(join(this.directory, "config.json"), serializeOciConfig(closeOverlays(config, monitor)));
     await writeFileAtomic(join(this.directory, "monitor.json"), JSON.stringify(monitor));
     await writeFileAtomic(join(this.directory, "container.json"), JSON.stringify(record));
     await rm(join(this.directory, reservation), { force: true });
@@ -239,6 +239,16 @@ class PendingContainer implements Creation {
     await this.#discard();
     this.#native.close(this.#held);
   }
+}
+
+/**
+ * `root.readonly` speaks of one mount. Where the root is made of several (`rootfs: /`), the others are closed by a
+ * remount each, after everything that the user mounts in them has got its place there.
+ */
+function closeOverlays(config: OciConfig, { rootfs }: MonitorSpec): OciConfig {
+  if (!config.root.readonly || rootfs.kind !== "overlay" || rootfs.overlays.length === 0) return config;
+  const remounts = rootfs.overlays.map(({ target }): OciMount => ({ destination: target, type: "none", source: "none", options: ["remount", "bind", "ro"] }));
+  return { ...config, mounts: [...config.mounts, ...remounts] };
 }
 
 function newId(): ContainerId {
