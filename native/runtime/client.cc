@@ -79,6 +79,11 @@ void Client::read() {
   process();
 }
 
+void Client::read_now() {
+  auto keep = shared_from_this();
+  if (open() && mode_ == Mode::lines && !input_ended_) read();
+}
+
 void Client::process() {
   if (mode_ == Mode::lines) process_lines();
   if (mode_ != Mode::lines && open()) process_frames();

@@ -42,6 +42,8 @@ class Client : public std::enable_shared_from_this<Client> {
   /** Writes what it can. True: nothing is left. */
   bool flush();
   int fd() const { return fd_.get(); }
+  /** Handles what has come already. */
+  void read_now();
 
   bool subscribed() const { return subscribed_; }
   bool is_agent() const { return agent_; }

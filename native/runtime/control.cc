@@ -94,7 +94,10 @@ void ControlServer::output(int stream, std::string_view bytes) {
 }
 
 void ControlServer::finish() {
+  // Who asked in this very moment gets an answer too; who comes later finds no socket, and state.json.
   ::unlinkat(directory_, kName, 0);
+  accept_all();
+  for (const auto& client : std::vector(clients_)) client->read_now();
   monitor_.loop().remove(socket_.get());
   socket_.reset();
   Json state = to_json(monitor_.record());

@@ -88,7 +88,7 @@ class Monitor {
   /** A child that is not the container itself (exec, agent, foreign runtime): `ended` is told once. */
   void expect_child(pid_t pid, std::function<void(ProcessEnd)> ended);
   /** The task of the moment when the container has ended for good. */
-  void when_ended(std::function<void()> task) { ended_tasks_.push_back(std::move(task)); }
+  void when_ended(std::function<void()> task);
   /** The configuration as it is to be run: namespaces of others, limits and terminal filled in. */
   Result<OciConfig> load_config() const;
   std::string seccomp_cache() const;
@@ -179,6 +179,7 @@ class Monitor {
   std::unique_ptr<AgentKeeper> agent_;
   UniqueFd oom_;
   bool oom_seen_ = false;
+  bool ended_ = false;
   Run run_;
   std::optional<Stopping> stopping_;
   std::function<void(Status)> restart_done_;

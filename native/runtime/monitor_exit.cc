@@ -122,9 +122,15 @@ void Monitor::end_for_good() {
   announce();
   lock_.reset();  // whoever reads the answers below may start the container again at once
   if (stopping_) finish_stop();
+  ended_ = true;
   for (auto& task : std::exchange(ended_tasks_, {})) task();
   control_->finish();
   loop_.stop();
+}
+
+void Monitor::when_ended(std::function<void()> task) {
+  if (ended_) task();
+  else ended_tasks_.push_back(std::move(task));
 }
 
 void Monitor::release() {
