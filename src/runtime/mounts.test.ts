@@ -49,6 +49,8 @@ describe("the mounts of a service", () => {
 
   it("cannot cover the root, and know nothing of Windows", () => {
     expect(refusal(() => planMounts(service({ volumes: [volume("/..")] }), null))[0]).toBe("usage");
+    expect(refusal(() => planMounts(service({ volumes: [volume("v:/data")] }), null))).toEqual(["usage", 'Service "web": "v:/data" is not an absolute path in the container']);
+    expect(refusal(() => planMounts(service({ tmpfs: ["run:size=1m"] }), null))[0]).toBe("usage");
     expect(refusal(() => planMounts(service({ volumes: [{ type: "npipe", target: "/p", read_only: false }] }), null))[0]).toBe("unsupported");
   });
 

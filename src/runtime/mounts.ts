@@ -41,6 +41,11 @@ export function planMounts(service: ServiceInput, image: ImageInput | null, inhe
     if (target !== "/") planned.set(target, { kind: "volume", target, readOnly: false, nocopy: false, labels: {} });
   }
   for (const mount of inherited) planned.set(mount.target, mount);
+  for (const target of [...service.volumes, ...service.configs, ...service.secrets].map((mount) => mount.target).concat(service.tmpfs))
+    if (!target.startsWith("/"))
+      throw new StackError("usage", `Service "${service.name}": "${target}" is not an absolute path in the container`, {
+        hint: "Write SOURCE:/TARGET. A single letter before the colon is taken for a Windows drive.",
+      });
   for (const mount of service.volumes) {
     const next = planMount(service.name, mount);
     planned.set(next.target, next);
