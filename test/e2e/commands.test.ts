@@ -147,7 +147,10 @@ describe("logs", () => {
     follow.signal("SIGINT");
     await follow.ended;
     expect(lines(await machine.ok("logs", "--no-log-prefix", "job"))).toEqual(["job works"]);
-    expect(lines(await machine.ok("logs", "--no-log-prefix", "--tail", "1", "web"))).toHaveLength(1);
+    const last = await machine.stack("logs", "--no-log-prefix", "--tail", "1", "web");
+    expect(lines(last.output)).toHaveLength(1);
+    const both = await machine.stack("logs", "--no-log-prefix", "web");
+    expect([both.stdout, both.stderr]).toEqual(["web says hello\n", "web complains\n"]);
     expect(await machine.ok("logs", "-t", "job")).toMatch(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z job works/);
     await machine.ok("restart", "web", "-t", "1");
     expect(lines(await machine.ok("logs", "--no-log-prefix", "web")).filter((l) => l === "web says hello").length).toBeGreaterThanOrEqual(1);

@@ -28,7 +28,7 @@ describe("a container", () => {
 
   test("shows the kernel's files without those that Docker masks, and cannot change them", async () => {
     await up(service(""));
-    expect(await inside("cat /proc/kcore 2>&1 | head -c 10 | wc -c")).toBe("0");
+    expect(await inside("cat /proc/keys /proc/timer_list /proc/kcore 2>/dev/null | wc -c")).toBe("0");
     expect(await inside("ls /proc/acpi /sys/firmware 2>/dev/null | grep -v : | grep -c . || true")).toBe("0");
     expect(await inside("echo 1 > /proc/sys/kernel/panic 2>/dev/null && echo written || echo refused")).toBe("refused");
     expect(await inside("echo b > /proc/sysrq-trigger 2>/dev/null && echo written || echo refused")).toBe("refused");
@@ -39,7 +39,7 @@ describe("a container", () => {
 
   test("has Docker's fourteen capabilities, its seccomp filter, and what the file adds and drops", async () => {
     await up(service(""));
-    expect(await inside("grep -E '^(CapEff|CapBnd|Seccomp):' /proc/1/status | tr '\\n\\t' '  '")).toBe("CapEff: 00000000a80425fb CapBnd: 00000000a80425fb Seccomp: 2");
+    expect(await inside("grep -E '^(CapEff|CapBnd|Seccomp):' /proc/self/status | tr '\\n\\t' '  '")).toBe("CapEff: 00000000a80425fb CapBnd: 00000000a80425fb Seccomp: 2");
     await up(service("cap_drop: [ALL]\ncap_add: [NET_BIND_SERVICE, CHOWN]"));
     expect(await inside("grep CapEff /proc/self/status")).toMatch(/0000000000000401$/);
     await up(service("privileged: true"));
@@ -104,7 +104,7 @@ describe("stopping", () => {
     const { state, ms, output } = await stopped("init: false\ncommand: [sleep, '100000']");
     expect(state?.exitCode).toBe(137);
     expect(ms).toBeLessThan(5000);
-    expect(output).toMatch(/SIGTERM/);
+    expect(output).toMatch(/ignores the stop signal|SIGTERM/);
   });
 
   test("one that ignores the signal is killed after its grace period, not before", async () => {

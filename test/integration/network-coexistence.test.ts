@@ -119,6 +119,12 @@ describe("repair", () => {
     expect(await repair()).toEqual([]);
   });
 
+  it("removes a bridge whose network has gone", async () => {
+    router("ip link add br-00000000dead type bridge");
+    expect(await repair()).toEqual(["bridge br-00000000dead of no network"]);
+    expect(router("ip -o link")).not.toContain("br-00000000dead");
+  });
+
   it("makes everything again after a restart of the machine", async () => {
     await world.call("removeNetns", join(world.root, "netns/router"));
     world.host.sh("ip link delete $(ip -o link | grep -o 'stk[0-9a-f]*' | head -1); nft flush ruleset");
