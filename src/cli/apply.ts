@@ -38,7 +38,8 @@ export async function change(context: Context, load: () => Promise<Project>, opt
     return showPlan(context, project, options(project));
   }
   await using agent = await bindAgent(context, load);
-  await applyAndDraw(context, agent.client, agent.project, options(agent.project), view);
+  const { done } = await applyAndDraw(context, agent.client, agent.project, options(agent.project), view);
+  if (done === 0 && view.nothing !== undefined) await context.stderr.write(`${view.nothing(agent.project)}\n`);
   return 0;
 }
 
@@ -68,6 +69,8 @@ export interface ApplyView {
   readonly quietImages?: boolean;
   /** `-y` */
   readonly yes?: boolean;
+  /** What to say where nothing was to be done. */
+  readonly nothing?: (project: Project) => string;
   /** Absent: made for this call, and ended with it. */
   readonly progress?: ProgressRenderer;
 }

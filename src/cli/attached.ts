@@ -54,6 +54,7 @@ class AttachedSession {
   readonly #tasks = new Set<Promise<void>>();
   #printing: Promise<void> = Promise.resolve();
   #started = false;
+  #announced = false;
   #end: (ending: Ending) => void = () => undefined;
   readonly #ended: Promise<Ending>;
   #menu: KeyMenu | undefined;
@@ -153,7 +154,18 @@ class AttachedSession {
   }
 
   #follow(container: ContainerSummary, since: number): void {
-    if (this.#attachable.has(container.service)) this.#streams.add(container, { since, follow: true });
+    if (!this.#attachable.has(container.service)) return;
+    this.#announce();
+    this.#streams.add(container, { since, follow: true });
+  }
+
+  /** Once, before the first line; makes room for all names, so that every line has its text in the same column. */
+  #announce(): void {
+    if (this.#announced) return;
+    this.#announced = true;
+    const names = [...this.#attachable].sort().flatMap((service) => namesOf(this.#agent.project, service, this.#options.scale[service]));
+    for (const name of names) this.#printer.register(name);
+    this.#run(this.#context.stderr.write(`Attaching to ${names.join(", ")}\n`));
   }
 
   #concerns(container: ContainerSummary): boolean {
@@ -191,8 +203,9 @@ class AttachedSession {
   async #stopAll(): Promise<void> {
     const { hard } = this.#context.interrupts;
     const options = reconcileOptions("stop", { services: this.#options.services, ...(this.#options.graceMs === undefined ? {} : { graceMs: this.#options.graceMs }) });
+    const progress = await createProgress(this.#context, { plain: true });
     try {
-      await applyAndDraw(this.#context, this.#agent.client, this.#agent.project, options, { signal: hard });
+      await applyAndDraw(this.#context, this.#agent.client, this.#agent.project, options, { signal: hard, progress });
     } catch (error) {
       if (!hard.aborted) throw error;
       await this.#killAll();
@@ -239,4 +252,11 @@ function withDependencies(project: Project, services: readonly string[]): Set<st
   const found = new Set(services);
   for (const service of found) for (const dependency of Object.keys(project.services[service]?.depends_on ?? {})) found.add(dependency);
   return found;
+}
+
+/** What the containers of a service are called in logs. */
+function namesOf(project: Project, service: string, scale: number | undefined): readonly string[] {
+  const { container_name: name, scale: declared = 1 } = project.services[service] ?? {};
+  if (name !== undefined) return [name];
+  return Array.from({ length: scale ?? declared }, (_, i) => `${service}-${i + 1}`);
 }

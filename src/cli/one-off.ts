@@ -16,7 +16,7 @@ type Monitor = ReturnType<Engine["monitor"]>;
 type State = NonNullable<ContainerSummary["state"]>;
 
 /**
- * Starts a created one-off container and is its terminal until it ends; its exit code is ours.
+ * Is the terminal of a one-off container that the agent has started, until it ends; its exit code is ours.
  * Without a terminal its output comes from its log, where nothing of it can be missed; with one from the monitor,
  * which keeps what was written before we could attach.
  */
@@ -25,14 +25,6 @@ export async function runOneOff(context: Context, created: RunResult, options: O
   const monitor = engine.monitor(created.id);
   const ended = new AbortController();
   const log = options.tty || options.quiet ? Promise.resolve() : copyLog(context, created, ended.signal);
-  try {
-    const started = await monitor.start();
-    for (const warning of started.warnings) await context.stderr.write(`warning: ${warning}\n`);
-  } catch (error) {
-    ended.abort();
-    await log;
-    throw error;
-  }
   const state = await (options.tty ? terminal(context, monitor, created, options) : piped(context, monitor, options));
   ended.abort();
   await log;

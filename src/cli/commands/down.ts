@@ -35,6 +35,7 @@ export const command = defineCommand({
           ...(rmi === "local" || rmi === "all" ? { removeImages: rmi } : {}),
           ...graceMs(flags.timeout),
         }),
+      { nothing: (project) => `warning: No resource found to remove for project "${project.name}".` },
     );
   },
 });

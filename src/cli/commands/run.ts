@@ -65,7 +65,7 @@ export const command = defineCommand({
       overrides: await overridesOf(context, flags, words, tty, Object.keys(project.volumes)),
       remove: flags.rm,
       noDeps: flags.noDeps,
-      start: flags.detach,
+      start: true,
       ...pullOf(flags.pull),
     };
     const progress = await createProgress(context, { quietImages: flags.quietPull });

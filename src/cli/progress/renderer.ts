@@ -14,12 +14,14 @@ export interface ProgressOptions {
   readonly quietImages?: boolean;
   /** Logs come in between as soon as the first container runs: from then on plain lines. */
   readonly attached?: boolean;
+  /** Logs run by already. */
+  readonly plain?: boolean;
 }
 
 /** Progress goes to standard error: standard output is the command's result. */
 export async function createProgress(context: Context, options: ProgressOptions = {}): Promise<ProgressRenderer> {
   const { progress, ansi, dryRun } = context.globals;
-  const terminal = progress === "tty" || (progress === "auto" && context.stderr.isTTY && ansi !== "never");
+  const terminal = options.plain !== true && (progress === "tty" || (progress === "auto" && context.stderr.isTTY && ansi !== "never"));
   if (progress === "quiet") return silent;
   if (progress === "json") return new JsonRenderer(context.stderr, dryRun);
   if (!terminal) return new PlainRenderer(context.stderr, options);

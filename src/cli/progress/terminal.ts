@@ -32,6 +32,9 @@ export class TerminalRenderer implements ProgressRenderer {
   #drawing: Promise<unknown> = Promise.resolve();
   /** Once logs run by, nothing may be redrawn any more. */
   #plain: PlainRenderer | undefined;
+  #switched = false;
+  /** What the plain renderer has to know when it takes over. */
+  readonly #events: EngineEvent[] = [];
   #plan: Extract<EngineEvent, { type: "plan" }> | undefined;
 
   constructor(context: Context, options: ProgressOptions) {
@@ -42,16 +45,25 @@ export class TerminalRenderer implements ProgressRenderer {
 
   event(event: EngineEvent): void {
     if (this.#plain !== undefined) {
-      this.#plain.event(event);
+      if (this.#switched) this.#plain.event(event);
+      else this.#events.push(event);
       return;
     }
     if (event.type === "warning") {
       void this.#context.stderr.write(`${this.#style.yellow("warning:")} ${event.message}\n`);
       return;
     }
-    if (event.type === "plan") this.#plan = event;
+    this.#events.push(event);
     const lines = this.#lines.take(event);
-    if (event.type === "plan") this.#begin();
+    if (event.type === "plan") {
+      this.#plan = event;
+      // What does not fit on the screen cannot be redrawn.
+      if (this.#lines.ids.length > (process.stderr.rows || 24) - 2) {
+        this.#becomePlain();
+        return;
+      }
+      this.#begin();
+    }
     for (const line of lines) this.#draw(line);
     if (this.#options.attached === true && event.type === "operation" && event.status === "running" && this.#starts(event.index)) this.#becomePlain();
   }
@@ -84,7 +96,7 @@ export class TerminalRenderer implements ProgressRenderer {
         exitOnError: false,
         registerSignalListeners: false,
         renderer: "default",
-        rendererOptions: { logger, showErrorMessage: false, collapseErrors: false, clearOutput: false, lazy: false },
+        rendererOptions: { logger, showErrorMessage: false, collapseErrors: false, clearOutput: this.#options.attached === true, lazy: false },
         forceTTY: true,
       },
     );
@@ -130,11 +142,15 @@ export class TerminalRenderer implements ProgressRenderer {
     return this.#plan?.plan.operations[index]?.kind === "start-container";
   }
 
+  /** What was drawn is wiped away and written as lines, and so is everything that comes. */
   #becomePlain(): void {
     const plain = new PlainRenderer(this.#context.stderr, this.#options);
-    if (this.#plan !== undefined) plain.event(this.#plan);
-    for (const row of this.#rows.values()) finish(row);
     this.#plain = plain;
+    for (const row of this.#rows.values()) finish(row);
+    this.#drawing = this.#drawing.then(() => {
+      for (const event of this.#events.splice(0)) plain.event(event);
+      this.#switched = true;
+    });
   }
 }
 
