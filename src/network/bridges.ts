@@ -42,6 +42,12 @@ export function missingBridges(router: Observed, records: readonly NetworkRecord
   return steps;
 }
 
+/** Left by a crash between a record's end and its bridge's. */
+export function strayBridges(router: Observed, records: readonly NetworkRecord[]): readonly string[] {
+  const known = new Set(records.map((r) => r.bridge));
+  return router.links.filter((l) => l.kind === "bridge" && !known.has(l.name)).map((l) => l.name);
+}
+
 export interface RouteStep {
   readonly network: string;
   readonly request: NetlinkRequest & { readonly op: "route-add" };

@@ -23,7 +23,7 @@ export async function switchOn(
   uplink: Uplink,
   host: Observed,
   six: boolean,
-  remember: (uplink: Uplink) => Promise<void>,
+  remember: (uplink: Uplink) => void,
   mended: string[],
 ): Promise<Uplink> {
   const changed: Record<string, string> = {};
@@ -50,7 +50,7 @@ export async function switchOn(
     changed: { ...changed, ...uplink.changed },
     guard: uplink.guard.length > 0 ? uplink.guard : names,
   };
-  await remember(result);
+  remember(result);
   await kernel.run(requests);
   return result;
 }

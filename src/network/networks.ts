@@ -40,19 +40,19 @@ class DataRootNetworks implements Networks {
     this.#router = new Router(root, native);
   }
 
-  list(): Promise<readonly NetworkRecord[]> {
+  async list(): Promise<readonly NetworkRecord[]> {
     return this.#records.all();
   }
 
   async find(nameOrId: string): Promise<NetworkRecord | undefined> {
-    const all = await this.#records.all();
+    const all = this.#records.all();
     return all.find((r) => r.name === nameOrId) ?? all.find((r) => nameOrId.length >= 12 && r.id.startsWith(nameOrId));
   }
 
   create(request: NetworkRequest, signal: AbortSignal): Promise<NetworkRecord> {
     const options = driverOptions(request);
     return this.#locked(`create network "${request.name}"`, async () => {
-      const all = await this.#records.all();
+      const all = this.#records.all();
       const existing = all.find((r) => r.name === request.name);
       if (existing !== undefined) {
         await this.#ensure(all);
@@ -62,7 +62,7 @@ class DataRootNetworks implements Networks {
       for (;;) {
         signal.throwIfAborted();
         const record = await this.#newRecord(request, options.mtu, all, refused);
-        await this.#records.write(record);
+        this.#records.write(record);
         try {
           await this.#ensure([...all, record], options.warnings);
           return record;
@@ -80,7 +80,7 @@ class DataRootNetworks implements Networks {
 
   async #newRecord(request: NetworkRequest, mtu: number | undefined, all: readonly NetworkRecord[], refused: readonly Prefix[]): Promise<NetworkRecord> {
     const host = await this.#router.host.observe();
-    const uplink = await this.#router.uplink();
+    const uplink = this.#router.uplink();
     const ours = all.flatMap((r): Taken[] => [r.subnet4, r.subnet6].flatMap((text) => (text === undefined ? [] : (parsePrefix(text) ?? []))).map((prefix) => ({ prefix, network: r.name })));
     const place: Addressing = addressing(request, this.#root.root, ours, [...takenPrefixes(host, uplink?.link), ...refused]);
     const id = randomBytes(32).toString("hex");
@@ -103,9 +103,10 @@ class DataRootNetworks implements Networks {
   }
 
   async #undo(record: NetworkRecord, others: readonly NetworkRecord[]): Promise<void> {
-    await this.#records.remove(record.id);
-    await this.#router.removeNetwork(record);
+    this.#records.remove(record.id);
+    await this.#router.removeRoutes(record);
     if (others.length === 0) await this.#router.teardown();
+    else await this.#router.removeBridge(record);
   }
 
   async #ensure(records: readonly NetworkRecord[], more: readonly string[] = []): Promise<readonly string[]> {
@@ -114,9 +115,9 @@ class DataRootNetworks implements Networks {
     return mended;
   }
 
-  remove(id: string): Promise<void> {
-    return this.#locked(`remove network ${id.slice(0, 12)}`, async () => {
-      const record = await this.#records.read(id);
+  async remove(id: string): Promise<void> {
+    const left = await this.#locked(`remove network ${id.slice(0, 12)}`, async () => {
+      const record = this.#records.read(id);
       if (record !== undefined) {
         const holders = (Object.keys(record.endpoints) as ContainerId[]).filter((c) => existsSync(paths.container(this.#root, c)));
         if (holders.length > 0)
@@ -124,17 +125,28 @@ class DataRootNetworks implements Networks {
             hint: "Remove these containers first.",
             details: { network: record.name, containers: holders.map((c) => shortId(c)) },
           });
-        await this.#router.removeNetwork(record);
-        await this.#records.remove(id);
+        await this.#router.removeRoutes(record);
+        this.#records.remove(id);
       }
-      if ((await this.#records.all()).length === 0) await this.#router.teardown();
+      if (this.#records.all().length > 0) return record;
+      await this.#router.teardown();
+      return undefined;
     });
+    if (left === undefined) return;
+    // Removing a link holds the kernel's lock on all of them for tens of milliseconds. Where more is going on
+    // (a whole stack goes down), the last one may take everything with it at once.
+    let turn: Promise<unknown>;
+    do {
+      turn = this.#turn;
+      await turn;
+    } while (turn !== this.#turn);
+    if (this.#router.stands()) await this.#router.removeBridge(left);
   }
 
   repair(signal: AbortSignal): Promise<readonly string[]> {
     return this.#locked("repair networks", async () => {
       signal.throwIfAborted();
-      const all = await this.#records.all();
+      const all = this.#records.all();
       if (all.length > 0) return this.#ensure(all);
       await this.#router.teardown();
       return [];
@@ -143,17 +155,17 @@ class DataRootNetworks implements Networks {
 
   connect(requests: readonly EndpointRequest[]): Promise<readonly { readonly network: NetworkRecord; readonly endpoint: Endpoint }[]> {
     return this.#locked("connect to networks", async () => {
-      if (!(await this.#router.stands())) await this.#ensure(await this.#records.all());
+      if (!this.#router.stands()) await this.#ensure(this.#records.all());
       const connected: { readonly network: NetworkRecord; readonly endpoint: Endpoint }[] = [];
       // All are decided before the first is written: a conflict leaves nothing behind.
       for (const request of requests) {
-        const before = connected.find((c) => c.network.id === request.network)?.network ?? (await this.#records.read(request.network));
+        const before = connected.find((c) => c.network.id === request.network)?.network ?? this.#records.read(request.network);
         if (before === undefined)
           throw new StackError("no-such-network", `Network ${request.network.slice(0, 12)} does not exist`, { hint: "Run `stack up`, which makes it." });
         const endpoint: Endpoint = { allocatedAt: new Date().toISOString(), ...allocate(before, request, (c) => this.#records.containerName(c)) };
         connected.push({ network: { ...before, endpoints: { ...before.endpoints, [request.container]: endpoint } }, endpoint });
       }
-      for (const { network } of connected) await this.#records.write(network);
+      for (const { network } of connected) this.#records.write(network);
       return connected;
     });
   }
@@ -172,10 +184,10 @@ class DataRootNetworks implements Networks {
 
   #drop(doing: string, gone: (id: ContainerId, endpoint: Endpoint) => boolean): Promise<void> {
     return this.#locked(doing, async () => {
-      for (const record of await this.#records.all()) {
+      for (const record of this.#records.all()) {
         const entries = Object.entries(record.endpoints) as [ContainerId, Endpoint][];
         const left = entries.filter(([id, endpoint]) => !gone(id, endpoint));
-        if (left.length < entries.length) await this.#records.write({ ...record, endpoints: Object.fromEntries(left) });
+        if (left.length < entries.length) this.#records.write({ ...record, endpoints: Object.fromEntries(left) });
       }
     });
   }
@@ -185,7 +197,7 @@ class DataRootNetworks implements Networks {
   }
 
   async hostAddress(): Promise<string | undefined> {
-    return (await this.#router.uplink())?.host4;
+    return this.#router.uplink()?.host4;
   }
 
   warnings(): readonly string[] {
@@ -193,7 +205,7 @@ class DataRootNetworks implements Networks {
   }
 
   async natTable(): Promise<string | undefined> {
-    return (await this.#router.uplink())?.table;
+    return this.#router.uplink()?.table;
   }
 
   /** One at a time in this process, and under a kernel lock among processes. */

@@ -107,12 +107,11 @@ export class Table {
   readonly #table: string;
   #sets = 0;
 
-  constructor(family: NftFamily, table: string) {
+  /** `replace`: there is one of that name, which goes in the same transaction (that costs an RCU grace period). */
+  constructor(family: NftFamily, table: string, replace: boolean) {
     this.#family = family;
     this.#table = table;
-    // Whatever a crash left of it goes in the same transaction.
-    this.#push("add-table");
-    this.#push("delete-table");
+    if (replace) this.#push("delete-table");
     this.#push("add-table");
   }
 

@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { paths, shortId, StackError, writeFileAtomic } from "../core/index.ts";
+import { paths, shortId, StackError } from "../core/index.ts";
 import type { ContainerId, DataRoot } from "../core/index.ts";
+import { readIfThere, replaceFile } from "./files.ts";
 import type { NetworkRecord } from "./types.ts";
 
 /** `networks/ID.json`, one file each; replaced by rename, changed only under the networks lock. */
@@ -13,22 +13,23 @@ export class Records {
     this.#root = root;
   }
 
-  async all(): Promise<readonly NetworkRecord[]> {
-    const names = await readdir(paths.networks(this.#root)).catch((error: unknown) => {
+  all(): readonly NetworkRecord[] {
+    let names: readonly string[];
+    try {
+      names = readdirSync(paths.networks(this.#root));
+    } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
       throw error;
-    });
+    }
     const ids = names.flatMap((name) => /^([0-9a-f]{64})\.json$/.exec(name)?.[1] ?? []);
-    const records = await Promise.all(ids.map((id) => this.read(id)));
-    return records.filter((r) => r !== undefined).sort((a, b) => (a.name < b.name ? -1 : 1));
+    return ids
+      .map((id) => this.read(id))
+      .filter((record) => record !== undefined)
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  async read(id: string): Promise<NetworkRecord | undefined> {
-    if (!/^[0-9a-f]{64}$/.test(id)) return undefined;
-    const text = await readFile(this.#path(id), "utf8").catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-      throw error;
-    });
+  read(id: string): NetworkRecord | undefined {
+    const text = /^[0-9a-f]{64}$/.test(id) ? readIfThere(this.#path(id)) : undefined;
     if (text === undefined) return undefined;
     let record: Partial<NetworkRecord>;
     try {
@@ -41,13 +42,12 @@ export class Records {
     return record as NetworkRecord;
   }
 
-  async write(record: NetworkRecord): Promise<void> {
-    await mkdir(paths.networks(this.#root), { recursive: true, mode: 0o700 });
-    await writeFileAtomic(this.#path(record.id), `${JSON.stringify(record)}\n`);
+  write(record: NetworkRecord): void {
+    replaceFile(this.#path(record.id), `${JSON.stringify(record)}\n`);
   }
 
-  async remove(id: string): Promise<void> {
-    await rm(this.#path(id), { force: true });
+  remove(id: string): void {
+    rmSync(this.#path(id), { force: true });
   }
 
   /** For messages: the container's name if it has a record, else its short id. */

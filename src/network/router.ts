@@ -1,16 +1,16 @@
-import { mkdir, readFile, rm, statfs } from "node:fs/promises";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { paths, StackError, writeFileAtomic } from "../core/index.ts";
+import { paths, StackError } from "../core/index.ts";
 import type { DataRoot } from "../core/index.ts";
 import { errnoIs } from "../native/index.ts";
 import type { NativeBinding, NetlinkRequest } from "../native/index.ts";
 import { closeForeignFilters, openForeignFilters } from "./foreign.ts";
-import { missingBridges, missingRoutes } from "./bridges.ts";
+import { missingBridges, missingRoutes, strayBridges } from "./bridges.ts";
 import { Kernel, nothing, takenPrefixes } from "./kernel.ts";
 import type { Observed } from "./kernel.ts";
 import { MARK_CHAIN, hostRules, ROUTER_TABLE, ROUTER_UPLINK, routerRules } from "./rules.ts";
 import { newForwarders, switchOn } from "./forwarding.ts";
+import { readIfThere, replaceFile } from "./files.ts";
 import type { NetworkRecord } from "./types.ts";
 import { UPLINK_LENGTH, uplinkFitting, uplinkFor } from "./uplink.ts";
 import type { Uplink } from "./uplink.ts";
@@ -50,18 +50,18 @@ export class Router {
   }
 
   /** Cheap: the pin is there and the uplink too. After a restart of the machine they are not. */
-  async stands(): Promise<boolean> {
-    const uplink = await this.uplink();
+  stands(): boolean {
+    const uplink = this.uplink();
     if (uplink === undefined || !existsSync(`/sys/class/net/${uplink.link}`)) return false;
-    const info = await statfs(paths.router(this.#root)).catch(() => undefined);
-    return info?.type === NSFS_MAGIC;
+    try {
+      return statfsSync(paths.router(this.#root)).type === NSFS_MAGIC;
+    } catch {
+      return false;
+    }
   }
 
-  async uplink(): Promise<Uplink | undefined> {
-    const text = await readFile(this.#file, "utf8").catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-      throw error;
-    });
+  uplink(): Uplink | undefined {
+    const text = readIfThere(this.#file);
     if (text === undefined) return undefined;
     try {
       const uplink = JSON.parse(text) as Uplink;
@@ -75,15 +75,14 @@ export class Router {
     return join(dirname(paths.router(this.#root)), "router.json");
   }
 
-  async #write(uplink: Uplink): Promise<void> {
-    await mkdir(dirname(this.#file), { recursive: true, mode: 0o700 });
-    await writeFileAtomic(this.#file, `${JSON.stringify(uplink)}\n`);
+  #write(uplink: Uplink): void {
+    replaceFile(this.#file, `${JSON.stringify(uplink)}\n`);
   }
 
   /** Makes whatever of these networks is missing in the kernel. */
   async ensure(records: readonly NetworkRecord[]): Promise<Mended> {
     const host = await this.#host.observe();
-    let uplink = await this.#choose(host);
+    let uplink = this.#choose(host);
     const six = records.some((r) => r.subnet6 !== undefined);
     const fresh = await this.#native.createNetns(paths.router(this.#root));
     let router = fresh ? nothing : await this.#router.observe();
@@ -95,19 +94,18 @@ export class Router {
     }
     uplink = await switchOn(this.#host, uplink, host, six, (changed) => this.#write(changed), mended);
     const now = await this.#host.observe();
-    await this.#hostSide(uplink, now, records, six, mended);
-    await this.#routerSide(uplink, router, records, six, mended);
+    await Promise.all([this.#hostSide(uplink, now, records, six, mended), this.#routerSide(uplink, router, records, six, mended)]);
     const foreign = await openForeignFilters(this.#host, now, uplink.link, uplink.table);
     return { mended: [...mended, ...foreign.mended], warnings: foreign.warnings };
   }
 
-  async #choose(host: Observed): Promise<Uplink> {
-    const known = await this.uplink();
-    const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+  #choose(host: Observed): Uplink {
+    const known = this.uplink();
+    const bootId = currentBoot();
     const taken = takenPrefixes(host, uplinkFor(this.#root.root, bootId, 1500, []).link);
     if (known !== undefined && known.bootId === bootId && uplinkFitting(known, taken)) return known;
     const uplink = uplinkFor(this.#root.root, bootId, pathMtu(host), taken);
-    await this.#write(uplink);
+    this.#write(uplink);
     return uplink;
   }
 
@@ -135,7 +133,7 @@ export class Router {
     for (const route of routes) await this.#addRoute(route.request, route.network, now);
     if (routes.length > 0) mended.push(...routes.map((r) => `route to network ${r.network}`));
     if (!hasChain(now, uplink.table)) {
-      await this.#host.run([{ op: "nft", commands: hostRules(uplink, uplink.guard) }]);
+      await this.#host.run([{ op: "nft", commands: hostRules(uplink, uplink.guard, hasTable(now, uplink.table)) }]);
       mended.push(`nftables table ${uplink.table}`);
     }
   }
@@ -157,7 +155,7 @@ export class Router {
   async #routerSide(uplink: Uplink, router: Observed, records: readonly NetworkRecord[], six: boolean, mended: string[]): Promise<void> {
     const requests: NetlinkRequest[] = [];
     const ruled = hasChain(router, ROUTER_TABLE);
-    if (!ruled) requests.push(...routerSettings, { op: "nft", commands: routerRules(uplink) });
+    if (!ruled) requests.push(...routerSettings, { op: "nft", commands: routerRules(uplink, hasTable(router, ROUTER_TABLE)) });
     if (!router.links.some((l) => l.name === ROUTER_UPLINK && l.up)) requests.push({ op: "link-set", name: ROUTER_UPLINK, up: true });
     requests.push(...missingAddresses(router, ROUTER_UPLINK, [`${uplink.router4}/${UPLINK_LENGTH[4]}`, ...(six ? [`${uplink.router6}/${UPLINK_LENGTH[6]}`] : [])]));
     const index = router.links.find((l) => l.name === ROUTER_UPLINK)?.index;
@@ -171,34 +169,42 @@ export class Router {
     requests.push(...bridges.flatMap((b) => b.requests));
     mended.push(...bridges.map((b) => b.what));
     await this.#router.run(requests);
+    for (const name of strayBridges(router, records)) {
+      await ignoring(this.#router.run([{ op: "link-delete", name }]), "ENODEV"); // whoever removes it may be quicker
+      mended.push(`bridge ${name} of no network`);
+    }
   }
 
-  /** The bridge and the host's routes of one network. */
-  async removeNetwork(record: NetworkRecord): Promise<void> {
-    const uplink = await this.uplink();
-    if (uplink !== undefined) {
-      for (const destination of [record.subnet4, record.subnet6])
-        if (destination !== undefined) await ignoring(this.#host.run([{ op: "route-delete", destination, link: uplink.link }]), "ESRCH", "ENODEV");
-    }
+  async removeRoutes(record: NetworkRecord): Promise<void> {
+    const uplink = this.uplink();
+    if (uplink === undefined) return;
+    for (const destination of [record.subnet4, record.subnet6])
+      if (destination !== undefined) await ignoring(this.#host.run([{ op: "route-delete", destination, link: uplink.link }]), "ESRCH", "ENODEV");
+  }
+
+  /** Takes some ten milliseconds (RCU), and needs no lock: `ensure` knows a bridge without a record. */
+  async removeBridge(record: NetworkRecord): Promise<void> {
     await ignoring(this.#router.run([{ op: "link-delete", name: record.bridge }]), "ENODEV", "ENOENT", "EINVAL");
   }
 
   /** Everything goes; what we changed on the host goes back. Names come from the data root, so a lost file hinders nothing. */
   async teardown(): Promise<void> {
-    const uplink = (await this.uplink()) ?? uplinkFor(this.#root.root, "", 1500, []);
+    const uplink = (this.uplink()) ?? uplinkFor(this.#root.root, "", 1500, []);
     if (!existsSync(this.#file) && !existsSync(paths.router(this.#root)) && !existsSync(`/sys/class/net/${uplink.link}`)) return;
     const host = await this.#host.observe();
     await closeForeignFilters(this.#host, host, uplink.link);
-    if (host.links.some((l) => l.name === uplink.link)) await ignoring(this.#host.run([{ op: "link-delete", name: uplink.link }]), "ENODEV");
-    if (host.chains.some((c) => c.table === uplink.table))
-      await ignoring(this.#host.run([{ op: "nft", commands: [{ cmd: "delete-table", family: "inet", table: uplink.table }] }]), "ENOENT");
+    // Each waits for the kernel (RCU); together they wait once. The bridges go with their namespace.
+    const gone: Promise<void>[] = [];
+    if (host.links.some((l) => l.name === uplink.link)) gone.push(ignoring(this.#host.run([{ op: "link-delete", name: uplink.link }]), "ENODEV"));
+    if (hasTable(host, uplink.table)) gone.push(ignoring(this.#host.run([{ op: "nft", commands: [{ cmd: "delete-table", family: "inet", table: uplink.table }] }]), "ENOENT"));
+    await Promise.all(gone);
     await this.#restore(uplink, host);
     await this.#native.removeNetns(paths.router(this.#root));
-    await rm(this.#file, { force: true });
+    rmSync(this.#file, { force: true });
   }
 
   async #restore(uplink: Uplink, host: Observed): Promise<void> {
-    const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+    const bootId = currentBoot();
     // Somebody who came later may rely on forwarding by now.
     if (uplink.bootId !== bootId || newForwarders(host, uplink).length > 0) return;
     for (const [name, value] of Object.entries(uplink.changed)) await this.#host.run([{ op: "sysctl", name, value, optional: true }]);
@@ -221,6 +227,7 @@ const routerSettings: readonly NetlinkRequest[] = [
   { op: "sysctl", name: "net/bridge/bridge-nf-call-arptables", value: "0", optional: true },
 ];
 
+const hasTable = (observed: Observed, table: string): boolean => observed.chains.some((c) => c.family === "inet" && c.table === table);
 const hasChain = (observed: Observed, table: string): boolean => observed.chains.some((c) => c.family === "inet" && c.table === table && c.chain === MARK_CHAIN);
 
 function missingAddresses(observed: Observed, link: string, wanted: readonly string[]): readonly NetlinkRequest[] {
@@ -234,6 +241,8 @@ export function pathMtu(host: Observed): number {
   const mtu = host.links.find((l) => l.index === way?.index)?.mtu ?? 1500;
   return Math.max(1280, Math.min(1500, mtu));
 }
+
+const currentBoot = (): string => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 
 async function ignoring(work: Promise<unknown>, ...names: readonly string[]): Promise<void> {
   try {

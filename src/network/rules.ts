@@ -25,8 +25,8 @@ const raw = (address: string): Uint8Array => {
  *  - what containers send to their gateway reaches the host, as it does where the bridge is the host's;
  *  - what the host itself sends shows the gateway's address, so that an answer needs no route.
  */
-export function routerRules(uplink: Uplink): readonly NftCommand[] {
-  const table = new Table("inet", ROUTER_TABLE);
+export function routerRules(uplink: Uplink, replace: boolean): readonly NftCommand[] {
+  const table = new Table("inet", ROUTER_TABLE, replace);
   const families = [[4, raw(uplink.host4)], [6, raw(uplink.host6)]] as const;
   table.chain("prerouting", "nat", HOOK.prerouting, -100);
   for (const [family, host] of families) table.rule("prerouting", ...iifname(`${OPEN_BRIDGE}*`), ...toLocal, ...dnatTo(family, host));
@@ -43,9 +43,10 @@ export function routerRules(uplink: Uplink): readonly NftCommand[] {
 /**
  * On the host: the way out, published ports, and nothing else in.
  * `guard`: links between which the host did not forward before we switched forwarding on, and still does not.
+ * `replace`: there is such a table, but not as it has to be.
  */
-export function hostRules(uplink: Uplink, guard: readonly string[]): readonly NftCommand[] {
-  const table = new Table("inet", uplink.table);
+export function hostRules(uplink: Uplink, guard: readonly string[], replace: boolean): readonly NftCommand[] {
+  const table = new Table("inet", uplink.table, replace);
   for (const family of [4, 6] as const) {
     table.portMap(`addr${family}`, family, true);
     table.portMap(`any${family}`, family, false);
