@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "clock_text.h"
+#include "process_title.h"
 
 namespace stack {
 
@@ -104,6 +105,7 @@ void give_heap_back() {
 int container_init(const InitPlan& plan) {
   InitData data;
   if (plan.data != nullptr) data = *static_cast<const InitData*>(plan.data);
+  set_title("stack-init");
   // In a shared pid namespace we are not the one that orphans go to by nature.
   if (::getpid() != 1) ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   pid_t main = ::fork();

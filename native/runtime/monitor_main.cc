@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include <optional>
@@ -14,6 +15,7 @@
 #include "container.h"
 #include "fs.h"
 #include "monitor.h"
+#include "process_title.h"
 
 namespace stack {
 
@@ -100,7 +102,17 @@ int monitor_main(int argc, char** argv) {
     ::fputs("usage: stack-runtime monitor --dir /ABSOLUTE/DIR [--status-fd N] [--adopt]\n", stderr);
     return 125;
   }
+  // Whole command line: the verb was cut off. Without protection a container could overwrite this program
+  // (CVE-2019-5736), so none is started.
+  char** whole = argv - 1;
   UniqueFd status(options->status_fd);
+  if (auto safe = protect_self(whole); !safe) {
+    tell_failure(status, safe.failure());
+    return 125;
+  }
+  remember_title(whole);
+  forget_environment();
+  ::prctl(PR_SET_NAME, "stack-monitor", 0, 0, 0);
   if (status) (void)set_cloexec(status.get(), true);
   // One heap, given back as a whole: large pieces would otherwise become mappings that init inherits.
   ::mallopt(M_MMAP_THRESHOLD, 1 << 30);

@@ -169,7 +169,7 @@ Status Monitor::launch_run() {
   record_.next_restart_at.clear();
   record_.error.reset();
   record_.netns = network_->path();
-  events_.add("start", Json::object().set("pid", run_.pid));
+  events_.add("start", Json::object().set("pid", run_.pid).set("run", record_.restarts));
   return ok();
 }
 

@@ -27,7 +27,15 @@ describe("start and end", () => {
       { log: "out\n", stream: "stdout", time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$/) as string },
       { log: "err\n", stream: "stderr", time: expect.any(String) as string },
     ]);
-    expect(container.eventTypes()).toEqual(["monitor-started", "start", "exit", "exit"]);
+    // A short life may be over, and init have said so, before the monitor has written that it began.
+    expect(container.events.map((e) => [e.type, e["run"], e["by"]])).toEqual(
+      expect.arrayContaining([
+        ["monitor-started", undefined, undefined],
+        ["start", 0, undefined],
+        ["exit", 0, "init"],
+        ["exit", 0, "monitor"],
+      ]),
+    );
   });
 
   test.each([
@@ -91,6 +99,20 @@ describe("start and end", () => {
     const zombies = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
     expect(zombies).toHaveLength(1);
   });
+});
+
+test("PID 1 shows nothing of the host: not its paths, not its starter's environment, not a file to write", async () => {
+  const container = world.container({ args: ["sh", "-c", "cat /proc/1/cmdline /proc/1/comm; ls -l /proc/1/exe /proc/1/fd; cat /proc/1/environ; exec sleep 1000"] });
+  await container.started();
+  const { pid, monitorPid } = container.state;
+  await container.until(() => container.log().length > 3, "it looked");
+  expect(container.text()).toMatch(/^stack-init\0+stack-init\n/);
+  expect(container.text()).not.toContain(world.root);
+  expect(readFileSync(`/proc/${monitorPid}/environ`, "utf8")).not.toContain("PATH");
+  const write = await container.request<{ exitCode: number; output: string }>("exec", { args: ["sh", "-c", "echo x >> /proc/1/exe"], privileged: true, tty: false, stdin: false, capture: 1000 });
+  expect(write.exitCode).not.toBe(0);
+  expect(write.output).toMatch(/Read-only file system|Permission denied|Text file busy/);
+  expect(alive(pid)).toBe(true);
 });
 
 describe("stop", () => {
