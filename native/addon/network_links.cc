@@ -1,11 +1,13 @@
 // The operations on links, addresses, routes and sysctls.
 #include <fcntl.h>
 #include <linux/rtnetlink.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 
 #include "fd.h"
 #include "network.h"
+#include "xtables.h"
 
 namespace stack::addon {
 
@@ -165,6 +167,21 @@ NetlinkStep sysctl_step(const Napi::Object& request, bool write) {
   };
 }
 
+/// The old iptables: NetlinkRequest's `xtables-forward`.
+NetlinkStep xtables_step(const Napi::Object& request) {
+  int family = integer_property(request, "family") == 6 ? AF_INET6 : AF_INET;
+  std::string link = string_property(request, "link");
+  bool open = boolean_property(request, "open", true);
+  return [=](net::Rtnl&) -> Result<Settle> {
+    bool changed = TRY(open ? xtables::let_through(family, link) : xtables::stop_letting_through(family, link));
+    return Settle([changed](Napi::Env env) -> Napi::Value {
+      Napi::Object object = Napi::Object::New(env);
+      object.Set("changed", changed);
+      return object;
+    });
+  };
+}
+
 }  // namespace
 
 NetlinkStep link_step(const std::string& op, const Napi::Object& request) {
@@ -184,6 +201,7 @@ NetlinkStep link_step(const std::string& op, const Napi::Object& request) {
   if (op == "address-add") return add_address(request);
   if (op == "route-add") return change_route(true, request);
   if (op == "route-delete") return change_route(false, request);
+  if (op == "xtables-forward") return xtables_step(request);
   if (op == "sysctl") return sysctl_step(request, true);
   if (op == "sysctl-read") return sysctl_step(request, false);
   return nullptr;

@@ -79,6 +79,8 @@ export type NetlinkRequest =
   | { readonly op: "nft"; readonly commands: readonly NftCommand[] }
   | { readonly op: "nft-list-chains" }
   | { readonly op: "nft-list-rules"; readonly family: NftFamily; readonly table: string; readonly chain: string }
+  /** The old iptables: lets packets from and to the link through a forward filter that drops by policy, or no longer. Replies `{changed}`. */
+  | { readonly op: "xtables-forward"; readonly family: 4 | 6; readonly link: string; readonly open: boolean }
   | { readonly op: "conntrack-flush-udp"; readonly port: number };
 
 export type NetlinkReply = Readonly<Record<string, unknown>> | readonly Readonly<Record<string, unknown>>[] | null;

@@ -106,7 +106,24 @@ export async function openForeignFilters(host: Kernel, observed: Observed, link:
       warnings.push(`nftables chain "${named(opening)}" filters forwarding and cannot be changed (${error.message}): containers may not reach the outside. With firewalld: firewall-cmd --permanent --zone=trusted --add-interface=${link} && firewall-cmd --reload`);
     }
   }
+  mended.push(...(await throughOldFilters(host, link, warnings)));
   return { mended, warnings };
+}
+
+/** Where iptables is not yet nftables underneath (iptables-legacy): the kernel keeps these tables apart. */
+async function throughOldFilters(host: Kernel, link: string, warnings: string[]): Promise<readonly string[]> {
+  const mended: string[] = [];
+  for (const family of [4, 6] as const) {
+    try {
+      const [reply] = await host.run([{ op: "xtables-forward", family, link, open: true }]);
+      if ((reply as { readonly changed?: boolean } | null)?.changed === true) mended.push(`forwarding through iptables (legacy, IPv${family})`);
+    } catch (error) {
+      if (!isNativeError(error)) throw error;
+      const tool = family === 4 ? "iptables-legacy" : "ip6tables-legacy";
+      warnings.push(`The host's ${tool} filter cannot be changed (${error.message}): containers may not reach the outside. Allow them: ${tool} -I FORWARD -i ${link} -j ACCEPT; ${tool} -I FORWARD -o ${link} -j ACCEPT`);
+    }
+  }
+  return mended;
 }
 
 /** Takes our rules out of everybody's chains again. */
@@ -119,4 +136,5 @@ export async function closeForeignFilters(host: Kernel, observed: Observed, link
     const commands = ours.map((r) => ({ cmd: "delete-rule", family, table, chain: chain.chain, handle: r.handle }));
     if (commands.length > 0) await host.run([{ op: "nft", commands }]);
   }
+  await host.run([4, 6].map((family) => ({ op: "xtables-forward", family: family as 4 | 6, link, open: false })));
 }

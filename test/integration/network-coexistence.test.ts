@@ -64,6 +64,31 @@ describe("other people's filters", () => {
     expect(out()).toBe(through);
   });
 
+  it("the old iptables' (legacy): the same, with everything else of the table as it was", async () => {
+    const before = "iptables-legacy -N DOCKER; iptables-legacy -N DOCKER-USER; iptables-legacy -A FORWARD -j DOCKER-USER; iptables-legacy -A FORWARD -o docker0 -j DOCKER; iptables-legacy -A DOCKER -p tcp -m tcp --dport 80 -j ACCEPT; iptables-legacy -A DOCKER-USER -j RETURN; iptables-legacy -A INPUT -i lo -j ACCEPT; iptables-legacy -P FORWARD DROP; iptables-legacy -A OUTPUT -d 203.0.113.2 -j ACCEPT";
+    world.host.sh(before);
+    expect(world.host.ask("203.0.113.2", 80)).toBe("203.0.113.1 outside");
+    expect(out()).toBe("silence");
+    const rules = (): readonly string[] => world.host.run("iptables-legacy", "-S").trim().split("\n");
+    const counted = (): string | undefined => /\[(\d+:\d+)\] -A OUTPUT/.exec(world.host.run("iptables-legacy-save", "-c", "-t", "filter"))?.[1];
+    const [theirs, packets] = [rules(), counted()];
+    expect((await repair()).join()).toContain("legacy");
+    expect(out()).toBe(through);
+    expect(await repair()).toEqual([]);
+    const ours = rules().filter((r) => r.includes("stk")).map((r) => r.replace(/stk\w+/, "LINK"));
+    expect(ours.sort()).toEqual(["-A DOCKER-USER -i LINK -j ACCEPT", "-A DOCKER-USER -o LINK -j ACCEPT"]);
+    expect(rules().filter((r) => !r.includes("stk"))).toEqual(theirs);
+    expect(counted()).toBe(packets);
+    world.host.sh("iptables-legacy -F DOCKER-USER; iptables-legacy -F FORWARD; iptables-legacy -X DOCKER-USER");
+    await repair();
+    expect(out()).toBe(through);
+    await world.stop(web);
+    await world.call("remove", app.id);
+    expect(rules().join()).not.toContain("stk");
+    app = await world.network("app");
+    web = await world.container(app);
+  });
+
   it("firewalld's: an inet table that rejects at its end", async () => {
     world.host.sh(`nft -f - <<'X'
 table inet firewalld {
