@@ -11,6 +11,7 @@ export { logWarnings, toHealthSpec, toMonitorSpec, toStop } from "./monitor-spec
 export type { MonitorInput } from "./monitor-spec.ts";
 export { planMounts } from "./mounts.ts";
 export type { PlannedMount } from "./mounts.ts";
+export { checkService } from "./check.ts";
 export { processArgs } from "./command.ts";
 export { parseSecurityOptions } from "./security.ts";
 export { parseSignal, signalName } from "./signals.ts";
