@@ -130,7 +130,7 @@ describe("what GNU tar writes", () => {
     for (let i = 0; i < 40; i++) writeSync(fd, `piece ${i}`, i * (1 << 20) + 5000);
     closeSync(fd);
     truncateSync(sparse, 64 << 20);
-    writeFileSync(join(made, `${"long".repeat(60)}`), "1");
+    writeFileSync(join(made, "long".repeat(60)), "1");
     symlinkSync("target".repeat(40), join(made, "link"));
   }
   beforeEach(make);
