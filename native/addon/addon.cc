@@ -1,9 +1,11 @@
-// The addon: src/native/binding.ts, and nothing else. Short calls; what can block gets a thread of its own.
+// The addon: src/native/binding.ts, and nothing else. Short calls; what can block gets a thread of
+// its own.
 #include "convert.h"
 
 namespace {
 
-/// `abi` of NativeBinding: changes with any incompatible change of it. EXPECTED_ABI in src/native/load.ts.
+/// `abi` of NativeBinding: changes with any incompatible change of it. EXPECTED_ABI in
+/// src/native/load.ts.
 constexpr int kAbi = 1;
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {

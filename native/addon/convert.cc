@@ -67,12 +67,15 @@ std::string string_property(const Napi::Object& object, const char* name) {
   return string_of(object.Get(name), name);
 }
 
-std::string string_property(const Napi::Object& object, const char* name, const std::string& otherwise) {
+std::string string_property(const Napi::Object& object, const char* name,
+                            const std::string& otherwise) {
   Napi::Value value = object.Get(name);
   return value.IsUndefined() ? otherwise : string_of(value, name);
 }
 
-int64_t integer_property(const Napi::Object& object, const char* name) { return integer_of(object.Get(name), name); }
+int64_t integer_property(const Napi::Object& object, const char* name) {
+  return integer_of(object.Get(name), name);
+}
 
 int64_t integer_property(const Napi::Object& object, const char* name, int64_t otherwise) {
   Napi::Value value = object.Get(name);
@@ -143,7 +146,8 @@ void* thread_main(void* argument) {
 
 }  // namespace
 
-Napi::Promise on_own_thread(Napi::Env env, Work work, std::function<void(Napi::Env, Napi::Object)> failed) {
+Napi::Promise on_own_thread(Napi::Env env, Work work,
+                            std::function<void(Napi::Env, Napi::Object)> failed) {
   auto task = std::make_unique<Task>(env);
   Napi::Promise promise = task->deferred.Promise();
   task->work = std::move(work);

@@ -12,7 +12,8 @@
 
 namespace stack::addon {
 
-/// An Error with stage, call, errno, path and code ("ENOENT"): NativeFailure in src/runtime/formats.ts.
+/// An Error with stage, call, errno, path and code ("ENOENT"): NativeFailure in
+/// src/runtime/formats.ts.
 Napi::Error to_error(Napi::Env env, const Failure& failure);
 /// Returns the value, or throws the failure into JavaScript.
 template <class T>
@@ -26,7 +27,8 @@ std::string string_argument(const Napi::CallbackInfo& info, size_t at, const cha
 int fd_argument(const Napi::CallbackInfo& info, size_t at, const char* name);
 int64_t integer_argument(const Napi::CallbackInfo& info, size_t at, const char* name);
 std::string string_property(const Napi::Object& object, const char* name);
-std::string string_property(const Napi::Object& object, const char* name, const std::string& otherwise);
+std::string string_property(const Napi::Object& object, const char* name,
+                            const std::string& otherwise);
 int64_t integer_property(const Napi::Object& object, const char* name);
 int64_t integer_property(const Napi::Object& object, const char* name, int64_t otherwise);
 bool boolean_property(const Napi::Object& object, const char* name, bool otherwise);
@@ -35,7 +37,8 @@ std::vector<std::string> strings_property(const Napi::Object& object, const char
 
 /// Makes the JavaScript value on the main thread, out of what the work left behind.
 using Settle = std::function<Napi::Value(Napi::Env)>;
-/// The work, on a thread of its own (it may enter namespaces and block); it never touches JavaScript.
+/// The work, on a thread of its own (it may enter namespaces and block); it never touches
+/// JavaScript.
 using Work = std::function<Result<Settle>()>;
 /// A promise of what `work` gives. `failed` adds to the error's properties, if given.
 Napi::Promise on_own_thread(Napi::Env env, Work work,

@@ -49,7 +49,8 @@ Napi::Value lock_js(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), take(info.Env(), lock_now(path, lock_mode(info, 1))));
 }
 
-/// flock(2) can be interrupted by a signal only; this one is nobody else's, and its handler does nothing.
+/// flock(2) can be interrupted by a signal only; this one is nobody else's, and its handler does
+/// nothing.
 int wake_signal() { return SIGRTMIN + 7; }
 
 void install_wake_signal() {
@@ -88,7 +89,8 @@ Result<int> lock_waiting(const std::string& path, int mode, LockWait& wait) {
   return fd.release();
 }
 
-/// Between the look at `cancelled` and flock a signal would be lost, so it is sent until the waiter is out.
+/// Between the look at `cancelled` and flock a signal would be lost, so it is sent until the waiter
+/// is out.
 void cancel_wait(const std::shared_ptr<LockWait>& wait) {
   wait->cancelled = true;
   std::thread([wait] {
@@ -109,17 +111,21 @@ Napi::Value lock_wait_js(const Napi::CallbackInfo& info) {
   install_wake_signal();
   auto wait = std::make_shared<LockWait>();
   Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("promise", on_own_thread(info.Env(), [path, mode, wait]() -> Result<Settle> {
-               int fd = TRY(lock_waiting(path, mode, *wait));
-               return Settle([fd](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, fd); });
-             }));
-  result.Set("cancel", Napi::Function::New(info.Env(), [wait](const Napi::CallbackInfo&) { cancel_wait(wait); }));
+  result.Set(
+      "promise", on_own_thread(info.Env(), [path, mode, wait]() -> Result<Settle> {
+        int fd = TRY(lock_waiting(path, mode, *wait));
+        return Settle([fd](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, fd); });
+      }));
+  result.Set("cancel", Napi::Function::New(
+                           info.Env(), [wait](const Napi::CallbackInfo&) { cancel_wait(wait); }));
   return result;
 }
 
 Result<bool> is_locked(const std::string& path) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!fd) return errno == ENOENT ? Result<bool>(false) : Result<bool>(sys_fail("look at lock", "open", path));
+  if (!fd)
+    return errno == ENOENT ? Result<bool>(false)
+                           : Result<bool>(sys_fail("look at lock", "open", path));
   // Shared, so that two who look at once do not take each other for the holder.
   while (::flock(fd.get(), LOCK_SH | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) return true;
@@ -129,7 +135,8 @@ Result<bool> is_locked(const std::string& path) {
 }
 
 Napi::Value is_locked_js(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), take(info.Env(), is_locked(string_argument(info, 0, "path"))));
+  return Napi::Boolean::New(info.Env(),
+                            take(info.Env(), is_locked(string_argument(info, 0, "path"))));
 }
 
 // ---- descriptors and files -------------------------------------------------------------------
@@ -151,7 +158,8 @@ Napi::Value pipe_js(const Napi::CallbackInfo& info) {
 Napi::Value unmount_js(const Napi::CallbackInfo& info) {
   std::string path = string_argument(info, 0, "path");
   bool done = ::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0;
-  if (!done && errno != EINVAL && errno != ENOENT) throw to_error(info.Env(), sys_fail("unmount", "umount2", path));
+  if (!done && errno != EINVAL && errno != ENOENT)
+    throw to_error(info.Env(), sys_fail("unmount", "umount2", path));
   return Napi::Boolean::New(info.Env(), done);
 }
 

@@ -30,13 +30,15 @@ NetlinkStep step_of(const Napi::Value& value) {
   throw Napi::TypeError::New(value.Env(), "no such netlink operation: " + op);
 }
 
-Result<std::vector<Settle>> run_steps(const std::string& netns, const std::vector<NetlinkStep>& steps,
+Result<std::vector<Settle>> run_steps(const std::string& netns,
+                                      const std::vector<NetlinkStep>& steps,
                                       std::atomic<uint32_t>& at) {
   UniqueFd target;
   if (!netns.empty()) {
     // This thread ends with its work; there is no way back to keep.
     target = TRY(net::open_netns(netns));
-    if (::setns(target.get(), CLONE_NEWNET) != 0) return sys_fail("enter network namespace", "setns", netns);
+    if (::setns(target.get(), CLONE_NEWNET) != 0)
+      return sys_fail("enter network namespace", "setns", netns);
   }
   net::Rtnl rtnl = TRY(net::Rtnl::open());
   std::vector<Settle> replies;
@@ -75,7 +77,8 @@ Napi::Value netlink_js(const Napi::CallbackInfo& info) {
 Result<bool> is_pinned(const std::string& path) {
   struct statfs info {};
   if (::statfs(path.c_str(), &info) != 0)
-    return errno == ENOENT ? Result<bool>(false) : Result<bool>(sys_fail("pin network namespace", "statfs", path));
+    return errno == ENOENT ? Result<bool>(false)
+                           : Result<bool>(sys_fail("pin network namespace", "statfs", path));
   return static_cast<long>(info.f_type) == kNsfsMagic;
 }
 
@@ -101,7 +104,8 @@ Status unpin_netns(const std::string& path) {
   while (TRY(is_pinned(path)))
     if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
       return sys_fail("remove network namespace", "umount2", path);
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return sys_fail("remove network namespace", "unlink", path);
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+    return sys_fail("remove network namespace", "unlink", path);
   return ok();
 }
 

@@ -132,8 +132,8 @@ NetlinkStep change_route(bool add, const Napi::Object& request) {
   });
 }
 
-/// `name` is the path below /proc/sys with slashes: a link's name may have dots. The thread's own network
-/// namespace decides whose net/ it is. Gives the value that was there.
+/// `name` is the path below /proc/sys with slashes: a link's name may have dots. The thread's own
+/// network namespace decides whose net/ it is. Gives the value that was there.
 Result<std::string> sysctl(const std::string& name, const std::optional<std::string>& value) {
   if (name.empty() || name[0] == '/' || name.find("..") != std::string::npos)
     return fail("sysctl", "not a sysctl: \"" + name + "\"", EINVAL, name);
@@ -173,7 +173,8 @@ NetlinkStep xtables_step(const Napi::Object& request) {
   std::string link = string_property(request, "link");
   bool open = boolean_property(request, "open", true);
   return [=](net::Rtnl&) -> Result<Settle> {
-    bool changed = TRY(open ? xtables::let_through(family, link) : xtables::stop_letting_through(family, link));
+    bool changed = TRY(open ? xtables::let_through(family, link)
+                            : xtables::stop_letting_through(family, link));
     return Settle([changed](Napi::Env env) -> Napi::Value {
       Napi::Object object = Napi::Object::New(env);
       object.Set("changed", changed);

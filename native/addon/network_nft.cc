@@ -28,19 +28,23 @@ void add_expression(nft::Rule& rule, const Napi::Object& e) {
   } else if (kind == "cmp") {
     rule.cmp(number(e, "operator"), number(e, "sreg"), bytes_property(e, "value"));
   } else if (kind == "bitwise") {
-    rule.bitwise(number(e, "sreg"), number(e, "dreg"), bytes_property(e, "mask"), bytes_property(e, "xor"));
+    rule.bitwise(number(e, "sreg"), number(e, "dreg"), bytes_property(e, "mask"),
+                 bytes_property(e, "xor"));
   } else if (kind == "immediate") {
     rule.immediate(number(e, "dreg"), bytes_property(e, "value"));
   } else if (kind == "verdict") {
-    rule.verdict(static_cast<int32_t>(integer_property(e, "code")), string_property(e, "chain", ""));
+    rule.verdict(static_cast<int32_t>(integer_property(e, "code")),
+                 string_property(e, "chain", ""));
   } else if (kind == "lookup") {
     std::optional<uint32_t> dreg;
     if (!e.Get("dreg").IsUndefined()) dreg = number(e, "dreg");
-    rule.lookup(string_property(e, "set"), number(e, "sreg"), dreg, boolean_property(e, "inverted", false));
+    rule.lookup(string_property(e, "set"), number(e, "sreg"), dreg,
+                boolean_property(e, "inverted", false));
   } else if (kind == "fib") {
     rule.fib(number(e, "result"), number(e, "flags"), number(e, "dreg"));
   } else if (kind == "nat") {
-    rule.nat(number(e, "type"), number(e, "family"), number(e, "addressReg"), number(e, "portReg", 0));
+    rule.nat(number(e, "type"), number(e, "family"), number(e, "addressReg"),
+             number(e, "portReg", 0));
   } else if (kind == "masquerade") {
     rule.masquerade();
   } else if (kind == "counter") {
@@ -52,11 +56,13 @@ void add_expression(nft::Rule& rule, const Napi::Object& e) {
 
 template <class F>
 void each_object(const Napi::Object& object, const char* name, F visit) {
-  if (!object.Get(name).IsArray()) throw Napi::TypeError::New(object.Env(), std::string(name) + " must be an array");
+  if (!object.Get(name).IsArray())
+    throw Napi::TypeError::New(object.Env(), std::string(name) + " must be an array");
   auto list = object.Get(name).As<Napi::Array>();
   for (uint32_t i = 0; i < list.Length(); ++i) {
     Napi::Value item = list.Get(i);
-    if (!item.IsObject()) throw Napi::TypeError::New(object.Env(), std::string(name) + " must hold objects");
+    if (!item.IsObject())
+      throw Napi::TypeError::New(object.Env(), std::string(name) + " must hold objects");
     visit(item.As<Napi::Object>());
   }
 }
@@ -96,7 +102,8 @@ Command set_command(uint8_t family, const std::string& table, const Napi::Object
 Command element_command(bool add, uint8_t family, const std::string& table, const Napi::Object& c) {
   auto elements = std::make_shared<std::vector<nft::Element>>();
   each_object(c, "elements", [&](const Napi::Object& e) {
-    elements->push_back({bytes_property(e, "key"), add ? bytes_property(e, "data") : std::vector<uint8_t>{}, false});
+    elements->push_back({bytes_property(e, "key"),
+                         add ? bytes_property(e, "data") : std::vector<uint8_t>{}, false});
   });
   std::string set = string_property(c, "set");
   return [=](nft::Batch& batch) {
@@ -120,8 +127,10 @@ Command command_of(Napi::Env env, const Napi::Object& c) {
   if (cmd == "add-elements") return element_command(true, family, table, c);
   if (cmd == "delete-elements") return element_command(false, family, table, c);
   std::string chain = string_property(c, "chain");
-  if (cmd == "delete-chain") return [=](nft::Batch& batch) { batch.delete_chain(family, table, chain); };
-  if (cmd == "flush-chain") return [=](nft::Batch& batch) { batch.flush_chain(family, table, chain); };
+  if (cmd == "delete-chain")
+    return [=](nft::Batch& batch) { batch.delete_chain(family, table, chain); };
+  if (cmd == "flush-chain")
+    return [=](nft::Batch& batch) { batch.flush_chain(family, table, chain); };
   if (cmd == "delete-rule") {
     auto handle = static_cast<uint64_t>(integer_property(c, "handle"));
     return [=](nft::Batch& batch) { batch.delete_rule(family, table, chain, handle); };
@@ -131,7 +140,8 @@ Command command_of(Napi::Env env, const Napi::Object& c) {
 
 NetlinkStep batch_step(const Napi::Object& request) {
   auto commands = std::make_shared<std::vector<Command>>();
-  each_object(request, "commands", [&](const Napi::Object& c) { commands->push_back(command_of(request.Env(), c)); });
+  each_object(request, "commands",
+              [&](const Napi::Object& c) { commands->push_back(command_of(request.Env(), c)); });
   return [commands](net::Rtnl&) -> Result<Settle> {
     nft::Batch batch;
     for (const Command& add : *commands) add(batch);
@@ -158,7 +168,8 @@ Napi::Value chain_to_js(Napi::Env env, const nft::ChainInfo& chain) {
   return object;
 }
 
-/// What the network room looks at in other people's rules: which expressions, compared with what, ending how.
+/// What the network room looks at in other people's rules: which expressions, compared with what,
+/// ending how.
 Napi::Value expression_to_js(Napi::Env env, const net::Attribute& element) {
   Napi::Object object = Napi::Object::New(env);
   auto parts = net::attributes(element.data);
@@ -168,8 +179,11 @@ Napi::Value expression_to_js(Napi::Env env, const net::Attribute& element) {
   const net::Attribute* data = net::find(parts, NFTA_EXPR_DATA);
   if (data == nullptr) return object;
   auto fields = net::attributes(data->data);
-  if (const auto* key = kind == "meta" ? net::find(fields, NFTA_META_KEY) : nullptr) object.Set("key", key->be32());
-  uint16_t where = kind == "cmp" ? uint16_t{NFTA_CMP_DATA} : kind == "immediate" ? uint16_t{NFTA_IMMEDIATE_DATA} : uint16_t{0};
+  if (const auto* key = kind == "meta" ? net::find(fields, NFTA_META_KEY) : nullptr)
+    object.Set("key", key->be32());
+  uint16_t where = kind == "cmp"         ? uint16_t{NFTA_CMP_DATA}
+                   : kind == "immediate" ? uint16_t{NFTA_IMMEDIATE_DATA}
+                                         : uint16_t{0};
   const net::Attribute* value = where == 0 ? nullptr : net::find(fields, where);
   if (value == nullptr) return object;
   auto inner = net::attributes(value->data);
@@ -177,8 +191,10 @@ Napi::Value expression_to_js(Napi::Env env, const net::Attribute& element) {
     object.Set("value", Napi::Buffer<uint8_t>::Copy(env, bytes->data.data(), bytes->data.size()));
   if (const auto* verdict = net::find(inner, NFTA_DATA_VERDICT)) {
     auto list = net::attributes(verdict->data);
-    if (const auto* code = net::find(list, NFTA_VERDICT_CODE)) object.Set("verdict", static_cast<int32_t>(code->be32()));
-    if (const auto* chain = net::find(list, NFTA_VERDICT_CHAIN)) object.Set("chain", chain->string());
+    if (const auto* code = net::find(list, NFTA_VERDICT_CODE))
+      object.Set("verdict", static_cast<int32_t>(code->be32()));
+    if (const auto* chain = net::find(list, NFTA_VERDICT_CHAIN))
+      object.Set("chain", chain->string());
   }
   return object;
 }
@@ -208,7 +224,9 @@ Settle list_settle(std::vector<T> list, Napi::Value (*convert)(Napi::Env, const 
 NetlinkStep nft_step(const std::string& op, const Napi::Object& request) {
   if (op == "nft") return batch_step(request);
   if (op == "nft-list-chains")
-    return [](net::Rtnl&) -> Result<Settle> { return list_settle(TRY(nft::list_chains(-1)), chain_to_js); };
+    return [](net::Rtnl&) -> Result<Settle> {
+      return list_settle(TRY(nft::list_chains(-1)), chain_to_js);
+    };
   if (op == "nft-list-rules") {
     uint8_t family = take(request.Env(), nft::parse_family(string_property(request, "family")));
     std::string table = string_property(request, "table");

@@ -1,4 +1,5 @@
-// Starting the runtime binary, waiting for it, signalling processes without mistaking one for another.
+// Starting the runtime binary, waiting for it, signalling processes without mistaking one for
+// another.
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
@@ -77,7 +78,8 @@ Result<Spawned> spawn(SpawnOptions options) {
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
   posix_spawn_file_actions_addclosefrom_np(actions.get(), static_cast<int>(high.size()));
 #endif
-  if (!options.cwd.empty()) posix_spawn_file_actions_addchdir_np(actions.get(), options.cwd.c_str());
+  if (!options.cwd.empty())
+    posix_spawn_file_actions_addchdir_np(actions.get(), options.cwd.c_str());
   SpawnAttributes attributes;
   sigset_t none;
   sigset_t all;
@@ -107,7 +109,8 @@ Napi::Value spawn_js(const Napi::CallbackInfo& info) {
   options.cwd = string_property(object, "cwd", "");
   if (!object.Get("fds").IsArray()) throw Napi::TypeError::New(env, "fds must be an array");
   auto fds = object.Get("fds").As<Napi::Array>();
-  for (uint32_t i = 0; i < fds.Length(); ++i) options.fds.push_back(fds.Get(i).ToNumber().Int32Value());
+  for (uint32_t i = 0; i < fds.Length(); ++i)
+    options.fds.push_back(fds.Get(i).ToNumber().Int32Value());
   Spawned spawned = take(env, spawn(std::move(options)));
   Napi::Object result = Napi::Object::New(env);
   result.Set("pid", spawned.pid);
@@ -117,7 +120,8 @@ Napi::Value spawn_js(const Napi::CallbackInfo& info) {
 
 Napi::Value wait_pidfd_js(const Napi::CallbackInfo& info) {
   // A copy of its own, and at once: the caller may close the descriptor while the thread waits.
-  auto pidfd = std::make_shared<UniqueFd>(take(info.Env(), duplicate(fd_argument(info, 0, "pidfd"))));
+  auto pidfd =
+      std::make_shared<UniqueFd>(take(info.Env(), duplicate(fd_argument(info, 0, "pidfd"))));
   return on_own_thread(info.Env(), [pidfd]() -> Result<Settle> {
     siginfo_t status{};
     while (::waitid(P_PIDFD, static_cast<id_t>(pidfd->get()), &status, WEXITED) != 0)
@@ -136,12 +140,14 @@ Napi::Value wait_pidfd_js(const Napi::CallbackInfo& info) {
 
 Result<bool> signal_process(pid_t pid, uint64_t start_time, int signal) {
   auto pidfd = open_pidfd(pid);
-  if (!pidfd.ok()) return pidfd.failure().err == ESRCH ? Result<bool>(false) : Result<bool>(pidfd.failure());
+  if (!pidfd.ok())
+    return pidfd.failure().err == ESRCH ? Result<bool>(false) : Result<bool>(pidfd.failure());
   // The descriptor holds whoever has the number now; only then is it asked who that is.
   auto start = process_start_time(pid);
   if (!start.ok() || *start != start_time) return false;
   auto sent = signal_pidfd(pidfd->get(), signal);
-  if (!sent.ok()) return sent.failure().err == ESRCH ? Result<bool>(false) : Result<bool>(sent.failure());
+  if (!sent.ok())
+    return sent.failure().err == ESRCH ? Result<bool>(false) : Result<bool>(sent.failure());
   return true;
 }
 

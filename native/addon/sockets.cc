@@ -1,4 +1,5 @@
-// Unix sockets with what Node cannot do: 0600 from birth, peer credentials, passed descriptors, long paths.
+// Unix sockets with what Node cannot do: 0600 from birth, peer credentials, passed descriptors,
+// long paths.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -27,7 +28,8 @@ Result<SocketAddress> address_for(const std::string& path, std::string_view stag
   std::string shown = path;
   if (path.size() >= sizeof result.address.sun_path) {
     size_t slash = path.rfind('/');
-    std::string parent = slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
+    std::string parent =
+        slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
     result.directory = UniqueFd(::open(parent.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!result.directory) return sys_fail(std::string(stage), "open", parent);
     shown = "/proc/self/fd/" + std::to_string(result.directory.get()) + "/" +
@@ -43,8 +45,8 @@ Result<UniqueFd> listen_unix(const std::string& path, int backlog) {
   SocketAddress to = TRY(address_for(path, "listen"));
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return sys_fail("listen", "socket", path);
-  // bind(2) makes the file with the socket inode's own mode, less the umask: no moment with a wider one,
-  // and no change of the process-wide umask.
+  // bind(2) makes the file with the socket inode's own mode, less the umask: no moment with a wider
+  // one, and no change of the process-wide umask.
   if (::fchmod(fd.get(), 0600) != 0) return sys_fail("listen", "fchmod", path);
   if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&to.address), sizeof to.address) != 0)
     return sys_fail("listen", "bind", path);
@@ -85,7 +87,8 @@ Result<Reply> request_descriptors(const std::string& path, const std::string& re
     for (UniqueFd& fd : part.fds) reply.fds.push_back(std::move(fd));
     if (part.data.empty()) return fail("ask monitor", "no answer from " + path, ECONNRESET, path);
     reply.line += part.data;
-    if (reply.line.size() > kReplyLimit) return fail("ask monitor", "answer too long from " + path, EMSGSIZE, path);
+    if (reply.line.size() > kReplyLimit)
+      return fail("ask monitor", "answer too long from " + path, EMSGSIZE, path);
   }
   reply.line.resize(reply.line.find('\n'));
   return reply;
@@ -99,7 +102,8 @@ Napi::Value listen_js(const Napi::CallbackInfo& info) {
 
 Napi::Value connect_js(const Napi::CallbackInfo& info) {
   std::string path = string_argument(info, 0, "path");
-  return Napi::Number::New(info.Env(), take(info.Env(), connect_unix(path, SOCK_NONBLOCK)).release());
+  return Napi::Number::New(info.Env(),
+                           take(info.Env(), connect_unix(path, SOCK_NONBLOCK)).release());
 }
 
 Napi::Value peer_credentials_js(const Napi::CallbackInfo& info) {
@@ -136,7 +140,8 @@ void register_sockets(Napi::Env env, Napi::Object exports) {
   exports.Set("listenUnix", Napi::Function::New(env, listen_js, "listenUnix"));
   exports.Set("connectUnix", Napi::Function::New(env, connect_js, "connectUnix"));
   exports.Set("peerCredentials", Napi::Function::New(env, peer_credentials_js, "peerCredentials"));
-  exports.Set("requestDescriptors", Napi::Function::New(env, request_descriptors_js, "requestDescriptors"));
+  exports.Set("requestDescriptors",
+              Napi::Function::New(env, request_descriptors_js, "requestDescriptors"));
 }
 
 }  // namespace stack::addon

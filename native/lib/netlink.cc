@@ -32,7 +32,8 @@ Status loopback_up() {
   ifreq request{};
   std::memcpy(request.ifr_name, "lo", 3);
   request.ifr_flags = IFF_UP | IFF_RUNNING;
-  if (::ioctl(socket.get(), SIOCSIFFLAGS, &request) != 0) return sys_fail("bring lo up", "ioctl SIOCSIFFLAGS", "lo");
+  if (::ioctl(socket.get(), SIOCSIFFLAGS, &request) != 0)
+    return sys_fail("bring lo up", "ioctl SIOCSIFFLAGS", "lo");
   return ok();
 }
 
@@ -137,7 +138,9 @@ void Message::add_flags(uint16_t flags) {
   std::memcpy(bytes_.data() + offsetof(nlmsghdr, nlmsg_flags), &now, sizeof now);
 }
 
-std::span<const uint8_t> Message::body() const { return std::span(bytes_).subspan(sizeof(nlmsghdr)); }
+std::span<const uint8_t> Message::body() const {
+  return std::span(bytes_).subspan(sizeof(nlmsghdr));
+}
 
 std::span<const uint8_t> Message::finish() {
   auto length = static_cast<uint32_t>(bytes_.size());
@@ -145,7 +148,8 @@ std::span<const uint8_t> Message::finish() {
   return bytes_;
 }
 
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "netlink attributes are swapped for little endian");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+              "netlink attributes are swapped for little endian");
 
 uint32_t Attribute::u32() const {
   uint32_t value = 0;
@@ -209,10 +213,13 @@ std::optional<Incoming> next_message(std::span<const uint8_t>& rest) {
 /// NLMSG_ERROR: errno (0: acknowledged), then the extended acknowledgement's text.
 int error_of(const Incoming& message, std::string* text) {
   int32_t error = -EPROTO;
-  if (message.payload.size() >= sizeof error) std::memcpy(&error, message.payload.data(), sizeof error);
+  if (message.payload.size() >= sizeof error)
+    std::memcpy(&error, message.payload.data(), sizeof error);
   if (error != 0 && (message.header.nlmsg_flags & NLM_F_ACK_TLVS) != 0) {
-    size_t skip = sizeof(nlmsgerr);  // with NETLINK_CAP_ACK only the header of the request is echoed
-    if ((message.header.nlmsg_flags & NLM_F_CAPPED) == 0 && message.payload.size() >= sizeof(nlmsgerr)) {
+    size_t skip =
+        sizeof(nlmsgerr);  // with NETLINK_CAP_ACK only the header of the request is echoed
+    if ((message.header.nlmsg_flags & NLM_F_CAPPED) == 0 &&
+        message.payload.size() >= sizeof(nlmsgerr)) {
       nlmsghdr echoed;
       std::memcpy(&echoed, message.payload.data() + sizeof error, sizeof echoed);
       skip = align4(sizeof error + echoed.nlmsg_len);
@@ -224,7 +231,8 @@ int error_of(const Incoming& message, std::string* text) {
   return -error;
 }
 
-Failure netlink_failure(std::string_view stage, std::string_view path, int error, const std::string& text) {
+Failure netlink_failure(std::string_view stage, std::string_view path, int error,
+                        const std::string& text) {
   std::string message(path);
   if (!message.empty()) message += ": ";
   message += ::strerror(error);
@@ -250,7 +258,8 @@ Status send_all(int fd, std::span<const uint8_t> bytes, std::string_view stage) 
   sockaddr_nl kernel{};
   kernel.nl_family = AF_NETLINK;
   for (;;) {
-    ssize_t sent = ::sendto(fd, bytes.data(), bytes.size(), 0, reinterpret_cast<sockaddr*>(&kernel), sizeof kernel);
+    ssize_t sent = ::sendto(fd, bytes.data(), bytes.size(), 0, reinterpret_cast<sockaddr*>(&kernel),
+                            sizeof kernel);
     if (sent == static_cast<ssize_t>(bytes.size())) return ok();
     if (sent >= 0) return sys_fail(std::string(stage), "sendto", {}, EMSGSIZE);
     if (errno != EINTR) return sys_fail(std::string(stage), "sendto");
@@ -268,7 +277,8 @@ Result<NetlinkSocket> NetlinkSocket::open(int netns_fd, int protocol) {
   return NetlinkSocket(std::move(fd));
 }
 
-Result<void> NetlinkSocket::request(Message& message, std::string_view stage, std::string_view path) {
+Result<void> NetlinkSocket::request(Message& message, std::string_view stage,
+                                    std::string_view path) {
   uint32_t sequence = next_sequence();
   message.set_sequence(sequence);
   TRY(send_all(fd_.get(), message.finish(), stage));
@@ -277,7 +287,8 @@ Result<void> NetlinkSocket::request(Message& message, std::string_view stage, st
     size_t size = TRY(receive(fd_.get(), buffer, 0, stage));
     std::span<const uint8_t> rest(buffer.data(), size);
     while (auto incoming = next_message(rest)) {
-      if (incoming->header.nlmsg_seq != sequence || incoming->header.nlmsg_type != NLMSG_ERROR) continue;
+      if (incoming->header.nlmsg_seq != sequence || incoming->header.nlmsg_type != NLMSG_ERROR)
+        continue;
       std::string text;
       int error = error_of(*incoming, &text);
       if (error == 0) return ok();
@@ -310,7 +321,8 @@ Result<std::vector<Received>> NetlinkSocket::query(Message& message, std::string
         } else if (header.nlmsg_type == NLMSG_DONE) {
           done = true;
         } else {
-          answers.push_back({header.nlmsg_type, {incoming->payload.begin(), incoming->payload.end()}});
+          answers.push_back(
+              {header.nlmsg_type, {incoming->payload.begin(), incoming->payload.end()}});
           done = done || (header.nlmsg_flags & NLM_F_MULTI) == 0;
         }
       }
@@ -319,8 +331,8 @@ Result<std::vector<Received>> NetlinkSocket::query(Message& message, std::string
   }
 }
 
-Result<void> NetlinkSocket::batch(std::span<const uint8_t> bytes, uint32_t first_sequence, std::string_view stage,
-                                  size_t* failed_index) {
+Result<void> NetlinkSocket::batch(std::span<const uint8_t> bytes, uint32_t first_sequence,
+                                  std::string_view stage, size_t* failed_index) {
   TRY(send_all(fd_.get(), bytes, stage));
   // nfnetlink works inside sendto: all that it has to say lies in the socket already.
   std::vector<uint8_t> buffer(4096);
@@ -338,7 +350,8 @@ Result<void> NetlinkSocket::batch(std::span<const uint8_t> bytes, uint32_t first
       int error = error_of(*incoming, &text);
       acknowledged = true;
       if (error == 0) continue;
-      // The batch's own frame has the sequence before the first command's: a failure of the commit itself.
+      // The batch's own frame has the sequence before the first command's: a failure of the commit
+      // itself.
       if (failed_index != nullptr) *failed_index = incoming->header.nlmsg_seq - first_sequence;
       return netlink_failure(stage, {}, error, text);
     }

@@ -1,6 +1,6 @@
 #pragma once
-// rtnetlink spoken by hand: links, addresses, routes and network namespaces. No libmnl, no `ip` program.
-// Sources: rtnetlink(7), netlink(7), include/uapi/linux/{rtnetlink,if_link,veth}.h.
+// rtnetlink spoken by hand: links, addresses, routes and network namespaces. No libmnl, no `ip`
+// program. Sources: rtnetlink(7), netlink(7), include/uapi/linux/{rtnetlink,if_link,veth}.h.
 // Whatever enters a namespace moves the calling thread for a moment and brings it back: callers are
 // single-threaded (the monitor) or use a thread of their own (the addon).
 
@@ -116,19 +116,21 @@ struct Received {
   std::vector<uint8_t> payload;  // after nlmsghdr
 };
 
-/// One netlink socket. Failures carry the kernel's own words (extended acknowledgement) in `message`.
+/// One netlink socket. Failures carry the kernel's own words (extended acknowledgement) in
+/// `message`.
 class NetlinkSocket {
  public:
   /// `protocol`: NETLINK_ROUTE or NETLINK_NETFILTER; born in the namespace (-1: the current one).
   static Result<NetlinkSocket> open(int netns_fd, int protocol);
-  /// Sends and waits for the acknowledgement. `stage` names the step in a failure, `path` the thing.
+  /// Sends and waits for the acknowledgement. `stage` names the step in a failure, `path` the
+  /// thing.
   Result<void> request(Message& message, std::string_view stage, std::string_view path);
   /// A dump, or a single answer; interrupted dumps are done again.
   Result<std::vector<Received>> query(Message& message, std::string_view stage);
-  /// Several messages already framed by nfnetlink's batch begin/end. `first_sequence` is the first command's;
-  /// `failed_index` (may be null) gets the number of the command that failed, from 0.
-  Result<void> batch(std::span<const uint8_t> bytes, uint32_t first_sequence, std::string_view stage,
-                     size_t* failed_index);
+  /// Several messages already framed by nfnetlink's batch begin/end. `first_sequence` is the first
+  /// command's; `failed_index` (may be null) gets the number of the command that failed, from 0.
+  Result<void> batch(std::span<const uint8_t> bytes, uint32_t first_sequence,
+                     std::string_view stage, size_t* failed_index);
   [[nodiscard]] int fd() const { return fd_.get(); }
   uint32_t next_sequence() { return ++sequence_; }
 
@@ -165,11 +167,11 @@ struct Route {
 
 /// One end of a veth pair, and the other one, born in its own namespace.
 struct VethRequest {
-  std::string name;        // end in this socket's namespace
-  uint32_t master = 0;     // bridge that it joins; 0: none
-  uint32_t mtu = 0;        // of both ends; 0: the kernel's
-  std::string peer_name;   // end in `peer_netns`
-  int peer_netns = -1;     // -1: the same namespace
+  std::string name;       // end in this socket's namespace
+  uint32_t master = 0;    // bridge that it joins; 0: none
+  uint32_t mtu = 0;       // of both ends; 0: the kernel's
+  std::string peer_name;  // end in `peer_netns`
+  int peer_netns = -1;    // -1: the same namespace
   std::optional<Mac> peer_mac;
 };
 
@@ -182,14 +184,16 @@ class Rtnl {
   Result<void> add_veth(const VethRequest& request);
   Result<void> set_up(uint32_t index, bool up);
   Result<void> set_master(uint32_t index, uint32_t master);
-  Result<void> set_bridge_port(uint32_t index, std::optional<bool> hairpin, std::optional<bool> isolated);
+  Result<void> set_bridge_port(uint32_t index, std::optional<bool> hairpin,
+                               std::optional<bool> isolated);
   Result<void> delete_link(const std::string& name);
   /// IPv6 addresses are usable at once (no duplicate address detection).
   Result<void> add_address(uint32_t index, const Prefix& address);
   /// `index` 0: by the gateway alone. EEXIST if there is one for that destination.
-  Result<void> add_route(const Prefix& destination, const std::optional<IpAddress>& gateway, uint32_t index,
-                         const std::optional<IpAddress>& source, bool onlink);
-  Result<void> delete_route(const Prefix& destination, const std::optional<IpAddress>& gateway, uint32_t index);
+  Result<void> add_route(const Prefix& destination, const std::optional<IpAddress>& gateway,
+                         uint32_t index, const std::optional<IpAddress>& source, bool onlink);
+  Result<void> delete_route(const Prefix& destination, const std::optional<IpAddress>& gateway,
+                            uint32_t index);
   Result<std::vector<Link>> links();
   Result<std::vector<Address>> addresses();
   Result<std::vector<Route>> routes();
@@ -212,14 +216,15 @@ struct ContainerInterface {
   uint32_t mtu = 1500;
 };
 
-/// The whole network of one container: for each interface a veth pair (made from the router's side, its
-/// other end born in the container's namespace, both up, port of the bridge), addresses, default routes.
-/// A peer of the same name left by a killed monitor is removed first.
-/// Measured: about half a millisecond for one interface.
+/// The whole network of one container: for each interface a veth pair (made from the router's side,
+/// its other end born in the container's namespace, both up, port of the bridge), addresses,
+/// default routes. A peer of the same name left by a killed monitor is removed first. Measured:
+/// about half a millisecond for one interface.
 Result<void> attach_container(int container_netns, int router_netns,
                               std::span<const ContainerInterface> interfaces);
-/// Removes the ends in the router (and with them the pairs). Missing ones are no failure. Not needed when the
-/// container's namespace ends, which takes the pairs along, but that happens a moment later.
+/// Removes the ends in the router (and with them the pairs). Missing ones are no failure. Not
+/// needed when the container's namespace ends, which takes the pairs along, but that happens a
+/// moment later.
 Result<void> detach_container(int router_netns, std::span<const std::string> peers);
 
 }  // namespace stack::net

@@ -36,7 +36,8 @@ Result<Prefix> parse_prefix(std::string_view text) {
     std::string_view digits = text.substr(slash + 1);
     auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), length);
     if (error != std::errc() || end != digits.data() + digits.size() || length > limit)
-      return fail("parse prefix", "not a prefix: \"" + std::string(text) + "\"", EINVAL, std::string(text));
+      return fail("parse prefix", "not a prefix: \"" + std::string(text) + "\"", EINVAL,
+                  std::string(text));
   }
   prefix.length = static_cast<uint8_t>(length);
   return prefix;
@@ -51,7 +52,8 @@ Result<Mac> parse_mac(std::string_view text) {
     good = error == std::errc() && end == at + 2 && (i == 5 || (at[2] == ':' || at[2] == '-'));
   }
   if (!good)
-    return fail("parse MAC address", "not a MAC address: \"" + std::string(text) + "\"", EINVAL, std::string(text));
+    return fail("parse MAC address", "not a MAC address: \"" + std::string(text) + "\"", EINVAL,
+                std::string(text));
   return mac;
 }
 

@@ -12,10 +12,14 @@ namespace stack::nft {
 
 namespace {
 
-constexpr std::pair<std::string_view, uint8_t> kFamilies[] = {
-    {"inet", NFPROTO_INET}, {"ip", NFPROTO_IPV4}, {"ip6", NFPROTO_IPV6}, {"bridge", NFPROTO_BRIDGE}};
+constexpr std::pair<std::string_view, uint8_t> kFamilies[] = {{"inet", NFPROTO_INET},
+                                                              {"ip", NFPROTO_IPV4},
+                                                              {"ip6", NFPROTO_IPV6},
+                                                              {"bridge", NFPROTO_BRIDGE}};
 
-constexpr uint16_t command(uint16_t type) { return static_cast<uint16_t>((NFNL_SUBSYS_NFTABLES << 8) | type); }
+constexpr uint16_t command(uint16_t type) {
+  return static_cast<uint16_t>((NFNL_SUBSYS_NFTABLES << 8) | type);
+}
 
 net::Message framed(uint16_t type, uint16_t flags, uint8_t family, uint16_t resource) {
   net::Message message(type, flags);
@@ -29,7 +33,8 @@ net::Message framed(uint16_t type, uint16_t flags, uint8_t family, uint16_t reso
 Result<uint8_t> parse_family(std::string_view name) {
   for (const auto& [known, number] : kFamilies)
     if (known == name) return number;
-  return fail("nftables", "no such family: \"" + std::string(name) + "\"", EINVAL, std::string(name));
+  return fail("nftables", "no such family: \"" + std::string(name) + "\"", EINVAL,
+              std::string(name));
 }
 
 std::string_view family_name(uint8_t family) {
@@ -80,9 +85,10 @@ void Batch::delete_chain(uint8_t family, std::string_view table, std::string_vie
   push(std::move(m));
 }
 
-void Batch::add_rule(uint8_t family, std::string_view table, std::string_view chain, const Rule& rule, bool head,
-                     std::span<const uint8_t> userdata) {
-  auto m = message(NFT_MSG_NEWRULE, static_cast<uint16_t>(NLM_F_CREATE | (head ? 0 : NLM_F_APPEND)), family);
+void Batch::add_rule(uint8_t family, std::string_view table, std::string_view chain,
+                     const Rule& rule, bool head, std::span<const uint8_t> userdata) {
+  auto m = message(NFT_MSG_NEWRULE, static_cast<uint16_t>(NLM_F_CREATE | (head ? 0 : NLM_F_APPEND)),
+                   family);
   m.put_string(NFTA_RULE_TABLE, table);
   m.put_string(NFTA_RULE_CHAIN, chain);
   m.put(NFTA_RULE_EXPRESSIONS | NLA_F_NESTED, rule.bytes().data(), rule.bytes().size());
@@ -90,7 +96,8 @@ void Batch::add_rule(uint8_t family, std::string_view table, std::string_view ch
   push(std::move(m));
 }
 
-void Batch::delete_rule(uint8_t family, std::string_view table, std::string_view chain, uint64_t handle) {
+void Batch::delete_rule(uint8_t family, std::string_view table, std::string_view chain,
+                        uint64_t handle) {
   auto m = message(NFT_MSG_DELRULE, 0, family);
   m.put_string(NFTA_RULE_TABLE, table);
   m.put_string(NFTA_RULE_CHAIN, chain);
@@ -122,7 +129,8 @@ void Batch::add_set(uint8_t family, const Set& set) {
 
 namespace {
 
-void put_elements(net::Message& m, std::string_view table, std::string_view set, std::span<const Element> elements) {
+void put_elements(net::Message& m, std::string_view table, std::string_view set,
+                  std::span<const Element> elements) {
   m.put_string(NFTA_SET_ELEM_LIST_TABLE, table);
   m.put_string(NFTA_SET_ELEM_LIST_SET, set);
   size_t list = m.begin(NFTA_SET_ELEM_LIST_ELEMENTS);
@@ -146,7 +154,8 @@ void put_elements(net::Message& m, std::string_view table, std::string_view set,
 
 void Batch::add_elements(uint8_t family, std::string_view table, std::string_view set,
                          std::span<const Element> elements, bool exclusive) {
-  auto m = message(NFT_MSG_NEWSETELEM, static_cast<uint16_t>(NLM_F_CREATE | (exclusive ? NLM_F_EXCL : 0)), family);
+  auto m = message(NFT_MSG_NEWSETELEM,
+                   static_cast<uint16_t>(NLM_F_CREATE | (exclusive ? NLM_F_EXCL : 0)), family);
   put_elements(m, table, set, elements);
   push(std::move(m));
 }
@@ -171,7 +180,8 @@ Result<void> Batch::commit(int netns_fd, std::string_view stage, size_t* failed_
   auto first = framed(NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
   append(first, sequence++);
   for (net::Message& message : messages_) {
-    // Failures are told in any case; one acknowledgement is enough to know that the kernel has seen it all.
+    // Failures are told in any case; one acknowledgement is enough to know that the kernel has seen
+    // it all.
     if (&message == &messages_.back()) message.add_flags(NLM_F_ACK);
     append(message, sequence++);
   }
@@ -184,7 +194,8 @@ Result<void> Batch::commit(int netns_fd, std::string_view stage, size_t* failed_
 
 namespace {
 
-Result<std::vector<net::Received>> dump(int netns_fd, net::Message message, std::string_view stage) {
+Result<std::vector<net::Received>> dump(int netns_fd, net::Message message,
+                                        std::string_view stage) {
   auto socket = TRY(net::NetlinkSocket::open(netns_fd, NETLINK_NETFILTER));
   return socket.query(message, stage);
 }
@@ -209,7 +220,8 @@ std::string text_of(const Body& body, uint16_t type) {
 Result<std::vector<ChainInfo>> list_chains(int netns_fd) {
   std::vector<ChainInfo> chains;
   auto message = framed(command(NFT_MSG_GETCHAIN), NLM_F_REQUEST | NLM_F_DUMP, NFPROTO_UNSPEC, 0);
-  for (const net::Received& answer : TRY(dump(netns_fd, std::move(message), "list nftables chains"))) {
+  for (const net::Received& answer :
+       TRY(dump(netns_fd, std::move(message), "list nftables chains"))) {
     if (answer.type != command(NFT_MSG_NEWCHAIN)) continue;
     Body body = body_of(answer);
     ChainInfo chain;
@@ -235,7 +247,8 @@ Result<std::vector<RuleInfo>> list_rules(int netns_fd, uint8_t family, std::stri
   auto message = framed(command(NFT_MSG_GETRULE), NLM_F_REQUEST | NLM_F_DUMP, family, 0);
   message.put_string(NFTA_RULE_TABLE, table);
   message.put_string(NFTA_RULE_CHAIN, chain);
-  for (const net::Received& answer : TRY(dump(netns_fd, std::move(message), "list nftables rules"))) {
+  for (const net::Received& answer :
+       TRY(dump(netns_fd, std::move(message), "list nftables rules"))) {
     if (answer.type != command(NFT_MSG_NEWRULE)) continue;
     Body body = body_of(answer);
     RuleInfo rule;

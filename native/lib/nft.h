@@ -24,15 +24,19 @@ class Rule {
   Rule& meta(uint32_t key, uint32_t dreg);
   Rule& ct(uint32_t key, uint32_t dreg);
   Rule& payload(uint32_t base, uint32_t offset, uint32_t length, uint32_t dreg);
-  /// Writes `sreg` into the packet and mends the checksum at `checksum_offset` of the same header (< 0: none).
-  Rule& payload_set(uint32_t base, uint32_t offset, uint32_t length, uint32_t sreg, int checksum_offset);
+  /// Writes `sreg` into the packet and mends the checksum at `checksum_offset` of the same header
+  /// (< 0: none).
+  Rule& payload_set(uint32_t base, uint32_t offset, uint32_t length, uint32_t sreg,
+                    int checksum_offset);
   Rule& cmp(uint32_t op, uint32_t sreg, std::span<const uint8_t> value);
-  Rule& bitwise(uint32_t sreg, uint32_t dreg, std::span<const uint8_t> mask, std::span<const uint8_t> xor_value);
+  Rule& bitwise(uint32_t sreg, uint32_t dreg, std::span<const uint8_t> mask,
+                std::span<const uint8_t> xor_value);
   Rule& immediate(uint32_t dreg, std::span<const uint8_t> value);
   /// NF_ACCEPT, NF_DROP, NFT_RETURN, NFT_JUMP …; `chain` for jump and goto.
   Rule& verdict(int32_t code, std::string_view chain = {});
   /// Is the key in the set; with `dreg`, the map's value goes there.
-  Rule& lookup(std::string_view set, uint32_t sreg, std::optional<uint32_t> dreg, bool inverted = false);
+  Rule& lookup(std::string_view set, uint32_t sreg, std::optional<uint32_t> dreg,
+               bool inverted = false);
   Rule& fib(uint32_t result, uint32_t flags, uint32_t dreg);
   /// `type`: NFT_NAT_SNAT or NFT_NAT_DNAT; a port register of 0: the port stays.
   Rule& nat(uint32_t type, uint32_t family, uint32_t address_reg, uint32_t port_reg);
@@ -101,7 +105,8 @@ struct ChainInfo {
 class Batch {
  public:
   void add_table(uint8_t family, std::string_view table);
-  /// With all it holds. A missing one is a failure (ENOENT): put `add_table` before it where that is no fault.
+  /// With all it holds. A missing one is a failure (ENOENT): put `add_table` before it where that
+  /// is no fault.
   void delete_table(uint8_t family, std::string_view table);
   void add_chain(uint8_t family, const Chain& chain);
   void delete_chain(uint8_t family, std::string_view table, std::string_view chain);
@@ -119,7 +124,8 @@ class Batch {
                        std::span<const Element> elements);
   /// Number of commands so far.
   [[nodiscard]] size_t size() const { return messages_.size(); }
-  /// Commits inside a namespace (-1: the current one). `failed_index` (may be null): which command failed.
+  /// Commits inside a namespace (-1: the current one). `failed_index` (may be null): which command
+  /// failed.
   Result<void> commit(int netns_fd, std::string_view stage, size_t* failed_index = nullptr);
 
  private:
@@ -134,12 +140,13 @@ Result<std::vector<RuleInfo>> list_rules(int netns_fd, uint8_t family, std::stri
 
 // ---- what the monitor needs ------------------------------------------------------------------
 
-/// Inside a container's namespace: what goes to 127.0.0.11:53 reaches the given ports there, and the answers
-/// come back from port 53. Stateless (the header is rewritten), so the namespace needs no connection tracking.
-/// One transaction. `udp_port`, `tcp_port` in host byte order.
+/// Inside a container's namespace: what goes to 127.0.0.11:53 reaches the given ports there, and
+/// the answers come back from port 53. Stateless (the header is rewritten), so the namespace needs
+/// no connection tracking. One transaction. `udp_port`, `tcp_port` in host byte order.
 Result<void> redirect_dns(int container_netns, uint16_t udp_port, uint16_t tcp_port);
 
-/// One published port. `host` unset: every local address of that family (the family of `container`).
+/// One published port. `host` unset: every local address of that family (the family of
+/// `container`).
 struct PublishedPort {
   uint8_t protocol = 0;  // IPPROTO_TCP or IPPROTO_UDP
   std::optional<net::IpAddress> host;
@@ -148,14 +155,16 @@ struct PublishedPort {
   uint16_t container_port = 0;
 };
 
-/// Adds map elements in the host's table (MonitorSpec.network.natTable), all in one transaction. An element
-/// that a killed monitor left for the same key is replaced. Loopback host addresses are skipped: DNAT cannot
-/// serve them, the relay does. No element to add: no transaction.
-Result<void> publish_ports(int host_netns, std::string_view table, std::span<const PublishedPort> ports);
+/// Adds map elements in the host's table (MonitorSpec.network.natTable), all in one transaction. An
+/// element that a killed monitor left for the same key is replaced. Loopback host addresses are
+/// skipped: DNAT cannot serve them, the relay does. No element to add: no transaction.
+Result<void> publish_ports(int host_netns, std::string_view table,
+                           std::span<const PublishedPort> ports);
 /// Removes them. Missing elements, or a missing table, are no failure.
-Result<void> unpublish_ports(int host_netns, std::string_view table, std::span<const PublishedPort> ports);
-/// Forgets the host's connection tracking entries of UDP for these host ports, so that a client that goes on
-/// sending is not held to the old destination. Without nf_conntrack this does nothing.
+Result<void> unpublish_ports(int host_netns, std::string_view table,
+                             std::span<const PublishedPort> ports);
+/// Forgets the host's connection tracking entries of UDP for these host ports, so that a client
+/// that goes on sending is not held to the old destination. Without nf_conntrack this does nothing.
 Result<void> forget_udp(int host_netns, std::span<const uint16_t> host_ports);
 
 }  // namespace stack::nft

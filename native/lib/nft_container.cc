@@ -18,17 +18,19 @@ namespace {
 constexpr std::string_view kDnsTable = "stack-dns";
 constexpr std::array<uint8_t, 4> kDnsAddress{127, 0, 0, 11};
 constexpr uint16_t kDnsPort = 53;
-constexpr uint32_t kSource = 12;       // offsets in the IPv4 header
+constexpr uint32_t kSource = 12;  // offsets in the IPv4 header
 constexpr uint32_t kDestination = 16;
-constexpr int kPriorityRaw = -300;     // before connection tracking, which then sees one port only
-constexpr int kPriorityLate = 300;     // after everything else, right before the socket is looked up
+constexpr int kPriorityRaw = -300;  // before connection tracking, which then sees one port only
+constexpr int kPriorityLate = 300;  // after everything else, right before the socket is looked up
 
 std::array<uint8_t, 2> be16(uint16_t value) {
   return {static_cast<uint8_t>(value >> 8), static_cast<uint8_t>(value & 0xff)};
 }
 
-/// Packets whose address at `address_offset` is the DNS server's and whose port at `port_offset` is `from`: make it `to`.
-Rule rewrite_port(uint8_t protocol, uint32_t address_offset, uint32_t port_offset, uint16_t from, uint16_t to) {
+/// Packets whose address at `address_offset` is the DNS server's and whose port at `port_offset` is
+/// `from`: make it `to`.
+Rule rewrite_port(uint8_t protocol, uint32_t address_offset, uint32_t port_offset, uint16_t from,
+                  uint16_t to) {
   int checksum = protocol == IPPROTO_UDP ? 6 : 16;
   Rule rule;
   rule.payload(NFT_PAYLOAD_NETWORK_HEADER, address_offset, 4, NFT_REG32_00)
@@ -48,11 +50,16 @@ Result<void> redirect_dns(int container_netns, uint16_t udp_port, uint16_t tcp_p
   Batch batch;
   batch.add_table(NFPROTO_IPV4, kDnsTable);
   std::string table(kDnsTable);
-  batch.add_chain(NFPROTO_IPV4, {table, "ask", "filter", NF_INET_LOCAL_OUT, kPriorityRaw, NF_ACCEPT});
-  batch.add_chain(NFPROTO_IPV4, {table, "answer", "filter", NF_INET_LOCAL_IN, kPriorityLate, NF_ACCEPT});
-  for (auto [protocol, port] : {std::pair<uint8_t, uint16_t>{IPPROTO_UDP, udp_port}, {IPPROTO_TCP, tcp_port}}) {
-    batch.add_rule(NFPROTO_IPV4, table, "ask", rewrite_port(protocol, kDestination, 2, kDnsPort, port));
-    batch.add_rule(NFPROTO_IPV4, table, "answer", rewrite_port(protocol, kSource, 0, port, kDnsPort));
+  batch.add_chain(NFPROTO_IPV4,
+                  {table, "ask", "filter", NF_INET_LOCAL_OUT, kPriorityRaw, NF_ACCEPT});
+  batch.add_chain(NFPROTO_IPV4,
+                  {table, "answer", "filter", NF_INET_LOCAL_IN, kPriorityLate, NF_ACCEPT});
+  for (auto [protocol, port] :
+       {std::pair<uint8_t, uint16_t>{IPPROTO_UDP, udp_port}, {IPPROTO_TCP, tcp_port}}) {
+    batch.add_rule(NFPROTO_IPV4, table, "ask",
+                   rewrite_port(protocol, kDestination, 2, kDnsPort, port));
+    batch.add_rule(NFPROTO_IPV4, table, "answer",
+                   rewrite_port(protocol, kSource, 0, port, kDnsPort));
   }
   return batch.commit(container_netns, "redirect DNS");
 }
@@ -90,8 +97,10 @@ bool is_loopback(const net::IpAddress& address) {
 std::vector<PublishedPort> translatable(std::span<const PublishedPort> ports) {
   std::vector<PublishedPort> list;
   for (PublishedPort port : ports) {
-    if (port.host && (is_loopback(*port.host) || port.host->family != port.container.family)) continue;
-    if (port.host && std::ranges::all_of(port.host->bytes, [](uint8_t byte) { return byte == 0; })) port.host.reset();
+    if (port.host && (is_loopback(*port.host) || port.host->family != port.container.family))
+      continue;
+    if (port.host && std::ranges::all_of(port.host->bytes, [](uint8_t byte) { return byte == 0; }))
+      port.host.reset();
     list.push_back(port);
   }
   return list;
@@ -99,7 +108,8 @@ std::vector<PublishedPort> translatable(std::span<const PublishedPort> ports) {
 
 }  // namespace
 
-Result<void> publish_ports(int host_netns, std::string_view table, std::span<const PublishedPort> all) {
+Result<void> publish_ports(int host_netns, std::string_view table,
+                           std::span<const PublishedPort> all) {
   std::vector<PublishedPort> ports = translatable(all);
   if (ports.empty()) return ok();
   std::vector<bool> stale(ports.size());
@@ -121,13 +131,15 @@ Result<void> publish_ports(int host_netns, std::string_view table, std::span<con
     auto done = batch.commit(host_netns, "publish ports", &failed);
     if (done.ok()) return done;
     int error = done.failure().err;
-    bool again = (error == EEXIST || error == EBUSY) && failed < owner.size() && !stale[owner[failed]];
+    bool again =
+        (error == EEXIST || error == EBUSY) && failed < owner.size() && !stale[owner[failed]];
     if (!again || attempt > ports.size()) return done;
     stale[owner[failed]] = true;
   }
 }
 
-Result<void> unpublish_ports(int host_netns, std::string_view table, std::span<const PublishedPort> all) {
+Result<void> unpublish_ports(int host_netns, std::string_view table,
+                             std::span<const PublishedPort> all) {
   std::vector<PublishedPort> ports = translatable(all);
   while (!ports.empty()) {
     Batch batch;
@@ -148,7 +160,9 @@ Result<void> unpublish_ports(int host_netns, std::string_view table, std::span<c
 
 namespace {
 
-constexpr uint16_t ct_command(uint16_t type) { return static_cast<uint16_t>((NFNL_SUBSYS_CTNETLINK << 8) | type); }
+constexpr uint16_t ct_command(uint16_t type) {
+  return static_cast<uint16_t>((NFNL_SUBSYS_CTNETLINK << 8) | type);
+}
 
 net::Message ct_message(uint16_t type, uint16_t flags, uint8_t family) {
   net::Message message(ct_command(type), static_cast<uint16_t>(NLM_F_REQUEST | flags));
@@ -158,7 +172,8 @@ net::Message ct_message(uint16_t type, uint16_t flags, uint8_t family) {
 }
 
 /// The original direction's tuple, if it is UDP to one of the ports.
-const net::Attribute* udp_tuple(const std::vector<net::Attribute>& entry, std::span<const uint16_t> ports) {
+const net::Attribute* udp_tuple(const std::vector<net::Attribute>& entry,
+                                std::span<const uint16_t> ports) {
   const net::Attribute* tuple = net::find(entry, CTA_TUPLE_ORIG);
   if (tuple == nullptr) return nullptr;
   auto parts = net::attributes(tuple->data);
@@ -167,7 +182,8 @@ const net::Attribute* udp_tuple(const std::vector<net::Attribute>& entry, std::s
   auto fields = net::attributes(proto->data);
   const net::Attribute* number = net::find(fields, CTA_PROTO_NUM);
   const net::Attribute* port = net::find(fields, CTA_PROTO_DST_PORT);
-  if (number == nullptr || port == nullptr || number->data.empty() || port->data.size() < 2) return nullptr;
+  if (number == nullptr || port == nullptr || number->data.empty() || port->data.size() < 2)
+    return nullptr;
   if (number->data[0] != IPPROTO_UDP) return nullptr;
   auto value = static_cast<uint16_t>((port->data[0] << 8) | port->data[1]);
   return std::ranges::find(ports, value) == ports.end() ? nullptr : tuple;
@@ -181,7 +197,10 @@ Result<void> forget_udp(int host_netns, std::span<const uint16_t> host_ports) {
   auto message = ct_message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC);
   auto entries = socket.query(message, "list connections");
   // A kernel without ctnetlink has nothing to forget by this way.
-  if (!entries.ok()) return entries.failure().err == EINVAL || entries.failure().err == EOPNOTSUPP ? ok() : Status(entries.failure());
+  if (!entries.ok())
+    return entries.failure().err == EINVAL || entries.failure().err == EOPNOTSUPP
+               ? ok()
+               : Status(entries.failure());
   for (const net::Received& entry : *entries) {
     if (entry.payload.size() < sizeof(nfgenmsg)) continue;
     auto list = net::attributes(std::span(entry.payload).subspan(sizeof(nfgenmsg)));

@@ -51,7 +51,8 @@ Rule& Rule::payload(uint32_t base, uint32_t offset, uint32_t length, uint32_t dr
   return end(open);
 }
 
-Rule& Rule::payload_set(uint32_t base, uint32_t offset, uint32_t length, uint32_t sreg, int checksum_offset) {
+Rule& Rule::payload_set(uint32_t base, uint32_t offset, uint32_t length, uint32_t sreg,
+                        int checksum_offset) {
   Open open = begin("payload");
   list_.put_be32(NFTA_PAYLOAD_SREG, sreg);
   list_.put_be32(NFTA_PAYLOAD_BASE, base);
@@ -102,7 +103,8 @@ Rule& Rule::verdict(int32_t code, std::string_view chain) {
   return end(open);
 }
 
-Rule& Rule::lookup(std::string_view set, uint32_t sreg, std::optional<uint32_t> dreg, bool inverted) {
+Rule& Rule::lookup(std::string_view set, uint32_t sreg, std::optional<uint32_t> dreg,
+                   bool inverted) {
   Open open = begin("lookup");
   list_.put_string(NFTA_LOOKUP_SET, set);
   list_.put_be32(NFTA_LOOKUP_SREG, sreg);

@@ -36,7 +36,8 @@ Status check_name(const std::string& name, std::string_view stage) {
 IpAddress address_of(int family, const Attribute& attribute) {
   IpAddress address;
   address.family = family;
-  std::memcpy(address.bytes.data(), attribute.data.data(), std::min(attribute.data.size(), address.size()));
+  std::memcpy(address.bytes.data(), attribute.data.data(),
+              std::min(attribute.data.size(), address.size()));
   return address;
 }
 
@@ -87,14 +88,17 @@ Route parse_route(const Received& answer) {
 
 }  // namespace
 
-Result<Rtnl> Rtnl::open(int netns_fd) { return Rtnl(TRY(NetlinkSocket::open(netns_fd, NETLINK_ROUTE))); }
+Result<Rtnl> Rtnl::open(int netns_fd) {
+  return Rtnl(TRY(NetlinkSocket::open(netns_fd, NETLINK_ROUTE)));
+}
 
 Result<uint32_t> Rtnl::index_of(const std::string& name) {
   TRY(check_name(name, "find link"));
   ifreq request{};
   std::memcpy(request.ifr_name, name.data(), name.size());
   // Any socket answers this one, in its own namespace; it costs a fraction of an RTM_GETLINK.
-  if (::ioctl(socket_.fd(), SIOCGIFINDEX, &request) != 0) return sys_fail("find link", "ioctl SIOCGIFINDEX", name);
+  if (::ioctl(socket_.fd(), SIOCGIFINDEX, &request) != 0)
+    return sys_fail("find link", "ioctl SIOCGIFINDEX", name);
   return static_cast<uint32_t>(request.ifr_ifindex);
 }
 
@@ -125,13 +129,16 @@ Result<void> Rtnl::add_veth(const VethRequest& request) {
   message.put_string(IFLA_INFO_KIND, "veth");
   size_t data = message.begin(IFLA_INFO_DATA);
   size_t peer = message.begin(VETH_INFO_PEER);
-  // The peer is registered before it is paired, and a veth without its peer cannot come up (ENOTCONN).
+  // The peer is registered before it is paired, and a veth without its peer cannot come up
+  // (ENOTCONN).
   ifinfomsg peer_header = link_header(0, 0, 0);
   message.append(&peer_header, sizeof peer_header);
   message.put_string(IFLA_IFNAME, request.peer_name);
   if (request.mtu != 0) message.put_u32(IFLA_MTU, request.mtu);
-  if (request.peer_mac) message.put(IFLA_ADDRESS, request.peer_mac->data(), request.peer_mac->size());
-  if (request.peer_netns >= 0) message.put_u32(IFLA_NET_NS_FD, static_cast<uint32_t>(request.peer_netns));
+  if (request.peer_mac)
+    message.put(IFLA_ADDRESS, request.peer_mac->data(), request.peer_mac->size());
+  if (request.peer_netns >= 0)
+    message.put_u32(IFLA_NET_NS_FD, static_cast<uint32_t>(request.peer_netns));
   message.end(peer);
   message.end(data);
   message.end(info);
@@ -153,7 +160,8 @@ Result<void> Rtnl::set_master(uint32_t index, uint32_t master) {
   return socket_.request(message, "set master", {});
 }
 
-Result<void> Rtnl::set_bridge_port(uint32_t index, std::optional<bool> hairpin, std::optional<bool> isolated) {
+Result<void> Rtnl::set_bridge_port(uint32_t index, std::optional<bool> hairpin,
+                                   std::optional<bool> isolated) {
   Message message(RTM_SETLINK, kChange);
   ifinfomsg header = link_header(index, 0, 0);
   header.ifi_family = AF_BRIDGE;
@@ -224,14 +232,15 @@ Message route_message(uint16_t type, uint16_t flags, const Prefix& destination,
 
 }  // namespace
 
-Result<void> Rtnl::add_route(const Prefix& destination, const std::optional<IpAddress>& gateway, uint32_t index,
-                             const std::optional<IpAddress>& source, bool onlink) {
+Result<void> Rtnl::add_route(const Prefix& destination, const std::optional<IpAddress>& gateway,
+                             uint32_t index, const std::optional<IpAddress>& source, bool onlink) {
   Message message = route_message(RTM_NEWROUTE, kCreate, destination, gateway, index, onlink);
   if (source) message.put(RTA_PREFSRC, source->bytes.data(), source->size());
   return socket_.request(message, "add route", destination.text());
 }
 
-Result<void> Rtnl::delete_route(const Prefix& destination, const std::optional<IpAddress>& gateway, uint32_t index) {
+Result<void> Rtnl::delete_route(const Prefix& destination, const std::optional<IpAddress>& gateway,
+                                uint32_t index) {
   Message message = route_message(RTM_DELROUTE, kChange, destination, gateway, index, false);
   return socket_.request(message, "delete route", destination.text());
 }
@@ -243,7 +252,8 @@ Result<std::vector<Link>> Rtnl::links() {
   message.put_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
   std::vector<Link> links;
   for (const Received& answer : TRY(socket_.query(message, "list links")))
-    if (answer.type == RTM_NEWLINK && answer.payload.size() >= sizeof(ifinfomsg)) links.push_back(parse_link(answer));
+    if (answer.type == RTM_NEWLINK && answer.payload.size() >= sizeof(ifinfomsg))
+      links.push_back(parse_link(answer));
   return links;
 }
 
@@ -259,7 +269,8 @@ Result<std::vector<Address>> Rtnl::addresses() {
     const Attribute* local = find(list, IFA_LOCAL);
     if (local == nullptr) local = find(list, IFA_ADDRESS);
     if (local == nullptr) continue;
-    addresses.push_back({header.ifa_index, {address_of(header.ifa_family, *local), header.ifa_prefixlen}});
+    addresses.push_back(
+        {header.ifa_index, {address_of(header.ifa_family, *local), header.ifa_prefixlen}});
   }
   return addresses;
 }
@@ -278,7 +289,8 @@ Result<std::vector<Route>> Rtnl::routes() {
       return answers.failure();
     }
     for (const Received& answer : *answers)
-      if (answer.type == RTM_NEWROUTE && answer.payload.size() >= sizeof(rtmsg)) routes.push_back(parse_route(answer));
+      if (answer.type == RTM_NEWROUTE && answer.payload.size() >= sizeof(rtmsg))
+        routes.push_back(parse_route(answer));
   }
   return routes;
 }
@@ -287,7 +299,8 @@ Result<std::vector<Route>> Rtnl::routes() {
 
 namespace {
 
-Status attach_one(Rtnl& container, Rtnl& router, int container_netns, const ContainerInterface& interface) {
+Status attach_one(Rtnl& container, Rtnl& router, int container_netns,
+                  const ContainerInterface& interface) {
   VethRequest request;
   request.name = interface.peer;
   request.master = TRY(router.index_of(interface.bridge));

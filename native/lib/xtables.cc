@@ -48,7 +48,8 @@ struct V6 {
   static auto& match(Entry& entry) { return entry.ipv6; }
 };
 
-/// The whole table: entries one after the other, addressed by byte offsets that jumps and hooks refer to.
+/// The whole table: entries one after the other, addressed by byte offsets that jumps and hooks
+/// refer to.
 template <class V>
 struct Table {
   typename V::Info info{};
@@ -56,12 +57,16 @@ struct Table {
   /// Which counter of the table before belongs to which entry now; -1: none.
   std::vector<int> origin;
 
-  typename V::Entry* at(uint32_t offset) { return reinterpret_cast<typename V::Entry*>(entries.data() + offset); }
+  typename V::Entry* at(uint32_t offset) {
+    return reinterpret_cast<typename V::Entry*>(entries.data() + offset);
+  }
   xt_entry_target* target(uint32_t offset) {
     return reinterpret_cast<xt_entry_target*>(entries.data() + offset + at(offset)->target_offset);
   }
   bool is_standard(uint32_t offset) { return target(offset)->u.user.name[0] == '\0'; }
-  int32_t& verdict(uint32_t offset) { return reinterpret_cast<xt_standard_target*>(target(offset))->verdict; }
+  int32_t& verdict(uint32_t offset) {
+    return reinterpret_cast<xt_standard_target*>(target(offset))->verdict;
+  }
 
   template <class F>
   void each(F visit) {
@@ -73,11 +78,12 @@ struct Table {
     }
   }
 
-  /// Everything behind `from` has moved by `by`. A jump to `from` itself is a jump to what is there now; the end
-  /// of a chain (`underflow`) stays behind what was put before it.
+  /// Everything behind `from` has moved by `by`. A jump to `from` itself is a jump to what is there
+  /// now; the end of a chain (`underflow`) stays behind what was put before it.
   void shift(uint32_t from, int32_t by) {
     each([&](uint32_t offset) {
-      if (is_standard(offset) && verdict(offset) > static_cast<int32_t>(from)) verdict(offset) += by;
+      if (is_standard(offset) && verdict(offset) > static_cast<int32_t>(from))
+        verdict(offset) += by;
     });
     for (unsigned hook = 0; hook < NF_INET_NUMHOOKS; ++hook) {
       if ((info.valid_hooks & (1u << hook)) == 0) continue;
@@ -163,11 +169,14 @@ Status write_table(int socket, Table<V>& table, uint32_t entries_before) {
   std::memcpy(replace->underflow, table.info.underflow, sizeof replace->underflow);
   replace->num_counters = entries_before;
   replace->counters = before.data();
-  std::memcpy(buffer.data() + sizeof(typename V::Replace), table.entries.data(), table.entries.size());
-  if (::setsockopt(socket, V::level, IPT_SO_SET_REPLACE, buffer.data(), static_cast<socklen_t>(buffer.size())) != 0)
+  std::memcpy(buffer.data() + sizeof(typename V::Replace), table.entries.data(),
+              table.entries.size());
+  if (::setsockopt(socket, V::level, IPT_SO_SET_REPLACE, buffer.data(),
+                   static_cast<socklen_t>(buffer.size())) != 0)
     return sys_fail(kStage, "setsockopt SET_REPLACE");
   // A new table counts from nothing; what the old one had counted is added, as iptables does.
-  std::vector<uint8_t> counters(sizeof(xt_counters_info) + table.origin.size() * sizeof(xt_counters));
+  std::vector<uint8_t> counters(sizeof(xt_counters_info) +
+                                table.origin.size() * sizeof(xt_counters));
   auto* add = reinterpret_cast<xt_counters_info*>(counters.data());
   std::memcpy(add->name, kTable, sizeof kTable);
   add->num_counters = static_cast<unsigned>(table.origin.size());
@@ -181,7 +190,8 @@ Status write_table(int socket, Table<V>& table, uint32_t entries_before) {
 
 template <class V>
 std::vector<uint8_t> accept_entry(const std::string& link, bool inward) {
-  std::vector<uint8_t> bytes(XT_ALIGN(sizeof(typename V::Entry)) + XT_ALIGN(sizeof(xt_standard_target)));
+  std::vector<uint8_t> bytes(XT_ALIGN(sizeof(typename V::Entry)) +
+                             XT_ALIGN(sizeof(xt_standard_target)));
   auto* entry = reinterpret_cast<typename V::Entry*>(bytes.data());
   entry->target_offset = XT_ALIGN(sizeof(typename V::Entry));
   entry->next_offset = static_cast<uint16_t>(bytes.size());
@@ -216,7 +226,8 @@ uint32_t head_of_chain(Table<V>& table) {
 
 template <class V>
 Result<bool> change(const std::string& link, bool open) {
-  if (link.empty() || link.size() >= IFNAMSIZ) return fail(kStage, "not a link name: " + link, EINVAL, link);
+  if (link.empty() || link.size() >= IFNAMSIZ)
+    return fail(kStage, "not a link name: " + link, EINVAL, link);
   if (!has_table<V>()) return false;
   UniqueFd lock = TRY(take_lock());
   UniqueFd socket(::socket(V::family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW));

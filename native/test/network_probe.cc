@@ -1,8 +1,8 @@
 // Does by hand what a monitor does for a container's network, through the same functions.
 //   network_probe attach NETNS ROUTER BRIDGE PEER NAME MAC ADDRESS[,ADDRESS] [GATEWAY4 [GATEWAY6]]
 //   network_probe redirect-dns NETNS UDP-PORT TCP-PORT
-//   network_probe publish|unpublish TABLE tcp|udp HOST-IP|any HOST-PORT CONTAINER-IP CONTAINER-PORT …(five each)
-//   network_probe forget-udp PORT
+//   network_probe publish|unpublish TABLE tcp|udp HOST-IP|any HOST-PORT CONTAINER-IP CONTAINER-PORT
+//   …(five each) network_probe forget-udp PORT
 #include <netinet/in.h>
 
 #include <cstdio>
@@ -69,6 +69,7 @@ Status run(int argc, char** argv) {
 int main(int argc, char** argv) {
   auto done = run(argc, argv);
   if (done.ok()) return 0;
-  std::fprintf(stderr, "%s (%s)\n", done.failure().text().c_str(), strerrorname_np(done.failure().err));
+  std::fprintf(stderr, "%s (%s)\n", done.failure().text().c_str(),
+               strerrorname_np(done.failure().err));
   return 1;
 }
