@@ -141,8 +141,8 @@ describe("a process that cannot start", () => {
 
   test("is told apart from a missing interpreter", async () => {
     const machine = used.current;
-    machine.write("script.sh", "#!/opt/missing/interpreter\n", 0o755);
-    machine.write("compose.yaml", run("[/script.sh]", "    volumes: ['./script.sh:/script.sh:ro']\n"));
+    machine.write("lost.sh", "#!/opt/missing/interpreter\n", 0o755);
+    machine.write("compose.yaml", run("[/script.sh]", "    volumes: ['./lost.sh:/script.sh:ro']\n"));
     const result = await machine.stack("run", "--rm", "web");
     expect(result.code, result.output).toBe(127);
     expect(result.output).toMatch(/interpreter|loader/);

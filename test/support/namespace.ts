@@ -1,6 +1,9 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
+
+/** Absolute, so that a command with a PATH of its own can be run too. */
+const nsenter = execFileSync("sh", ["-c", "command -v nsenter"], { encoding: "utf8" }).trim();
 
 export interface HttpAnswer {
   readonly status: number;
@@ -68,7 +71,7 @@ export class NetworkNamespace {
 
   /** Arguments that run a command inside: `spawn(...enter, ...)`. */
   get enter(): readonly string[] {
-    return ["nsenter", `--net=/proc/${this.pid}/ns/net`, "--"];
+    return [nsenter, `--net=/proc/${this.pid}/ns/net`, "--"];
   }
 
   async #call<T>(action: string, args: object): Promise<T> {

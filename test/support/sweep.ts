@@ -94,11 +94,12 @@ export class Sweep {
   }
 
   /**
-   * An agent waits a moment for the next command before it ends (it says so in `src/agent`), and the kernel tells
-   * nobody but the parent of an end: the one place where tests look again and again, for two seconds at most.
+   * An agent waits a moment for the next command before it ends, and one that was started for a command that failed
+   * ends when it has booted (`src/agent`). The kernel tells nobody but the parent of an end: the one place where
+   * tests look again and again, for two seconds at most.
    */
   async untilAgentsEnded(): Promise<void> {
-    const agents = () => this.processes().filter((p) => p.what.startsWith("stack-agent "));
+    const agents = () => this.processes().filter((p) => p.what.startsWith("stack-agent ") || p.what.endsWith("/agent.js"));
     for (const deadline = Date.now() + 2000; agents().length > 0 && Date.now() < deadline; ) await delay(20);
   }
 
