@@ -183,6 +183,7 @@ Result<int> oci_start(const OciGlobals& globals, const std::vector<std::string>&
 
 Result<int> oci_run(const OciGlobals& globals, const std::vector<std::string>& args) {
   Request request = TRY(parse(args, false));
+  if (!request.detach) hold_signals();
   Created created = TRY(create_container(globals, request, false));
   request.console_socket.reset();
   auto undo = [&](Failure failure) -> Failure {

@@ -123,6 +123,7 @@ Result<int> oci_exec(const OciGlobals& globals, const std::vector<std::string>& 
   options.cgroup = &cgroup;
   options.seccomp_cache_dir = globals.root + "/.seccomp";
   options.window = terminal_size(process);
+  if (!detach) hold_signals();
   ExecChild child = TRY(exec_in(options));
   for (const std::string& text : child.warnings) oci_warn(globals, text);
   TRY(write_pid_file(args.get("pid-file"), child.pid));

@@ -64,10 +64,15 @@ void pass_signal_on(int signals, int pidfd, int master) {
 
 }  // namespace
 
-Result<int> attend_process(int pidfd, UniqueFd master) {
+void hold_signals() {
   sigset_t all;
   ::sigfillset(&all);
   ::sigprocmask(SIG_SETMASK, &all, nullptr);
+}
+
+Result<int> attend_process(int pidfd, UniqueFd master) {
+  sigset_t all;
+  ::sigfillset(&all);
   UniqueFd signals(::signalfd(-1, &all, SFD_CLOEXEC));
   if (!signals) return sys_fail("run", "signalfd");
   RawTerminal raw(master.valid());

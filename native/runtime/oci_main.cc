@@ -102,7 +102,8 @@ int run_verb(const VerbEntry& verb, const OciGlobals& globals, const std::vector
   std::fprintf(stderr, "stack-runtime: %s\n", failure.text().c_str());
   log_line(globals, "error", failure.text());
   bool executes = std::string_view(verb.name) == "run" || std::string_view(verb.name) == "exec";
-  return executes && failure.stage == "exec" ? start_exit_code(failure) : 1;
+  int code = executes ? start_exit_code(failure) : 1;
+  return code == 126 || code == 127 ? code : 1;
 }
 
 }  // namespace

@@ -43,6 +43,8 @@ Status destroy_container(const OciGlobals& globals, OciContainer& container, con
 /** To the log and standard error. */
 void oci_warn(const OciGlobals& globals, const std::string& text);
 
+/** Before a program is started in the foreground: signals wait until attend_process can pass them on. */
+void hold_signals();
 /** A program in the foreground: signals go to it, its terminal (if any) is relayed to ours, until it ends. */
 Result<int> attend_process(int pidfd, UniqueFd console_master);
 /** Connects to `--console-socket`. -1 descriptor if the path is empty. */

@@ -10,8 +10,6 @@ afterAll(() => {
   expect(world.cgroups()).toEqual([]);
 });
 
-const quiet = { stdio: ["ignore", "ignore", "pipe"] as ["ignore", "ignore", "pipe"] };
-
 /** A zombie that its parent has not yet looked at is not alive. */
 const alive = (pid: number): boolean => existsSync(`/proc/${pid}/exe`) && !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
 
@@ -19,7 +17,7 @@ describe("the life of a container", () => {
   it("creates, starts, shows, kills and deletes, and leaves nothing", () => {
     const bundle = world.bundle((c) => (c.process.args = ["sleep", "1000"]));
     const pidFile = join(world.directory, "pid");
-    expect(world.call(["create", "--bundle", bundle, "--pid-file", pidFile, "life"], quiet)).toMatchObject({ code: 0, stderr: "" });
+    expect(world.leave(["create", "--bundle", bundle, "--pid-file", pidFile, "life"])).toMatchObject({ code: 0, stderr: "" });
     const created = world.state("life");
     expect(created).toMatchObject({ ociVersion: "1.3.0", id: "life", status: "created", bundle });
     expect(Number(readFileSync(pidFile, "utf8"))).toBe(created.pid);
@@ -35,14 +33,14 @@ describe("the life of a container", () => {
 
   it("does not execute anything before start, and deletes what was never started", () => {
     const bundle = world.bundle((c) => (c.process.args = ["touch", "/ran"]));
-    expect(world.call(["create", "--bundle", bundle, "unstarted"], quiet).code).toBe(0);
+    expect(world.leave(["create", "--bundle", bundle, "unstarted"]).code).toBe(0);
     expect(world.call(["delete", "unstarted"]).code).toBe(0);
     expect(existsSync(join(bundle, "rootfs/ran"))).toBe(false);
   });
 
   it("keeps to the configuration it was created with", () => {
     const bundle = world.bundle((c) => (c.process.args = ["sh", "-c", "echo first > /out"]));
-    expect(world.call(["create", "--bundle", bundle, "fixed"], quiet).code).toBe(0);
+    expect(world.leave(["create", "--bundle", bundle, "fixed"]).code).toBe(0);
     world.configure(bundle, (c) => (c.process.args = ["sh", "-c", "echo second > /out"]));
     const { pid } = world.state("fixed");
     expect(world.call(["start", "fixed"]).code).toBe(0);
@@ -54,7 +52,7 @@ describe("the life of a container", () => {
   it("refuses a second container of the same id, a second start, and operations that do not fit the state", () => {
     const id = world.sleeping();
     const bundle = world.bundle();
-    expect(world.call(["create", "--bundle", bundle, id], quiet)).toMatchObject({ code: 1, stderr: expect.stringContaining("exists already") });
+    expect(world.leave(["create", "--bundle", bundle, id])).toMatchObject({ code: 1, stderr: expect.stringContaining("exists already") });
     expect(world.state(id).status).toBe("running");
     expect(world.call(["start", id])).toMatchObject({ code: 1, stderr: expect.stringContaining("running") });
     expect(world.call(["delete", id])).toMatchObject({ code: 1, stderr: expect.stringContaining("--force") });
@@ -67,7 +65,7 @@ describe("the life of a container", () => {
 
   it("refuses ids that are paths", () => {
     const bundle = world.bundle();
-    for (const id of ["../x", "a/b", "..", ".hidden", "", "a b"]) expect(world.call(["create", "--bundle", bundle, id], quiet).code, id).toBe(1);
+    for (const id of ["../x", "a/b", "..", ".hidden", "", "a b"]) expect(world.leave(["create", "--bundle", bundle, id]).code, id).toBe(1);
   });
 
   it("gives the program's exit code, 128+n for signals, 127 and 126 for what cannot be executed", () => {
@@ -188,7 +186,7 @@ describe("hooks", () => {
       c.process.args = ["sleep", "1000"];
       c.hooks = { [kind]: [{ path: "/bin/false", env: ["PATH=/bin"] }], poststop: [hook(`poststop-${kind}`)] };
     });
-    const out = world.call(["run", "--detach", "-b", bundle, "failing"], quiet);
+    const out = world.leave(["run", "--detach", "-b", bundle, "failing"]);
     expect(out.code).toBe(1);
     expect(out.stderr).toContain(kind);
     expect(world.call(["state", "failing"]).code).toBe(1);

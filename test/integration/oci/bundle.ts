@@ -1,6 +1,6 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import type { ChildProcess, StdioOptions } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { closeSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -68,6 +68,15 @@ export class OciWorld {
     return { code: done.status, stdout: done.stdout ?? "", stderr: done.stderr ?? "" };
   }
 
+  /** For what leaves a process behind: that would hold a pipe of ours open, so standard error is a file. */
+  leave(args: readonly string[]): Outcome {
+    const path = join(this.directory, "stderr");
+    const file = openSync(path, "w");
+    const out = this.call(args, { stdio: ["ignore", "ignore", file] });
+    closeSync(file);
+    return { ...out, stderr: readFileSync(path, "utf8") };
+  }
+
   /** In the background; ended by `close` if it still lives. */
   start(args: readonly string[], stdio: StdioOptions = "pipe"): ChildProcess {
     const child = spawn(runtimeBinary, ["--root", this.root, ...args], { stdio });
@@ -92,7 +101,7 @@ export class OciWorld {
       change(config);
     });
     const id = `sleeping-${this.#count}`;
-    const made = this.call(["run", "--detach", "--bundle", bundle, id], { stdio: ["ignore", "ignore", "pipe"] });
+    const made = this.leave(["run", "--detach", "--bundle", bundle, id]);
     if (made.code !== 0) throw new Error(made.stderr);
     return id;
   }
