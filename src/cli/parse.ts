@@ -41,7 +41,7 @@ export function parseFlags<F extends Flags>(syntax: Syntax<F>, argv: readonly st
   for (const [key, flag] of Object.entries(syntax.flags)) {
     const value = found[attribute(key)];
     if (value !== undefined) given.add(key);
-    values[key] = value ?? (switchedOff.has(key) ? false : flag.initial);
+    values[key] = switchedOff.has(key) ? false : (value ?? flag.initial);
   }
   return { flags: values as FlagValues<F>, positionals: command.args, given };
 }
@@ -110,16 +110,18 @@ function normalise({ name, flags, interspersed }: Syntax<Flags>, argv: readonly 
       continue;
     }
     const rest = shortWithValue(token, byShort, flags);
-    if (rest === undefined) tokens.push(token);
-    else {
+    if (rest === undefined) {
+      for (const letter of /^-[^-]/.test(token) ? token.slice(1) : "") switchedOff.delete(byShort.get(letter) ?? "");
+      tokens.push(token);
+    } else {
       tokens.push(rest.flags);
       if (rest.value !== undefined) tokens.push(rest.value);
       else if (i + 1 < argv.length) tokens.push(argv[++i] ?? "");
       else throw new StackError("usage", `flag needs an argument: ${rest.flags}`, { hint: `See \`stack ${name} --help\`.` });
     }
   }
-  // A flag that was switched off last is off, wherever it was switched on before.
-  return { tokens: tokens.filter((t) => !switchedOff.has(byLong.get(t.slice(2)) ?? "")), switchedOff };
+  // The last word counts: what was switched off last is off, wherever it was switched on before.
+  return { tokens, switchedOff };
 }
 
 /** `-dt=5`, `-t5`, `-t 5`: the flags up to the one that takes a value, and that value. */

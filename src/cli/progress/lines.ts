@@ -27,6 +27,8 @@ export class ProgressLines {
   /** Images are looked up silently; a line is due only when something has to be fetched. */
   readonly #fetching = new Set<number>();
   readonly #recreating = new Set<string>();
+  /** Names whose recreation has been announced: stop, remove and create are one step for the user. */
+  readonly #announced = new Set<string>();
 
   /** Ids of the lines of the plan, in its order. */
   get ids(): readonly string[] {
@@ -52,6 +54,7 @@ export class ProgressLines {
     this.#layers.clear();
     this.#fetching.clear();
     this.#recreating.clear();
+    this.#announced.clear();
     const created = new Set<string>();
     for (const operation of plan.operations) {
       for (const id of lineIds(operation)) this.#left.set(id, (this.#left.get(id) ?? 0) + 1);
@@ -76,6 +79,7 @@ export class ProgressLines {
         if (last) lines.push({ id, status: "Present", state: "done", last });
         continue;
       }
+      if (this.#isMiddleOfRecreation(operation, event.status) && detail === undefined) continue;
       switch (event.status) {
         case "running":
           lines.push({ id, status: doing, state: "working", last: false, ...this.#why(operation), ...base });
@@ -118,7 +122,7 @@ export class ProgressLines {
 
   /** The cause is worth a word where something that exists is thrown away. */
   #why(operation: Operation): { readonly detail?: string } {
-    return this.#recreates(operation) && operation.kind !== "create-container" ? { detail: operation.cause } : {};
+    return this.#recreates(operation) ? { detail: operation.cause } : {};
   }
 
   #because(index: number | undefined): { readonly detail?: string } {
@@ -128,6 +132,15 @@ export class ProgressLines {
 
   #recreates(operation: Operation): boolean {
     return (operation.kind === "stop-container" || operation.kind === "remove-container" || operation.kind === "create-container") && this.#recreating.has(operation.name);
+  }
+
+  #isMiddleOfRecreation(operation: Operation, status: Extract<EngineEvent, { type: "operation" }>["status"]): boolean {
+    if (!this.#recreates(operation) || !("name" in operation)) return false;
+    if (status === "done") return operation.kind !== "create-container";
+    if (status !== "running") return false;
+    if (this.#announced.has(operation.name)) return true;
+    this.#announced.add(operation.name);
+    return false;
   }
 
   #words(operation: Operation): readonly [doing: string, done: string] {
