@@ -9,6 +9,7 @@
 
 #include "client.h"
 #include "exec_process.h"
+#include "foreign_runtime.h"
 
 namespace stack {
 
@@ -59,7 +60,8 @@ Status ExecSession::launch(const Json& request) {
       options.stdin_fd = in.first.get();
     }
   }
-  ExecChild child = TRY(exec_in(options));
+  ForeignRuntime* foreign = monitor_.foreign();
+  ExecChild child = TRY(foreign != nullptr ? foreign->exec(process, options) : exec_in(options));
   pid_ = child.pid;
   auto self = shared_from_this();
   monitor_.expect_child(pid_, [self](ProcessEnd end) { self->ended(end); });

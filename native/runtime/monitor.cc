@@ -12,6 +12,7 @@
 #include "agent_keeper.h"
 #include "clock_text.h"
 #include "control.h"
+#include "foreign_runtime.h"
 #include "fs.h"
 
 namespace stack {
@@ -76,6 +77,10 @@ Status Monitor::read_task() {
   std::string text = TRY(read_file(directory_ + "/monitor.json", 16u << 20));
   spec_ = TRY(parse_monitor_spec(TRY(Json::parse(text))));
   if (auto old = read_record(directory_)) record_ = std::move(old).take();
+  if (!spec_.runtime.empty()) {
+    spec_.init = false;  // its PID 1 is the user's process
+    foreign_ = std::make_unique<ForeignRuntime>(spec_.runtime, spec_.id, directory_);
+  }
   record_.id = spec_.id;
   record_.monitor_pid = ::getpid();
   return ok();
@@ -161,9 +166,14 @@ Status Monitor::kill(int signal, bool all) {
     record_.stop_requested = true;
     if (record_.ended_by.empty()) record_.ended_by = "kill";
   }
-  if (signal == SIGKILL) return cgroup_.valid() ? cgroup_.kill_all() : signal_pidfd(run_.pidfd.get(), signal);
+  if (signal == SIGKILL) return cgroup_.valid() ? cgroup_.kill_all() : signal_main(signal);
   if (all) return cgroup_.signal_all(signal);
-  return signal_pidfd(run_.pidfd.get(), signal);
+  return signal_main(signal);
+}
+
+// Not every runtime's process is the container's own (sandboxes): theirs is asked.
+Status Monitor::signal_main(int signal) {
+  return foreign_ ? foreign_->kill(signal) : signal_pidfd(run_.pidfd.get(), signal);
 }
 
 Status Monitor::pause() {

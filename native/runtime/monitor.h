@@ -25,6 +25,7 @@ namespace stack {
 
 class AgentKeeper;
 class ControlServer;
+class ForeignRuntime;
 
 /** How one process ended: exit status, or 128+n and the signal; -1 when the kernel did not tell. */
 struct ProcessEnd {
@@ -73,6 +74,8 @@ class Monitor {
   const ContainerNetwork& network() const { return *network_; }
   const Cgroup& cgroup() const { return cgroup_; }
   const EventRecorder& events() const { return events_; }
+  /** Null: our own runtime. */
+  ForeignRuntime* foreign() const { return foreign_.get(); }
 
   bool running() const { return run_.pid > 0; }
   using StopDone = std::function<void(const StopOutcome&)>;
@@ -135,7 +138,7 @@ class Monitor {
   Status populate_volumes();
   Status launch_run();
   Result<Launched> launch_own(const OciConfig& config);
-  Result<Launched> launch_foreign(const OciConfig& config);
+  Result<Launched> launch_foreign();
   Status watch_oom();
   void record_start_failure(const Failure& failure);
   void announce();
@@ -151,6 +154,7 @@ class Monitor {
   void release();
 
   // monitor_stop.cc
+  Status signal_main(int signal);
   void send_stop_signal();
   void watch_masks();
   void kill_container();
@@ -177,6 +181,7 @@ class Monitor {
   std::optional<RootMount> root_;
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<AgentKeeper> agent_;
+  std::unique_ptr<ForeignRuntime> foreign_;
   UniqueFd oom_;
   bool oom_seen_ = false;
   bool ended_ = false;

@@ -5,6 +5,7 @@
 #include "agent_keeper.h"
 #include "clock_text.h"
 #include "control.h"
+#include "foreign_runtime.h"
 #include "monitor.h"
 
 namespace stack {
@@ -46,6 +47,7 @@ void Monitor::settle(ProcessEnd end) {
 
 void Monitor::record_end(ProcessEnd end) {
   stdio_->drain();
+  if (foreign_) foreign_->remove();
   bool oom = cgroup_.oom_kills() > run_.oom_before;
   if (oom && !oom_seen_) events_.add("oom");
   oom_seen_ = oom;

@@ -21,10 +21,12 @@ ContainerRecord::Phase phase_of(const std::string& name) {
 }  // namespace
 
 std::string boot_id() {
+  static std::string known;  // it does not change while this process lives
+  if (!known.empty()) return known;
   auto text = read_file("/proc/sys/kernel/random/boot_id", 64);
   if (!text) return {};
   while (!text->empty() && text->back() == '\n') text->pop_back();
-  return *text;
+  return known = *text;
 }
 
 Json to_json(const ContainerRecord& record) {

@@ -10,6 +10,7 @@
 #include "agent_keeper.h"
 #include "clock_text.h"
 #include "control.h"
+#include "foreign_runtime.h"
 #include "fs.h"
 #include "init.h"
 #include "monitor.h"
@@ -23,7 +24,8 @@ Status Monitor::prepare() {
   network_.reset();
   ports_ = TRY(PortRelay::bind(loop_, spec_.network.ports));
   network_.emplace(TRY(ContainerNetwork::create(spec_.network)));
-  if (spec_.runtime.empty()) root_.emplace(TRY(RootMount::create(spec_.rootfs)));
+  root_.emplace(TRY(RootMount::create(spec_.rootfs)));
+  if (foreign_) TRY(foreign_->mount(*root_));
   if (!stdio_) {
     stdio_ = TRY(Stdio::open(loop_, directory_fd_.get(), spec_, events_));
     stdio_->set_listener([this](int stream, std::string_view bytes) {
@@ -147,14 +149,31 @@ Result<Launched> Monitor::launch_own(const OciConfig& config) {
   return launched;
 }
 
+// The runtime named by the user makes the cgroup too.
+Result<Launched> Monitor::launch_foreign() {
+  Stdio::Ends ends = TRY(stdio_->container_ends());
+  stdio_->begin_run();
+  foreign_->remove();  // of a run before
+  Launched launched = TRY(foreign_->create(network_->netns(), spec_.tty, ends));
+  if (launched.console_master) TRY(stdio_->use_terminal(std::move(launched.console_master)));
+  if (auto started = foreign_->start(); !started) {
+    foreign_->remove();
+    return std::move(started).failure();
+  }
+  return launched;
+}
+
 Status Monitor::launch_run() {
   {
     OciConfig config = TRY(load_config());
-    if (!cgroup_.valid() && !config.cgroups_path.empty())
+    if (!foreign_ && !cgroup_.valid() && !config.cgroups_path.empty())
       cgroup_ = TRY(Cgroup::create(config.cgroups_path, config.resources));
     off_t events_from = events_.end();
     uint64_t oom_before = cgroup_.oom_kills();
-    Launched launched = TRY(launch_own(config));
+    Launched launched = TRY(foreign_ ? launch_foreign() : launch_own(config));
+    if (foreign_ && !config.cgroups_path.empty()) {
+      if (auto made = Cgroup::open(config.cgroups_path)) cgroup_ = std::move(made).take();
+    }
     run_ = Run{launched.pid, std::move(launched.pidfd), launched.start_time, monotonic_ms(), events_from, false,
                oom_before};
   }

@@ -52,10 +52,10 @@ void Monitor::send_stop_signal() {
     kill_container();
     return;
   }
-  (void)signal_pidfd(run_.pidfd.get(), stopping.signal);
+  (void)signal_main(stopping.signal);
   if (record_.phase == ContainerRecord::Phase::paused) (void)unpause();
   // Behind our init the main process has the default action, so that the signal ends it unless it says otherwise.
-  stopping.seen = spec_.init || signal_is_seen(run_.pid, stopping.signal);
+  stopping.seen = spec_.init || foreign_ || signal_is_seen(run_.pid, stopping.signal);
   stopping.watch_until_ms = run_.started_ms + kYoungMs;
   watch_masks();
 }
@@ -73,7 +73,7 @@ void Monitor::watch_masks() {
   if (!stopping.seen) {
     if (signal_is_seen(run_.pid, stopping.signal)) {
       stopping.seen = true;
-      (void)signal_pidfd(run_.pidfd.get(), stopping.signal);
+      (void)signal_main(stopping.signal);
     } else if (now >= stopping.watch_until_ms) {
       stopping.outcome.ignored = true;
       events_.add("signal-ignored", Json::object().set("signal", stopping.signal));
@@ -95,7 +95,7 @@ void Monitor::kill_container() {
     events_.add("killed");
   }
   if (cgroup_.valid()) (void)cgroup_.kill_all();
-  else (void)signal_pidfd(run_.pidfd.get(), SIGKILL);
+  else (void)signal_main(SIGKILL);
 }
 
 void Monitor::finish_stop() {

@@ -40,7 +40,7 @@ RestartDecision next_restart(const RestartSpec& spec, const RunEnd& end) {
   int64_t failures = (reset ? 0 : end.failures) + 1;
   if (end.stop_requested) return {false, 0, 0};
   switch (spec.policy) {
-    case RestartPolicy::no: return {false, 0, failures};
+    case RestartPolicy::no: return {false, 0, end.exit_code == 0 ? 0 : failures};
     case RestartPolicy::on_failure:
       if (end.exit_code == 0) return {false, 0, 0};
       if (spec.max_attempts > 0 && failures > spec.max_attempts) return {false, 0, failures};
