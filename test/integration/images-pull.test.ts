@@ -43,7 +43,7 @@ const hex = (plain: Buffer): string => createHash("sha256").update(plain).digest
 
 /** Holds back the answers to requests for that blob until `release`. */
 function gate(digest: string, part = 1000): { readonly reached: Promise<void>; release(): void } {
-  const reached = deferred<void>();
+  const reached = deferred();
   const waiting: (() => void)[] = [];
   let open = false;
   server.hook = (request, response) => {
@@ -276,7 +276,7 @@ describe("cancelled, killed, at once", () => {
     const held = gate(made.layers[0]!);
     const first = bench.pulling(ref());
     await held.reached;
-    const waiting = deferred<void>();
+    const waiting = deferred();
     let waits = 0;
     const second = bench.open().pull(ref(), pullOptions({ onProgress: (p) => p.kind === "layer" && p.status === "waiting" && ++waits === 2 && waiting.resolve() }));
     await waiting.promise; // it found the lock taken
@@ -292,7 +292,7 @@ describe("cancelled, killed, at once", () => {
     const first = bench.pulling(ref());
     await held.reached;
     let waits = 0;
-    const waiting = deferred<void>();
+    const waiting = deferred();
     const second = bench.open().pull(ref(), pullOptions({ onProgress: (p) => p.kind === "layer" && p.status === "waiting" && ++waits === 2 && waiting.resolve() }));
     await waiting.promise;
     held.release();
@@ -312,8 +312,8 @@ describe("cancelled, killed, at once", () => {
   test("the first failure ends the other downloads", async () => {
     const made = server.image("app", "1", [noise(400_000), base]);
     let stalled: ServerResponse | undefined;
-    const reached = deferred<void>();
-    const ended = deferred<void>();
+    const reached = deferred();
+    const ended = deferred();
     server.hook = (request, response) => {
       if (request.path.endsWith(made.layers[0]!)) {
         stalled = response.writeHead(200, { "content-length": 400_000 });
@@ -371,7 +371,7 @@ describe("keeping", () => {
 
   test("collecting does not touch the layers of a pull in progress", async () => {
     const made = server.image("app", "1", [base, noise(400_000)]);
-    const done = deferred<void>();
+    const done = deferred();
     const held = gate(made.layers[1]!);
     const puller = bench.open().pull(ref(), pullOptions({ onProgress: (p) => p.kind === "layer" && p.status === "done" && done.resolve() }));
     await Promise.all([held.reached, done.promise]);

@@ -51,7 +51,7 @@ export class StoreBench implements Disposable {
       this.#built = true;
     }
     const addon = join(runtimeBinaryPath(), "..", "stack_native.node");
-    const [file = process.execPath, ...args] = [...(options.prefix ?? []), process.execPath, this.#driver, options.root ?? this.root.root, reference, addon];
+    const [file, ...args] = [...(options.prefix ?? []), process.execPath, this.#driver, options.root ?? this.root.root, reference, addon];
     return new Puller(spawn(file, args, { stdio: ["ignore", "inherit", "inherit", "ipc"] }));
   }
 
@@ -82,8 +82,8 @@ export class Puller {
 export const pullOptions = (options: Partial<PullOptions> = {}): PullOptions => ({ signal: AbortSignal.timeout(60_000), ...options });
 
 /** Promise.withResolvers, which Node 20 does not have. */
-export function deferred<T>(): { readonly promise: Promise<T>; resolve(value: T): void } {
-  let resolve!: (value: T) => void;
-  const promise = new Promise<T>((r) => (resolve = r));
+export function deferred(): { readonly promise: Promise<void>; resolve(): void } {
+  let resolve!: () => void;
+  const promise = new Promise<void>((r) => (resolve = r));
   return { promise, resolve };
 }

@@ -1,6 +1,6 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import type { ChildProcess, StdioOptions } from "node:child_process";
-import { closeSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, closeSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -104,6 +104,19 @@ export class OciWorld {
     const made = this.leave(["run", "--detach", "--bundle", bundle, id]);
     if (made.code !== 0) throw new Error(made.stderr);
     return id;
+  }
+
+  /** `call` after `script` (which ends with `"$@"`) in a mount namespace of its own, so that its mounts go with it. */
+  inNamespace(script: string, args: readonly string[]): Outcome {
+    const command = ["unshare", "-m", "sh", "-c", script, "sh", runtimeBinary, "--root", this.root, ...args];
+    const done = spawnSync(command[0] ?? "", command.slice(1), { encoding: "utf8", timeout: 30_000 });
+    return { code: done.status, stdout: done.stdout, stderr: done.stderr };
+  }
+
+  /** For user namespaces: the tree belongs to the mapped root, and everybody may pass to it. */
+  ownRootfs(bundle: string, id: number): void {
+    execFileSync("chown", ["-R", `${id}:${id}`, join(bundle, "rootfs")]);
+    for (const directory of [this.directory, bundle]) chmodSync(directory, 0o755);
   }
 
   state(id: string): Config {
