@@ -61,6 +61,19 @@ describe("the canonical document", () => {
 });
 
 describe("no input breaks the loader", () => {
+  const extending = Array.from({ length: 2000 }, (_, i) => `  s${i}: {extends: base}\n`).join("");
+  it.each<[string, Record<string, string>, string]>([
+    ["port ranges without end", { "compose.yaml": `services: {a: {image: x, ports: [${"'1-60000:1-60000', ".repeat(50)}]}}\n` }, "too-many-ports"],
+    ["a large base that many services extend", { "compose.yaml": `services:\n  base: {image: x, ports: ['1-20000:1-20000']}\n${extending}` }, "extends-too-large"],
+    ["variables that double", { "compose.yaml": "services: {a: {image: x}}", ".env": `A=xxxxxxxx\n${"A=$A$A\n".repeat(60)}` }, "env-file"],
+    ["a file of another size", { "compose.yaml": `x-a: ${"x".repeat(5_000_000)}` }, "file-too-large"],
+    ["more values than anybody writes", { "compose.yaml": `x-a: [${"a,".repeat(500_000)}]` }, "file-too-large"],
+  ])("%s", async (_name, files, rule) => {
+    const { ok, diagnostics } = await loadText(files);
+    expect(ok).toBe(false);
+    expect(diagnostics.map((d) => d.rule)).toContain(rule);
+  });
+
   const words = fc.constantFrom(
     ..."services: networks: volumes: web: image: a [ ] { } - : & * << ! !reset !override | > ' \" # $ ${ } ${A:-b} \n \n\n   \t , ? --- ... &x *x extends: depends_on: include: ports: 80:80 1 true null x-stack: ready: tcp: environment: deploy: build: . command: \u0000 \ufeff \r\n".split(" "),
   );

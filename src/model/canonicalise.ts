@@ -15,6 +15,8 @@ interface Context {
   readonly path: Path;
   /** Variables were not filled in: what cannot be read stays as it is. */
   readonly lenient: boolean;
+  /** How many more ports ranges may stand for; more than a machine has is an attack on memory. */
+  readonly ports: { left: number };
 }
 
 type Transformer = (node: Node, context: Context) => Node;
@@ -51,7 +53,7 @@ const TRANSFORMERS: RuleNode<Transformer> = compileRules<Transformer>({
 
 /** Changes the tree. */
 export function canonicalise(root: Node, report: Report, lenient: boolean): Node {
-  return transform(root, TRANSFORMERS, { report, lenient, path: [] });
+  return transform(root, TRANSFORMERS, { report, lenient, path: [], ports: { left: 70_000 } });
 }
 
 function transform(node: Node, rules: RuleNode<Transformer>, context: Context): Node {
@@ -219,7 +221,12 @@ function ports(node: Node, context: Context): Node {
 }
 
 function expandPort(item: ScalarNode, context: Context): Node[] {
+  if (context.ports.left <= 0) return [];
   const parsed = parsePort(scalarText(item));
+  if ("ports" in parsed && (context.ports.left -= parsed.ports.length) <= 0) {
+    context.report.error(item, { rule: "too-many-ports", message: `${formatPath(context.path)}: the port ranges of this file stand for more ports than a host has` });
+    return [];
+  }
   if ("ports" in parsed)
     return parsed.ports.map((p) => mapFrom({ mode: "ingress", host_ip: p.host_ip, target: p.target, published: p.published, protocol: p.protocol }, item));
   if (context.lenient) return [item];

@@ -169,6 +169,7 @@ class DotenvReader {
 
 function problemText(problem: TemplateProblem): string | undefined {
   if (problem.kind === "unset") return undefined;
+  if (problem.kind === "too-long") return "its variables add up to too long a text";
   if (problem.kind === "malformed") return `malformed variable in ${JSON.stringify(problem.text)}`;
   return `required variable ${problem.name} is missing a value${problem.reason === "" ? "" : `: ${problem.reason}`}`;
 }

@@ -4,7 +4,7 @@ import { applyResets, enforceUnicity, mergeService } from "./merge.ts";
 import { absolutePath, resolveServicePaths } from "./paths.ts";
 import type { Session } from "./session.ts";
 import { didYouMean } from "./suggest.ts";
-import { addVia, child, childMap, childString, cloneNode, mapOf, stringOf } from "./tree.ts";
+import { addVia, child, childMap, childString, cloneNode, countNodes, mapOf, stringOf } from "./tree.ts";
 import type { MapNode, Node, Path } from "./tree.ts";
 
 /** Services of one file among which `extends` looks, with what that file resets. */
@@ -63,6 +63,7 @@ class Extender {
     }
     const base = await this.#base(name, reference, extended, family, links);
     if (base === undefined) return alone;
+    if (this.#session.exhausted || !this.#session.mayCopy(countNodes(base), extended)) return alone;
     const copy = cloneNode(base) as MapNode;
     for (const entry of copy.entries.values())
       addVia(entry, { at: extended.keyAt ?? extended.at, note: `service "${name}" has it through \`extends\`` });

@@ -127,7 +127,8 @@ class Walker {
       return;
     }
     node.broken = true;
-    if (problem.kind === "malformed")
+    if (problem.kind === "too-long") this.#report.error(node, { rule: "interpolation", message: `${where}: its variables add up to too long a text` });
+    else if (problem.kind === "malformed")
       this.#report.error(node, {
         rule: "interpolation",
         message: `${where}: invalid interpolation format in ${JSON.stringify(shorten(problem.text))}`,

@@ -31,6 +31,7 @@ export async function loadProject(request: LoadRequest): Promise<LoadResult> {
     if (!session.report.failed) session.report.error(undefined, { rule: "empty-file", message: `Nothing is in ${files.join(", ")}`, hint: "A stack file begins with `services:`." });
     return failed(session);
   }
+  if (session.exhausted) return failed(session);
   if (request.skip?.normalization !== true) normalise(root, name, environment.values);
   const profiles = activeProfiles(request.profiles ?? [], environment.values.get("COMPOSE_PROFILES"), request.services ?? [], root);
   const active = activeServices(root, profiles);

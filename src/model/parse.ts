@@ -16,7 +16,9 @@ export interface ParsedDocument {
 /** Limits that no honest file meets; each stops an attack on memory or stack. */
 export const LIMITS = {
   /** Characters in one file. */
-  text: 10_000_000,
+  text: 4_000_000,
+  /** Pieces of syntax in one file; about four for each value. */
+  lexemes: 600_000,
   /** Collections inside each other. The parser's recursion ends the process at some thousands. */
   depth: 200,
   /** Values that aliases add to one file ("billion laughs"). */
@@ -32,7 +34,7 @@ export function parseSource(source: Source, report: Report): ParsedDocument[] {
   for (const document of documents) {
     const builder = new Builder(source, report);
     if (!builder.reportErrors(document)) continue;
-    const root = document.contents === null ? undefined : builder.build(document.contents, [], undefined);
+    const root = document.contents === null ? undefined : builder.build(document.contents, undefined);
     if (root !== undefined) result.push({ root, resets: builder.resets });
   }
   return result;
@@ -63,15 +65,18 @@ function compose(source: Source, report: Report): Document.Parsed[] | undefined 
   const composer = new Composer({ schema: "failsafe", uniqueKeys: false, strict: true, prettyErrors: false, logLevel: "silent" });
   const documents: Document.Parsed[] = [];
   let offset = 0;
+  let count = 0;
   for (const lexeme of lexer.lex(source.text)) {
     for (const token of parser.next(lexeme)) documents.push(...(composer.next(token) as Iterable<Document.Parsed>));
     offset += lexeme.length;
-    if (parser.stack.length > LIMITS.depth) {
+    count += 1;
+    if (parser.stack.length > LIMITS.depth || count > LIMITS.lexemes) {
       const at = Math.min(offset, source.text.length);
-      report.error(
-        { source, start: Math.max(0, at - 1), end: at },
-        { rule: "yaml-too-deep", message: `Nested more than ${LIMITS.depth} levels deep` },
-      );
+      const remark =
+        count > LIMITS.lexemes
+          ? { rule: "file-too-large", message: `${source.file} holds more than about ${Math.round(LIMITS.lexemes / 4)} values` }
+          : { rule: "yaml-too-deep", message: `Nested more than ${LIMITS.depth} levels deep` };
+      report.error({ source, start: Math.max(0, at - 1), end: at }, remark);
       return undefined;
     }
   }
@@ -87,6 +92,8 @@ class Builder {
   readonly #anchors = new Map<string, YamlNode>();
   /** Nodes that aliases are being expanded from: an alias to one of them would never end. */
   readonly #open = new Set<YamlNode>();
+  /** Where the node that is being built stands. */
+  readonly #path: string[] = [];
   #aliasDepth = 0;
   #aliased = 0;
 
@@ -109,7 +116,7 @@ class Builder {
     return document.errors.length === 0;
   }
 
-  build(node: ParsedNode | YamlNode, path: Path, keyAt: Origin | undefined): Node | undefined {
+  build(node: ParsedNode | YamlNode, keyAt: Origin | undefined): Node | undefined {
     if (this.#aliasDepth > 0 && ++this.#aliased > LIMITS.aliased) {
       if (this.#aliased === LIMITS.aliased + 1)
         this.#report.error(this.#range(node), {
@@ -118,17 +125,17 @@ class Builder {
         });
       return undefined;
     }
-    if (isAlias(node)) return this.#alias(node, path, keyAt);
+    if (isAlias(node)) return this.#alias(node, keyAt);
     if (node.anchor !== undefined) this.#anchors.set(node.anchor, node);
     const tag = node.tag;
     if (tag === "!reset") {
-      this.resets.push(path);
+      this.resets.push([...this.#path]);
       return undefined;
     }
-    if (tag === "!override") this.resets.push(path);
+    if (tag === "!override") this.resets.push([...this.#path]);
     if (isScalar(node)) return this.#scalar(node, keyAt);
     this.#open.add(node);
-    const built = isMap(node) ? this.#map(node, path, keyAt) : isSeq(node) ? this.#seq(node, path, keyAt) : undefined;
+    const built = isMap(node) ? this.#map(node, keyAt) : isSeq(node) ? this.#seq(node, keyAt) : undefined;
     this.#open.delete(node);
     return built;
   }
@@ -142,7 +149,7 @@ class Builder {
     return this.#at(start, end);
   }
 
-  #alias(node: Alias, path: Path, keyAt: Origin | undefined): Node | undefined {
+  #alias(node: Alias, keyAt: Origin | undefined): Node | undefined {
     const at = this.#range(node);
     const target = this.#anchors.get(node.source);
     if (target === undefined) {
@@ -158,7 +165,7 @@ class Builder {
       return undefined;
     }
     this.#aliasDepth += 1;
-    const built = this.build(target, path, keyAt);
+    const built = this.build(target, keyAt);
     this.#aliasDepth -= 1;
     if (built !== undefined) {
       const via: Via = { at, note: `through the alias *${node.source}` };
@@ -178,16 +185,19 @@ class Builder {
     return built;
   }
 
-  #seq(node: YAMLSeq, path: Path, keyAt: Origin | undefined): Node {
+  #seq(node: YAMLSeq, keyAt: Origin | undefined): Node {
     const items: Node[] = [];
     for (const [index, item] of node.items.entries()) {
-      const built = item === null ? undefined : this.build(item as YamlNode, [...path, `[${index}]`], undefined);
+      if (item === null) continue;
+      this.#path.push(`[${index}]`);
+      const built = this.build(item as YamlNode, undefined);
+      this.#path.pop();
       if (built !== undefined) items.push(built);
     }
     return seqOf(items, this.#range(node), keyAt);
   }
 
-  #map(node: YAMLMap, path: Path, keyAt: Origin | undefined): MapNode {
+  #map(node: YAMLMap, keyAt: Origin | undefined): MapNode {
     const built = mapOf([], this.#range(node), keyAt);
     const merges: { readonly value: YamlNode; readonly at: Origin }[] = [];
     const firsts = new Map<string, Origin>();
@@ -212,16 +222,18 @@ class Builder {
         if (value !== null) merges.push({ value, at });
         continue;
       }
-      const made = value === null ? scalar(null, at, at) : this.build(value, [...path, key], at);
+      this.#path.push(key);
+      const made = value === null ? scalar(null, at, at) : this.build(value, at);
+      this.#path.pop();
       if (made !== undefined) built.entries.set(key, made);
     }
-    for (const merge of merges) this.#merge(built, merge.value, merge.at, path);
+    for (const merge of merges) this.#merge(built, merge.value, merge.at);
     return built;
   }
 
   /** YAML merge keys: what is written beside `<<` wins; among several maps the earlier one does. */
-  #merge(into: MapNode, value: YamlNode, at: Origin, path: Path): void {
-    const made = this.build(value, path, undefined);
+  #merge(into: MapNode, value: YamlNode, at: Origin): void {
+    const made = this.build(value, undefined);
     const maps = made?.kind === "seq" ? made.items : made === undefined ? [] : [made];
     for (const map of maps) {
       if (map.kind !== "map") {

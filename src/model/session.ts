@@ -21,6 +21,12 @@ export class Session {
   readonly variables = new Map<string, VariableUse>();
   /** Services and sections of which something was wrong and was dropped: not to be blamed for what they lack now. */
   readonly broken = new Set<string>();
+  /** A limit was met that only an attack meets: nothing more is worth reading. */
+  exhausted = false;
+  /** How many more values `extends` may copy: a large base times many services would fill the memory. */
+  #copies = 300_000;
+  /** Characters that may still be read from stack files. */
+  #characters = 12_000_000;
   readonly #sources = new Map<string, Source | undefined>();
   #stdin: string | undefined;
 
@@ -53,7 +59,12 @@ export class Session {
       return makeSource("-", this.#stdin);
     }
     const result = await this.reader.read(path);
-    if (result.kind === "text") return makeSource(path, result.text);
+    if (result.kind === "text") {
+      this.#characters -= result.text.length;
+      if (this.#characters >= 0) return makeSource(path, result.text);
+      this.report.error(at, { rule: "file-too-large", message: `With ${path} the stack files have more than 12000000 characters` });
+      return undefined;
+    }
     const who = because === undefined ? "" : `, ${because}`;
     this.report.error(at, {
       rule: "unreadable-file",
@@ -85,6 +96,16 @@ export class Session {
       }
     }
     return all === undefined ? undefined : { node: all, resets };
+  }
+
+  /** Whether a copy of so many values may be made; the first refusal is an error. */
+  mayCopy(values: number, at: Node): boolean {
+    if (this.#copies < 0) return false;
+    this.#copies -= values;
+    if (this.#copies >= 0) return true;
+    this.exhausted = true;
+    this.report.error(at, { rule: "extends-too-large", message: "`extends` copies more than 300000 values" });
+    return false;
   }
 
   /** Against the schema. What is wrong is reported and taken out of the tree, so that later phases can go on. */

@@ -8,7 +8,9 @@ export type Lookup = (name: string) => string | undefined;
 export type TemplateProblem =
   | { readonly kind: "malformed"; readonly at: number; readonly text: string }
   | { readonly kind: "required"; readonly at: number; readonly name: string; readonly reason: string }
-  | { readonly kind: "unset"; readonly at: number; readonly name: string };
+  | { readonly kind: "unset"; readonly at: number; readonly name: string }
+  /** What the variables hold adds up to more than `TEXT_LIMIT`. */
+  | { readonly kind: "too-long"; readonly at: number };
 
 export interface Substituted {
   readonly value: string;
@@ -29,6 +31,9 @@ export interface VariableUse {
 
 /** Deeper nesting than this is an attack on the stack, not a default value. */
 const DEPTH = 100;
+
+/** Characters of one filled-in text: twenty lines of `A=$A$A` would fill the memory otherwise. */
+const TEXT_LIMIT = 2_000_000;
 
 export function substitute(text: string, lookup: Lookup): Substituted {
   if (!text.includes("$")) return { value: text, problems: [] };
@@ -61,6 +66,10 @@ class Expander {
     let result = "";
     let done = 0;
     for (let at = text.indexOf("$"); at !== -1; at = text.indexOf("$", done)) {
+      if (result.length > TEXT_LIMIT) {
+        this.#problems.push({ kind: "too-long", at: offset + at });
+        return "";
+      }
       result += text.slice(done, at);
       const next = text[at + 1];
       if (next === "$") {

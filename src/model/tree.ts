@@ -89,6 +89,12 @@ export function cloneNode(node: Node): Node {
   }
 }
 
+export function countNodes(node: Node): number {
+  let count = 1;
+  if (node.kind !== "scalar") for (const item of node.kind === "seq" ? node.items : node.entries.values()) count += countNodes(item);
+  return count;
+}
+
 export function addVia(node: Node, via: Via): void {
   node.via = node.via === undefined ? [via] : [...node.via, via];
 }
