@@ -29,7 +29,7 @@ function noSuchService(service: string, existing: readonly string[]): StackError
 /** The one container that `exec`, `port`, `attach` and `cp` mean: the first that runs, or the one with this number. */
 export async function runningContainer(engine: Engine, project: { readonly name: string; readonly project?: Project }, service: string, index: number | undefined): Promise<ContainerSummary> {
   const all = (await engine.containers({ project: project.name })).filter((c) => !c.oneoff);
-  const mine = all.filter((c) => c.service === service);
+  const mine = all.filter((c) => c.service === service).sort((a, b) => a.number - b.number);
   const found = mine.find((c) => isAlive(c) && (index === undefined || c.number === index));
   if (found !== undefined) return found;
   if (index !== undefined && mine.length > 0)

@@ -5,7 +5,7 @@ const width = 80;
 
 export function renderHelp(spec: { readonly name: string; readonly summary: string; readonly details?: string; readonly usage: string; readonly flags: Flags }): string {
   const parts = [`Usage:  stack ${spec.name}${spec.usage === "" ? "" : ` ${spec.usage}`}`, spec.summary];
-  if (spec.details !== undefined) parts.push(spec.details);
+  if (spec.details !== undefined) parts.push(entry("", spec.details, 0));
   parts.push(`Options:\n${renderFlags(spec.flags)}`);
   return `${parts.join("\n\n")}\n`;
 }
@@ -40,6 +40,6 @@ export function entry(head: string, description: string, column: number): string
     } else line = line === "" ? word : `${line} ${word}`;
   }
   lines.push(line);
-  const first = head.length < column ? head.padEnd(column) + (lines.shift() ?? "") : head;
+  const first = head.length < column || column === 0 ? head.padEnd(column) + (lines.shift() ?? "") : head;
   return [first, ...lines.map((l) => " ".repeat(column) + l)].join("\n");
 }

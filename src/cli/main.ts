@@ -56,4 +56,6 @@ async function main(): Promise<number> {
 }
 
 // The only place that sets the exit status.
-process.exitCode = await main();
+void main().then((status) => {
+  process.exitCode = status;
+});

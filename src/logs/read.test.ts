@@ -229,7 +229,6 @@ describe("merging", () => {
 
   test("a log that fails ends the merge with its error", async () => {
     const merge = new LogMerge<string>();
-    // eslint-disable-next-line require-yield -- it fails before
     merge.add("broken", async function* () {
       throw new Error("no disk");
     });
