@@ -138,6 +138,7 @@ void Client::handle_attach(const Json& request) {
   if (request["rows"].is_integer())
     (void)server_.monitor().stdio().resize(static_cast<uint16_t>(request["rows"].as_uint()),
                                            static_cast<uint16_t>(request["cols"].as_uint()));
+  server_.monitor().attached();
 }
 
 void Client::handle_dns_sockets() {

@@ -77,6 +77,8 @@ class Monitor {
   /** Null: our own runtime. */
   ForeignRuntime* foreign() const { return foreign_.get(); }
 
+  /** Somebody has attached: a process that waited for that (MonitorSpec.startOnAttach) is executed now. */
+  void attached();
   bool running() const { return run_.pid > 0; }
   using StopDone = std::function<void(const StopOutcome&)>;
   /** `done` is called when the run has ended and is recorded; at once if nothing runs. */
@@ -139,6 +141,8 @@ class Monitor {
   Status launch_run();
   Result<Launched> launch_own(const OciConfig& config);
   Result<Launched> launch_foreign();
+  void hold_start(Launched launched);
+  void release_start();
   Status watch_oom();
   void record_start_failure(const Failure& failure);
   void announce();
@@ -187,6 +191,8 @@ class Monitor {
   bool ended_ = false;
   Run run_;
   std::optional<Stopping> stopping_;
+  std::optional<Launched> waiting_;  // for somebody to attach
+  EventLoop::TimerId waiting_timer_ = 0;
   std::function<void(Status)> restart_done_;
   EventLoop::TimerId restart_timer_ = 0;
   EventLoop::TimerId settle_timer_ = 0;

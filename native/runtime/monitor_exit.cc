@@ -55,10 +55,11 @@ void Monitor::record_end(ProcessEnd end) {
   record_.signal = end.signal;
   record_.oom_killed = oom && end.code != 0;
   record_.finished_at = time_now();
+  if (record_.error) record_start_failure(Failure(*record_.error));
   record_.pid = 0;
   record_.pid_start = 0;
   Json event = Json::object();
-  event.set("code", end.code).set("signal", end.signal).set("oomKilled", record_.oom_killed);
+  event.set("code", record_.exit_code).set("signal", record_.signal).set("oomKilled", record_.oom_killed);
   event.set("by", "monitor").set("run", record_.restarts);
   events_.add("exit", event);
   if (record_.phase == Phase::paused) (void)cgroup_.thaw();
@@ -75,7 +76,8 @@ void Monitor::decide() {
     return;
   }
   RunEnd end{record_.exit_code, record_.stop_requested, up, record_.failures, random_fraction()};
-  RestartDecision decision = next_restart(spec_.restart, end);
+  bool never_ran = record_.error && record_.restarts == 0;  // a failed first start is not tried again
+  RestartDecision decision = never_ran ? RestartDecision{} : next_restart(spec_.restart, end);
   record_.failures = decision.failures;
   if (!decision.restart) {
     end_for_good();

@@ -156,6 +156,7 @@ Result<MonitorSpec> parse_monitor_spec(const Json& json) {
   spec.init = json["init"].as_bool(true);
   spec.tty = json["tty"].as_bool();
   spec.stdin_open = json["stdin"].as_bool();
+  spec.start_on_attach = json["startOnAttach"].as_bool();
   spec.rootfs = TRY(parse_rootfs(json["rootfs"]));
   for (const Json& item : json["populate"].items())
     spec.populate.push_back({item["target"].as_string(), item["source"].as_string()});

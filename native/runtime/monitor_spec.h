@@ -85,7 +85,7 @@ struct JoinSpec {
 
 struct MonitorSpec {
   std::string id, name, runtime;
-  bool init = true, tty = false, stdin_open = false;
+  bool init = true, tty = false, stdin_open = false, start_on_attach = false;
   RootfsSpec rootfs;
   std::vector<PopulateSpec> populate;
   NetworkSpec network;

@@ -20,6 +20,13 @@ namespace stack {
 
 using Phase = ContainerRecord::Phase;
 
+namespace {
+
+// Who asked for startOnAttach is about to attach; if it died, the container is not to wait for ever.
+constexpr int64_t kAttachWithinMs = 10'000;
+
+}  // namespace
+
 Status Monitor::prepare() {
   network_.reset();
   ports_ = TRY(PortRelay::bind(loop_, spec_.network.ports));
@@ -145,7 +152,8 @@ Result<Launched> Monitor::launch_own(const OciConfig& config) {
     if (terminal.first) TRY(send_fds(terminal.first.get(), "t", &master, 1));
     TRY(stdio_->use_terminal(std::move(launched.console_master)));
   }
-  TRY(::stack::start(launched));
+  // Only the first run can wait: a restart has nobody who is about to come.
+  if (!spec_.start_on_attach || record_.restarts > 0) TRY(::stack::start(launched));
   return launched;
 }
 
@@ -176,6 +184,7 @@ Status Monitor::launch_run() {
     }
     run_ = Run{launched.pid, std::move(launched.pidfd), launched.start_time, monotonic_ms(), events_from, false,
                oom_before};
+    if (!foreign_ && spec_.start_on_attach && record_.restarts == 0) hold_start(std::move(launched));
   }
   ::malloc_trim(0);  // the configuration is large, and needed only now
   oom_seen_ = false;
@@ -190,6 +199,23 @@ Status Monitor::launch_run() {
   record_.netns = network_->path();
   events_.add("start", Json::object().set("pid", run_.pid).set("run", record_.restarts));
   return ok();
+}
+
+void Monitor::hold_start(Launched launched) {
+  waiting_ = std::move(launched);
+  waiting_timer_ = loop_.after(kAttachWithinMs, [this] { release_start(); });
+}
+
+void Monitor::attached() {
+  if (waiting_) release_start();
+}
+
+// A failure ends the first process, and is in the record before its end is: see record_end.
+void Monitor::release_start() {
+  loop_.cancel(std::exchange(waiting_timer_, 0));
+  Status started = ::stack::start(*waiting_);
+  waiting_.reset();
+  if (!started) record_.error = started.failure();
 }
 
 Status Monitor::watch_oom() {

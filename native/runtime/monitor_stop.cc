@@ -43,6 +43,8 @@ void Monitor::stop(int signal, int64_t grace_ms, const std::string& by, StopDone
     stopping_->deadline_ms = deadline;
   record_.ended_by = by;
   events_.add("stop-requested", Json::object().set("signal", signal).set("graceMs", grace_ms));
+  waiting_.reset();  // not executed yet: without its start it ends by itself
+  loop_.cancel(std::exchange(waiting_timer_, 0));
   send_stop_signal();
 }
 

@@ -142,6 +142,12 @@ export interface MonitorSpec {
   readonly tty: boolean;
   /** Keep standard input open for `attach`; else it is /dev/null. */
   readonly stdin: boolean;
+  /**
+   * The first run executes the process only when somebody has attached (with the size of its terminal), or 10 s later:
+   * `run` sees everything from the first byte. The monitor says that it has started before. A command that cannot
+   * be executed is then told by the attachment's last frame (`state.error`, `exitCode` 126 or 127).
+   */
+  readonly startOnAttach?: boolean;
   readonly rootfs: RootfsSpec;
   /** Copied once, before the first start, if the source directory is empty. */
   readonly populate: readonly { readonly target: string; readonly source: string }[];

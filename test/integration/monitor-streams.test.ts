@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { MonitorWorld } from "./monitor/container.ts";
 import type { TestContainer } from "./monitor/container.ts";
@@ -219,6 +220,31 @@ describe("attach", () => {
     await later.request("attach", { stdin: true, stdout: true, stderr: true, replay: true });
     later.frame(0, "yes\n");
     expect((await later.streams()).stdout).toBe("yes\n");
+  });
+
+  test("a process that is to wait for somebody to attach has the terminal's size from the start, and loses nothing", async () => {
+    for (let i = 0; i < 5; i++) {
+      const container = world.container({ args: ["sh", "-c", "stty size; echo done"], spec: { tty: true, stdin: true, startOnAttach: true } });
+      await container.started();
+      const connection = await container.connect();
+      await connection.request("attach", { stdin: true, stdout: true, stderr: true, rows: 40, cols: 120 });
+      expect(await connection.streams()).toMatchObject({ stdout: "40 120\r\ndone\r\n", last: { state: { exitCode: 0 } } });
+    }
+  });
+
+  test("a command that cannot be executed after somebody attached is told in the last frame", async () => {
+    writeFileSync(`${world.rootfs}/script`, "#!/no/such/interpreter\n", { mode: 0o755 });
+    const container = world.container({ args: ["/script"], spec: { startOnAttach: true, restart: { policy: "always" } } });
+    await container.started();
+    const connection = await container.connect();
+    await connection.request("attach", { stdin: false, stdout: true, stderr: true });
+    expect(await connection.streams()).toMatchObject({ stdout: "", last: { state: { exitCode: 127, endedBy: "start-failure", error: { stage: "exec", errno: 2 } } } });
+  });
+
+  test("a container that waits for somebody to attach can be stopped", async () => {
+    const container = world.container({ args: ["sleep", "1000"], spec: { startOnAttach: true } });
+    await container.started();
+    expect(await container.request("stop")).toMatchObject({ state: { status: "exited" } });
   });
 
   test("resize without a terminal says so", async () => {
