@@ -76,7 +76,7 @@ function headersTree() {
 }
 
 function buildNative() {
-  const sources = [...filesBelow("native"), join(here, "build.mjs")];
+  const sources = filesBelow("native");
   const outputs = ["dist/native/stack_native.node", "dist/native/stack-runtime"];
   unlessUnchanged("dist/native/.hash", hashOf(sources, `${process.arch}${process.env.STACK_ASAN ?? ""}`), outputs, () => {
     const missing = missingTools();
@@ -99,6 +99,59 @@ function buildNative() {
   });
 }
 
+/** Nothing of it happens on import: who only needs our types and hashes does not carry the parser. */
+const pureYaml = {
+  name: "pure-yaml",
+  setup(build) {
+    build.onResolve({ filter: /^yaml$/ }, async (args) => {
+      if (args.pluginData === pureYaml) return undefined;
+      const found = await build.resolve(args.path, { resolveDir: args.resolveDir, kind: args.kind, pluginData: pureYaml });
+      return { ...found, sideEffects: false };
+    });
+  },
+};
+
+/** The agent's own heap is small: a small young generation keeps it so. A code cache holds only for the flags that it was made with. */
+const agentFlags = ["--max-semi-space-size=1"];
+
+/** `dist/` is CommonJS: its entries load `lib/NAME.cjs` with V8's code cache, which saves most of the compiling at start. */
+function writeLaunchers() {
+  writeFileSync(join(here, "dist/package.json"), '{"type":"commonjs"}\n');
+  writeFileSync(join(here, "dist/load.js"), `"use strict";
+const { readFileSync } = require("node:fs");
+const { dirname, join } = require("node:path");
+const { createRequire } = require("node:module");
+const { Script } = require("node:vm");
+exports.load = (name) => {
+  const file = join(__dirname, "lib", name + ".cjs");
+  const source = "(function(exports,require,module,__filename,__dirname){" + readFileSync(file, "utf8") + "\\n})";
+  let cachedData;
+  try {
+    cachedData = readFileSync(file + "." + process.versions.v8 + ".cache");
+  } catch {}
+  const script = new Script(source, { filename: file, cachedData });
+  const module = { exports: {} };
+  script.runInThisContext()(module.exports, createRequire(file), module, file, dirname(file));
+  return script;
+};
+`);
+  writeFileSync(join(here, "dist/agent.js"), '"use strict";\nrequire("./load.js").load("agent");\n');
+  writeFileSync(join(here, "dist/stack.js"), '#!/usr/bin/env node\n"use strict";\nrequire("./load.js").load("stack");\n');
+  chmodSync(join(here, "dist/stack.js"), 0o755);
+}
+
+/** Runs a bundle in a process of its own and keeps the code that V8 compiled. Without a cache all works, slower. */
+function warm(name, flags, argv) {
+  const file = join(here, "dist/lib", `${name}.cjs`);
+  const root = join(here, "dist/.warm");
+  const program = `const { load } = require(${JSON.stringify(join(here, "dist/load.js"))});
+    process.argv = [process.argv[0], ${JSON.stringify(join(here, "dist", `${name}.js`))}, ...${JSON.stringify(argv)}];
+    const script = load(${JSON.stringify(name)});
+    process.on("exit", () => require("node:fs").writeFileSync(${JSON.stringify(`${file}.${process.versions.v8}.cache`)}, script.createCachedData()));`;
+  spawnSync(process.execPath, [...flags, "-e", program], { cwd: here, input: "", stdio: "pipe", env: { ...process.env, STACK_ROOT: root }, timeout: 60_000 });
+  rmSync(root, { recursive: true, force: true });
+}
+
 async function buildTypeScript() {
   const sources = [...filesBelow("src").filter((f) => f.endsWith(".ts") && !f.endsWith(".test.ts")), ...filesBelow("schemas"), join(here, "build.mjs"), join(here, "package.json")];
   const outputs = ["dist/stack.js", "src/model/generated/validate.js"];
@@ -108,27 +161,29 @@ async function buildTypeScript() {
   for (const generator of filesBelow("src").filter((f) => f.endsWith(".generate.mjs"))) await import(generator).then((m) => m.generate());
   const { build } = await import("esbuild");
   const { version } = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));
-  rmSync(join(here, "dist/chunks"), { recursive: true, force: true });
+  rmSync(join(here, "dist/lib"), { recursive: true, force: true });
   await build({
     absWorkingDir: here,
     entryPoints: { stack: "src/cli/main.ts", agent: "src/agent/main.ts" },
-    outdir: "dist",
+    outdir: "dist/lib",
+    outExtension: { ".js": ".cjs" },
     bundle: true,
-    splitting: true,
-    chunkNames: "chunks/[name]-[hash]",
     platform: "node",
-    format: "esm",
+    // One file each: what is imported lazily stays lazy in it, and V8's code cache covers all of it.
+    format: "cjs",
     target: "node20.19",
     minify: true,
     keepNames: true,
     legalComments: "none",
-    define: { STACK_VERSION: JSON.stringify(version) },
-    banner: { js: 'import{createRequire as __stackRequire}from"node:module";const require=__stackRequire(import.meta.url);' },
+    define: { STACK_VERSION: JSON.stringify(version), "import.meta.url": "__stackUrl" },
+    banner: { js: 'const __stackUrl=require("node:url").pathToFileURL(__filename).href;' },
+    plugins: [pureYaml],
   });
-  const main = join(here, "dist/stack.js");
-  const text = readFileSync(main, "utf8");
-  if (!text.startsWith("#!")) writeFileSync(main, `#!/usr/bin/env node\n${text}`);
-  chmodSync(main, 0o755);
+  writeLaunchers();
+  // Each is run once, so that the cache holds what it compiles lazily as well.
+  warm("stack", [], ["config", "--quiet", "-f", "stack.yaml.example"]);
+  warm("stack", [], ["ps", "--all", "-f", "stack.yaml.example"]);
+  warm("agent", agentFlags, []);
   writeFileSync(stamp, hash);
 }
 

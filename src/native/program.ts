@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { paths, StackError } from "../core/index.ts";
@@ -63,11 +63,10 @@ function copyProgram(dist: string, directory: string): void {
   mkdirSync(dirname(directory), { recursive: true, mode: 0o700 });
   rmSync(staging, { recursive: true, force: true });
   mkdirSync(staging, { mode: 0o700 });
-  for (const part of ["agent.js", "chunks", "native", ".hash"]) {
+  for (const part of ["agent.js", "load.js", "lib", "package.json", "native", ".hash"]) {
     const from = join(dist, part);
     if (existsSync(from)) cpSync(from, join(staging, part), { recursive: true });
   }
-  writeFileSync(join(staging, "package.json"), '{"type":"module"}\n');
   try {
     renameSync(staging, directory);
   } catch (error) {
