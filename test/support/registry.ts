@@ -32,7 +32,7 @@ export class Registry implements AsyncDisposable {
     }
     const config = { version: "0.1", log: { level: "info" }, storage: { filesystem: { rootdirectory: storage }, delete: { enabled: true } }, http: { addr: address }, ...auth };
     writeFileSync(join(home, "config.json"), JSON.stringify(config)); // JSON is YAML
-    const server = machine.command(["docker-registry", "serve", join(home, "config.json")], { timeoutMs: 600_000 });
+    const server = machine.command(["docker-registry", "serve", join(home, "config.json")], { timeoutMs: 600_000, env: { STACK_ROOT: "" } }); // none of the data root's processes
     await server.until("listening on");
     return new Registry(machine, address, storage, server);
   }
