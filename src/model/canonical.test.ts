@@ -11,20 +11,18 @@ import { memoryReader } from "./memory-reader.ts";
 const goldens = join(dirname(fileURLToPath(import.meta.url)), "../../test/fixtures/compose/goldens");
 
 describe("the canonical document", () => {
-  it("loads to itself: every golden of Docker Compose", async () => {
-    for (const file of readdirSync(goldens)) {
-      const { cases } = JSON.parse(readFileSync(join(goldens, file), "utf8")) as { cases: Record<string, { status: number; yaml?: string }> };
-      for (const [name, golden] of Object.entries(cases)) {
-        // Compose doubles the dollar signs of keys too, though it never fills keys in; the two promises cannot both be kept.
-        if (golden.status !== 0 || golden.yaml === undefined || /^ *["']?\$[^ ]*: /m.test(golden.yaml)) continue;
-        const load = (text: string) =>
-          loadProject({ env: {}, cwd: "/tmp/stack-golden/demo", reader: memoryReader({ "/tmp/stack-golden/demo/compose.yaml": text }), profiles: ["*"] });
-        const first = await load(golden.yaml);
-        // Some documents refer to what Compose does not print (services whose profile is off).
-        if (!first.ok) continue;
-        const again = await load(canonicalText(first.project, "yaml"));
-        expect(again.ok && canonicalText(again.project, "yaml"), `${file} ${name}`).toBe(canonicalText(first.project, "yaml"));
-      }
+  it.each(readdirSync(goldens))("loads to itself: every golden of %s", { timeout: 60_000 }, async (file) => {
+    const { cases } = JSON.parse(readFileSync(join(goldens, file), "utf8")) as { cases: Record<string, { status: number; yaml?: string }> };
+    for (const [name, golden] of Object.entries(cases)) {
+      // Compose doubles the dollar signs of keys too, though it never fills keys in; the two promises cannot both be kept.
+      if (golden.status !== 0 || golden.yaml === undefined || /^ *["']?\$[^ ]*: /m.test(golden.yaml)) continue;
+      const load = (text: string) =>
+        loadProject({ env: {}, cwd: "/tmp/stack-golden/demo", reader: memoryReader({ "/tmp/stack-golden/demo/compose.yaml": text }), profiles: ["*"] });
+      const first = await load(golden.yaml);
+      // Some documents refer to what Compose does not print (services whose profile is off).
+      if (!first.ok) continue;
+      const again = await load(canonicalText(first.project, "yaml"));
+      expect(again.ok && canonicalText(again.project, "yaml"), `${file} ${name}`).toBe(canonicalText(first.project, "yaml"));
     }
   });
 
@@ -35,7 +33,7 @@ describe("the canonical document", () => {
     expect(compose.services["app"]?.processes).toEqual(stack.services["app"]?.processes);
   });
 
-  it("as YAML is read back as the same data, whatever the text", () => {
+  it("as YAML is read back as the same data, whatever the text", { timeout: 60_000 }, () => {
     const text = fc.oneof(
       fc.string({ unit: "binary", maxLength: 30 }),
       fc.string({ unit: fc.constantFrom("a", " ", "\n", ":", "#", "-", "'", '"', "\t", "|", ">", "1", ".", "~", "é", "😀", "\u00a0", "{", "]", "&", "!", "%", "\\"), maxLength: 20 }),
@@ -68,7 +66,7 @@ describe("no input breaks the loader", () => {
     ["variables that double", { "compose.yaml": "services: {a: {image: x}}", ".env": `A=xxxxxxxx\n${"A=$A$A\n".repeat(60)}` }, "env-file"],
     ["a file of another size", { "compose.yaml": `x-a: ${"x".repeat(5_000_000)}` }, "file-too-large"],
     ["more values than anybody writes", { "compose.yaml": `x-a: [${"a,".repeat(500_000)}]` }, "file-too-large"],
-  ])("%s", async (_name, files, rule) => {
+  ])("%s", { timeout: 60_000 }, async (_name, files, rule) => {
     const { ok, diagnostics } = await loadText(files);
     expect(ok).toBe(false);
     expect(diagnostics.map((d) => d.rule)).toContain(rule);
@@ -77,7 +75,7 @@ describe("no input breaks the loader", () => {
   const words = fc.constantFrom(
     ..."services: networks: volumes: web: image: a [ ] { } - : & * << ! !reset !override | > ' \" # $ ${ } ${A:-b} \n \n\n   \t , ? --- ... &x *x extends: depends_on: include: ports: 80:80 1 true null x-stack: ready: tcp: environment: deploy: build: . command: \u0000 \ufeff \r\n".split(" "),
   );
-  it("made of pieces of stack files", async () => {
+  it("made of pieces of stack files", { timeout: 60_000 }, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(words, { maxLength: 40 }), async (pieces) => {
         const result = await loadText({ "stack.yaml": pieces.join("") });
@@ -87,7 +85,7 @@ describe("no input breaks the loader", () => {
     );
   });
 
-  it("made of valid structure with arbitrary values", async () => {
+  it("made of valid structure with arbitrary values", { timeout: 60_000 }, async () => {
     const value = fc.letrec<{ value: unknown }>((tie) => ({
       value: fc.oneof({ depthSize: "small" }, fc.string({ maxLength: 8 }), fc.integer(), fc.double(), fc.boolean(), fc.constant(null), fc.array(tie("value"), { maxLength: 3 }), fc.dictionary(fc.constantFrom("source", "target", "type", "test", "context", "limits", "condition", "tcp", "http", "command", "path", "file", "x-a"), tie("value"), { maxKeys: 4, noNullPrototype: true })),
     })).value;

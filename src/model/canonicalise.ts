@@ -212,6 +212,8 @@ function device(node: Node, context: Context): Node {
 
 function ports(node: Node, context: Context): Node {
   if (node.kind !== "seq") return node;
+  // One that cannot be read yet keeps all of them as they are: their order and doubles depend on it.
+  if (context.lenient && node.items.some((i) => i.kind === "scalar" && !("ports" in parsePort(scalarText(i))))) return node;
   const items: Node[] = [];
   for (const [index, item] of node.items.entries()) {
     if (item.kind !== "scalar") items.push(item);

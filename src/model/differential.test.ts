@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
-import { canonicalText, loadProject, renderDiagnostics } from "./index.ts";
+import { canonicalText, loadModel, loadProject, renderDiagnostics, toYaml } from "./index.ts";
 import { memoryReader } from "./memory-reader.ts";
 
 /** What real Docker Compose says about our cases; made by test/fixtures/compose/generate.mjs. */
@@ -52,13 +52,20 @@ async function ours(test: Case): Promise<{ ok: boolean; yaml: string; json: stri
   };
   if (args.length > 0) throw new Error(`the test does not know ${args.join(" ")}`);
   const flags = new Set(test.flags);
-  const result = await loadProject({
+  const complete = {
     ...request,
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root", ...test.env },
     cwd: join(directory, test.cwd ?? ""),
     reader: memoryReader(files),
     skip: { envResolution: flags.has("--no-env-resolution"), consistency: flags.has("--no-consistency"), pathResolution: flags.has("--no-path-resolution") },
-  });
+  };
+  if (flags.has("--no-interpolate")) {
+    const result = await loadModel(complete);
+    const shown = renderDiagnostics(result.diagnostics, { color: false });
+    if (!result.ok) return { ok: false, yaml: "", json: "", diagnostics: shown };
+    return { ok: true, yaml: toYaml(result.model), json: JSON.stringify(result.model, null, 2), diagnostics: shown };
+  }
+  const result = await loadProject(complete);
   const diagnostics = renderDiagnostics(result.diagnostics, { color: false });
   if (!result.ok) return { ok: false, yaml: "", json: "", diagnostics };
   const options = { keepFiles: flags.has("--no-env-resolution") };

@@ -9,7 +9,7 @@ export { canonicalText, serviceCanonical, toCanonical } from "./emit.ts";
 export type { CanonicalOptions, Style } from "./emit.ts";
 export { STACK_FILE_NAMES } from "./files.ts";
 export { configHash, containerConfig, networkHash, stableJson, volumeHash } from "./hash.ts";
-export { loadProject } from "./load.ts";
+export { loadModel, loadProject } from "./load.ts";
 export { parseDotenv } from "./dotenv.ts";
 export { isHostPath, parseMount } from "./mounts.ts";
 export { parsePort } from "./ports.ts";

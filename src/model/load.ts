@@ -1,4 +1,5 @@
 import { dirname, resolve } from "node:path";
+import type { ProjectName } from "../core/index.ts";
 import { composeFiles } from "./compose.ts";
 import { checkConsistency } from "./consistency.ts";
 import { Environment, projectEnvFiles, readEnvFiles } from "./environment.ts";
@@ -7,10 +8,11 @@ import { hostReader } from "./host-reader.ts";
 import { freeze, makeProject } from "./make-project.ts";
 import { projectName } from "./names.ts";
 import { normalise } from "./normalise.ts";
+import { plainModel } from "./plain-model.ts";
 import { activeProfiles, isActive } from "./profiles.ts";
-import type { LoadRequest, LoadResult } from "./request.ts";
+import type { LoadRequest, LoadResult, ModelResult } from "./request.ts";
 import { Session } from "./session.ts";
-import { childMap } from "./tree.ts";
+import { childMap, scalar } from "./tree.ts";
 import type { MapNode } from "./tree.ts";
 import { resolveServiceFiles } from "./variables.ts";
 
@@ -19,20 +21,10 @@ import { resolveServiceFiles } from "./variables.ts";
  * `request.reader`, and touches nothing else; never throws for what a user wrote.
  */
 export async function loadProject(request: LoadRequest): Promise<LoadResult> {
-  const session = new Session(request, request.reader ?? hostReader);
-  const environment = new Environment(request.env, request.cwd);
-  const located = await locate(request, environment, session);
-  if (located === undefined) return failed(session);
-  const { files, directory } = located;
-  const name = await projectName({ files, directory, environment: environment.values }, session);
-  if (name !== undefined) environment.values.set("COMPOSE_PROJECT_NAME", name);
-  const root = await composeFiles({ files, directory, environment: environment.values, including: [] }, session);
-  if (root === undefined || name === undefined) {
-    if (!session.report.failed) session.report.error(undefined, { rule: "empty-file", message: `Nothing is in ${files.join(", ")}`, hint: "A stack file begins with `services:`." });
-    return failed(session);
-  }
-  if (session.exhausted) return failed(session);
-  if (request.skip?.normalization !== true) normalise(root, name, environment.values);
+  const composed = await composeModel(request);
+  const { session, environment } = composed;
+  if (composed.root === undefined) return failed(session);
+  const { root, name, files, directory } = composed;
   const profiles = activeProfiles(request.profiles ?? [], environment.values.get("COMPOSE_PROFILES"), request.services ?? [], root);
   const active = activeServices(root, profiles);
   if (request.skip?.consistency !== true) checkConsistency({ root, active, broken: session.broken, report: session.report });
@@ -54,7 +46,47 @@ export async function loadProject(request: LoadRequest): Promise<LoadResult> {
   };
 }
 
-function failed(session: Session): LoadResult {
+/**
+ * The merged document itself, keys sorted, short forms long where they can be read, nothing filtered by profiles:
+ * what `config --no-interpolate` prints, where values may still be variables and so no project can be made.
+ */
+export async function loadModel(request: LoadRequest): Promise<ModelResult> {
+  const { session, root } = await composeModel({ ...request, skip: { ...request.skip, interpolation: true } });
+  if (root === undefined || session.report.failed) return failed(session);
+  return { ok: true, model: plainModel(root), diagnostics: session.report.sorted(session.files) };
+}
+
+type Composed =
+  | { readonly session: Session; readonly environment: Environment; readonly root: undefined }
+  | {
+      readonly session: Session;
+      readonly environment: Environment;
+      readonly root: MapNode;
+      readonly name: ProjectName;
+      readonly files: readonly string[];
+      readonly directory: string;
+    };
+
+async function composeModel(request: LoadRequest): Promise<Composed> {
+  const session = new Session(request, request.reader ?? hostReader);
+  const environment = new Environment(request.env, request.cwd);
+  const located = await locate(request, environment, session);
+  if (located === undefined) return { session, environment, root: undefined };
+  const { files, directory } = located;
+  const name = await projectName({ files, directory, environment: environment.values }, session);
+  if (name !== undefined) environment.values.set("COMPOSE_PROJECT_NAME", name);
+  const root = await composeFiles({ files, directory, environment: environment.values, including: [] }, session);
+  if (root === undefined || name === undefined || session.exhausted) {
+    if (!session.report.failed)
+      session.report.error(undefined, { rule: "empty-file", message: `Nothing is in ${files.join(", ")}`, hint: "A stack file begins with `services:`." });
+    return { session, environment, root: undefined };
+  }
+  root.entries.set("name", scalar(name, root.at));
+  if (request.skip?.normalization !== true) normalise(root, name, environment.values);
+  return { session, environment, root, name, files, directory };
+}
+
+function failed(session: Session): Extract<LoadResult, { readonly ok: false }> {
   return { ok: false, diagnostics: session.report.sorted(session.files), files: session.files };
 }
 

@@ -48,6 +48,10 @@ export type LoadResult =
   /** Sorted by place; at least one error. `files`: what was read. */
   | { readonly ok: false; readonly diagnostics: readonly Diagnostic[]; readonly files: readonly string[] };
 
+export type ModelResult =
+  | { readonly ok: true; readonly model: Readonly<Record<string, unknown>>; readonly diagnostics: readonly Diagnostic[] }
+  | Extract<LoadResult, { readonly ok: false }>;
+
 /** A variable that the stack files name (`stack config --variables`). */
 export interface Variable {
   readonly name: string;
