@@ -13,7 +13,29 @@ interface Call {
   readonly args: readonly unknown[];
 }
 
-const native: NativeBinding = loadAddon(process.argv[2] ?? "", (file) => createRequire(import.meta.url)(file) as unknown);
+const addon: NativeBinding = loadAddon(process.argv[2] ?? "", (file) => createRequire(import.meta.url)(file) as unknown);
+
+/** Killed before its n-th change of the kernel: a crash at a known place. */
+let left = Number(process.argv[3] ?? Infinity);
+function change(): void {
+  if (left <= 0) process.kill(process.pid, "SIGKILL");
+  left -= 1;
+}
+const native: NativeBinding = {
+  ...addon,
+  netlink: (netns, requests) => {
+    if (requests.some((r) => !/list|read/.test(r.op))) change();
+    return addon.netlink(netns, requests);
+  },
+  createNetns: (path) => {
+    change();
+    return addon.createNetns(path);
+  },
+  removeNetns: (path) => {
+    change();
+    return addon.removeNetns(path);
+  },
+};
 const opened = new Map<string, Networks>();
 const signal = new AbortController().signal;
 

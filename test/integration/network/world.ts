@@ -189,6 +189,23 @@ export class World {
     return world;
   }
 
+  /** Does this in a process that is killed before its n-th change of the kernel. True: it came to its end before that. */
+  async killedAt(n: number, method: string, ...args: readonly unknown[]): Promise<boolean> {
+    const driver = new Driver(["nsenter", `--net=${this.host.netns}`, "--", process.execPath, join(this.scratch, "driver.mjs"), findAddon(repository) ?? "", String(n)]);
+    await driver.ready();
+    const ended = once(driver.process, "exit");
+    const finished = await driver.call(this.root, method, ...args).then(
+      () => true,
+      (error: unknown) => {
+        if (error instanceof RoomError) throw error;
+        return false;
+      },
+    );
+    if (finished) driver.process.disconnect();
+    await ended;
+    return finished;
+  }
+
   #place(netns: string): Place {
     const place = new Place(netns);
     this.#places.push(place);
@@ -204,9 +221,12 @@ export class World {
     return this.#driver.call<T>(root, method, ...args);
   }
 
+  request(name: string): NetworkRequest {
+    return { name, project: null, key: null, configHash: "", labels: {}, driverOptions: {}, internal: false, enableIpv4: true, enableIpv6: false, ipam: [] };
+  }
+
   network(name: string, more: Partial<NetworkRequest> = {}, root = this.root): Promise<NetworkRecord> {
-    const request: NetworkRequest = { name, project: null, key: null, configHash: "", labels: {}, driverOptions: {}, internal: false, enableIpv4: true, enableIpv6: false, ipam: [], ...more };
-    return this.in<NetworkRecord>(root, "create", request);
+    return this.in<NetworkRecord>(root, "create", { ...this.request(name), ...more });
   }
 
   connect(...requests: readonly EndpointRequest[]): Promise<readonly { readonly network: NetworkRecord; readonly endpoint: Endpoint }[]> {
