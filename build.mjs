@@ -111,6 +111,19 @@ const pureYaml = {
   },
 };
 
+/**
+ * Modules of Node's own that most commands never use (TLS alone costs ten milliseconds) are loaded when the first member
+ * is asked for. Only plain `x=require("…")` is touched: esbuild reaches every named import through its namespace.
+ */
+function loadLater(file) {
+  const modules = ["http", "https", "tls", "dgram", "child_process", "dns/promises", "readline/promises", "timers/promises"];
+  const pattern = new RegExp(`=require\\("(node:(?:${modules.join("|")}))"\\)`, "g");
+  const text = readFileSync(file, "utf8").replace(pattern, '=__later("$1")');
+  const later = "const __later=(name)=>{let loaded;return new Proxy({},{get:(_,key)=>(loaded??=require(name))[key]})};";
+  const strict = '"use strict";';
+  writeFileSync(file, text.startsWith(strict) ? `${strict}${later}${text.slice(strict.length)}` : `${later}${text}`);
+}
+
 /** The agent's own heap is small: a small young generation keeps it so. A code cache holds only for the flags that it was made with. */
 const agentFlags = ["--max-semi-space-size=1"];
 
@@ -179,6 +192,7 @@ async function buildTypeScript() {
     banner: { js: 'const __stackUrl=require("node:url").pathToFileURL(__filename).href;' },
     plugins: [pureYaml],
   });
+  for (const name of ["stack", "agent"]) loadLater(join(here, "dist/lib", `${name}.cjs`));
   writeLaunchers();
   // Each is run once, so that the cache holds what it compiles lazily as well.
   warm("stack", [], ["config", "--quiet", "-f", "stack.yaml.example"]);
