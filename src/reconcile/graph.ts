@@ -25,7 +25,8 @@ export function volumeDonors(service: Service): readonly string[] {
 
 function serviceDependencies(service: Service): Readonly<Record<string, Dependency>> {
   const all: Record<string, Dependency> = { ...service.depends_on };
-  for (const { service: name } of joinedServices(service)) all[name] ??= implied;
+  // Namespaces go with the container that they belong to, whatever `depends_on` says of a restart.
+  for (const { service: name } of joinedServices(service)) all[name] = { ...(all[name] ?? implied), restart: true };
   for (const name of volumeDonors(service)) all[name] ??= { ...implied, restart: false };
   return all;
 }

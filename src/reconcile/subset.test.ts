@@ -112,6 +112,18 @@ describe("restart", () => {
       "
     `);
   });
+  it("takes those along that share namespaces with it, whatever depends_on says", () => {
+    const side = service("side", { pid: "service:other", depends_on: { other: {} } });
+    const wanted = project([other, side]);
+    expect(plan(wanted, stateOf(wanted, [container(other), container(side, 1, { joins: [id("id:shop-other-1")] })]), { services: ["other"] })).toMatchInlineSnapshot(`
+      "
+      0 stop-container shop-side-1    (other is restarted)
+      1 stop-container shop-other-1   (asked to restart)  after 0
+      2 start-container shop-other-1  (asked to restart)  after 1
+      3 start-container shop-side-1   (other is restarted)  after 0, 2
+      "
+    `);
+  });
   it("starts what is stopped", () => {
     expect(plan(shop, stopped, { services: ["web"] })).toMatchInlineSnapshot(`
       "

@@ -110,8 +110,8 @@ class DirectoryStore implements ContainerStore {
   }
 
   /**
-   * Removes the project's cgroup with its last container. Under the names' lock, and only while nothing is being made:
-   * a start that makes its directories at the same time would lose them.
+   * Removes the project's cgroup with its last container. Under the names' lock: a container that is only reserved now
+   * is committed, and its monitor makes its directories, after the few system calls that this takes.
    */
   async #leaveProject(project: string, path: string): Promise<void> {
     const names = await this.#native.lockWait(join(paths.containers(this.#root), ".lock"), "exclusive").promise;
@@ -119,7 +119,7 @@ class DirectoryStore implements ContainerStore {
       const others = await this.#ids();
       for (const id of others) {
         const record = this.#records.get(id) ?? (await readRecord(paths.container(this.#root, id)));
-        if (record === undefined || record.project === project) return;
+        if (record?.project === project) return;
       }
       await removeProjectCgroups(path, others.size === 0);
     } finally {
