@@ -16,7 +16,7 @@
 #include "unpack_tar.h"
 #include "unpack_tree.h"
 
-namespace stack {
+namespace stack::layer {
 namespace {
 
 struct Options {
@@ -135,10 +135,10 @@ int run(const Options& options) {
 }
 
 }  // namespace
-}  // namespace stack
+}  // namespace stack::layer
 
 int unpack_main(int argc, char** argv) {
-  stack::Result<stack::Options> options = stack::parse(argc, argv);
-  if (!options.ok()) return stack::report_failure(options.failure(), "");
-  return stack::run(*options);
+  stack::Result<stack::layer::Options> options = stack::layer::parse(argc, argv);
+  if (!options.ok()) return stack::layer::report_failure(options.failure(), "");
+  return stack::layer::run(*options);
 }

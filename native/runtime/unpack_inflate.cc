@@ -8,7 +8,7 @@
 
 #include "unpack_stream.h"
 
-namespace stack {
+namespace stack::layer {
 namespace {
 
 Failure bad(const std::string& what) { return fail("decompress", what, EBADMSG); }
@@ -159,4 +159,4 @@ Result<std::unique_ptr<Decompressor>> make_decompressor(Compression compression,
   }
 }
 
-}  // namespace stack
+}  // namespace stack::layer

@@ -8,7 +8,7 @@
 #include <immintrin.h>
 #endif
 
-namespace stack {
+namespace stack::layer {
 namespace {
 
 // FIPS 180-4, section 4.2.2.
@@ -158,4 +158,4 @@ std::string Sha256::digest() {
   return text;
 }
 
-}  // namespace stack
+}  // namespace stack::layer

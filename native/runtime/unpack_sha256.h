@@ -7,7 +7,7 @@
 #include <span>
 #include <string>
 
-namespace stack {
+namespace stack::layer {
 
 /// One running hash. Not thread-safe; every instance belongs to one thread at a time.
 class Sha256 {
@@ -27,4 +27,4 @@ class Sha256 {
   uint64_t total_ = 0;
 };
 
-}  // namespace stack
+}  // namespace stack::layer

@@ -9,7 +9,7 @@
 
 #include "unpack_sha256.h"
 
-namespace stack {
+namespace stack::layer {
 
 Chunk* ChunkPool::take() {
   std::unique_lock lock(mutex_);
@@ -184,4 +184,4 @@ void Line::drain() {
     if (thread->joinable()) thread->join();
 }
 
-}  // namespace stack
+}  // namespace stack::layer

@@ -15,7 +15,7 @@
 
 #include "result.h"
 
-namespace stack {
+namespace stack::layer {
 
 /// A piece of the stream. Goes back to its pool when the last of its users lets go of it.
 struct Chunk {
@@ -151,4 +151,4 @@ class Line : public ByteSource {
   std::thread plain_hasher_;
 };
 
-}  // namespace stack
+}  // namespace stack::layer

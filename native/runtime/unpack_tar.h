@@ -11,7 +11,7 @@
 #include "result.h"
 #include "unpack_stream.h"
 
-namespace stack {
+namespace stack::layer {
 
 enum class TarType : uint8_t {
   file,
@@ -93,4 +93,4 @@ class TarReader {
   std::string current_;
 };
 
-}  // namespace stack
+}  // namespace stack::layer

@@ -1,10 +1,7 @@
 #include "unpack_tree.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -12,85 +9,17 @@
 #include <cerrno>
 #include <cstring>
 
-namespace stack {
+#include "fs.h"
+#include "unpack_attributes.h"
+#include "unpack_path.h"
+
+namespace stack::layer {
 namespace {
 
 constexpr size_t kOpenDirectories = 256;
 constexpr int kMaxSymlinks = 40;
 
-Failure hostile(const std::string& path, const std::string& what) {
-  return fail("unpack", what, EBADMSG, path);
-}
-
-int open_in_root(int root, const std::string& path, uint64_t flags) {
-  open_how how{};
-  how.flags = flags | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  const char* name = path.empty() ? "." : path.c_str();
-  return static_cast<int>(syscall(SYS_openat2, root, name, &how, sizeof how));
-}
-
-bool is_whiteout(const struct stat& st) { return S_ISCHR(st.st_mode) && st.st_rdev == 0; }
-
-std::string parent_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? std::string() : path.substr(0, slash);
-}
-
-std::string leaf_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? path : path.substr(slash + 1);
-}
-
-/// Attributes that overlayfs itself reads would let a layer redirect its directories.
-bool overlay_private(const std::string& name) {
-  return name.starts_with("trusted.overlay.") || name.starts_with("user.overlay.");
-}
-
-/**
- * File systems, kernels and user namespaces that cannot keep an attribute refuse it in these ways;
- * Docker goes on as well. Attributes of other security modules (security.selinux …) are the host's
- * business.
- */
-bool attribute_may_fail(const std::string& name, int error) {
-  if (error == ENOTSUP || error == EOPNOTSUPP) return true;
-  return (error == EPERM || error == EINVAL) && name != "security.capability";
-}
-
-template <class Set>
-Status set_attributes(const std::string& path,
-                      const std::vector<std::pair<std::string, std::string>>& xattrs, Set set) {
-  for (const auto& [name, value] : xattrs) {
-    if (overlay_private(name)) continue;
-    if (set(name.c_str(), value.data(), value.size()) == 0) continue;
-    if (!attribute_may_fail(name, errno)) return sys_fail("unpack", "setxattr " + name, path);
-  }
-  return ok();
-}
-
 }  // namespace
-
-Result<std::string> clean_entry_path(std::string_view path) {
-  std::vector<std::string_view> parts;
-  for (size_t at = 0; at <= path.size();) {
-    const size_t end = std::min(path.find('/', at), path.size());
-    const std::string_view part = path.substr(at, end - at);
-    at = end + 1;
-    if (part.empty() || part == ".") continue;
-    if (part == "..") {
-      if (parts.empty()) return hostile(std::string(path), "a name leads out of the layer");
-      parts.pop_back();
-      continue;
-    }
-    parts.push_back(part);
-  }
-  std::string clean;
-  for (std::string_view part : parts) {
-    if (!clean.empty()) clean += '/';
-    clean += part;
-  }
-  return clean;
-}
 
 Tree::Tree(UniqueFd root, const TreeOptions& options) : root_(std::move(root)), options_(options) {
   directories_.emplace("", Directory{});
@@ -99,12 +28,15 @@ Tree::Tree(UniqueFd root, const TreeOptions& options) : root_(std::move(root)), 
 Result<int> Tree::open_directory(const std::string& path, bool make, int depth) {
   if (path.empty()) return root_.get();
   if (auto it = open_.find(path); it != open_.end()) return it->second.get();
-  UniqueFd fd(open_in_root(root_.get(), path, O_PATH | O_DIRECTORY));
-  if (!fd && make && (errno == ENOENT || errno == ENOTDIR)) {
+  Result<UniqueFd> opened = open_in_root(root_.get(), path, O_PATH | O_DIRECTORY);
+  if (!opened.ok()) {
+    const int error = opened.failure().err;
+    if (!make || (error != ENOENT && error != ENOTDIR)) return std::move(opened).failure();
     TRY(make_directory(path, depth));
-    fd.reset(open_in_root(root_.get(), path, O_PATH | O_DIRECTORY));
+    opened = open_in_root(root_.get(), path, O_PATH | O_DIRECTORY);
+    if (!opened.ok()) return std::move(opened).failure();
   }
-  if (!fd) return sys_fail("unpack", "openat2", path);
+  UniqueFd fd = std::move(opened).take();
   if (open_.size() >= kOpenDirectories) open_.clear();
   const int raw = fd.get();
   open_.insert_or_assign(path, std::move(fd));
@@ -180,52 +112,6 @@ void Tree::forget_below(const std::string& path) {
     it = directories_.erase(it);
   // Paths may also lead here through symbolic links: forget all descriptors, it happens rarely.
   open_.clear();
-}
-
-Status Tree::remove_tree(int parent, const std::string& leaf) {
-  struct Level {
-    UniqueFd fd;
-    std::string name;
-    std::vector<std::string> names;
-  };
-  if (unlinkat(parent, leaf.c_str(), 0) == 0) return ok();
-  if (errno != EISDIR && errno != EPERM) return sys_fail("unpack", "unlink", leaf);
-  std::vector<Level> levels;
-  auto enter = [&](int in, const std::string& name) -> Status {
-    UniqueFd fd(openat(in, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (!fd) return sys_fail("unpack", "open", name);
-    Level level{std::move(fd), name, {}};
-    alignas(dirent64) char buffer[16384];
-    ssize_t size = 0;
-    while ((size = getdents64(level.fd.get(), buffer, sizeof buffer)) > 0) {
-      for (ssize_t at = 0; at < size;) {
-        const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
-        const std::string_view child = entry->d_name;
-        if (child != "." && child != "..") level.names.emplace_back(child);
-        at += entry->d_reclen;
-      }
-    }
-    if (size < 0) return sys_fail("unpack", "getdents64", name);
-    levels.push_back(std::move(level));
-    return ok();
-  };
-  TRY(enter(parent, leaf));
-  while (!levels.empty()) {
-    Level& level = levels.back();
-    if (level.names.empty()) {
-      const int above = levels.size() > 1 ? levels[levels.size() - 2].fd.get() : parent;
-      if (unlinkat(above, level.name.c_str(), AT_REMOVEDIR) != 0)
-        return sys_fail("unpack", "rmdir", level.name);
-      levels.pop_back();
-      continue;
-    }
-    const std::string name = std::move(level.names.back());
-    level.names.pop_back();
-    if (unlinkat(level.fd.get(), name.c_str(), 0) == 0) continue;
-    if (errno != EISDIR && errno != EPERM) return sys_fail("unpack", "unlink", name);
-    TRY(enter(level.fd.get(), name));
-  }
-  return ok();
 }
 
 /// Something is where an entry has to go: the later entry wins, and a link is replaced, never
@@ -442,65 +328,4 @@ Status Tree::add_other(const Place& where, const TarEntry& entry) {
   return decorate(again, entry);
 }
 
-Status Tree::decorate(const Place& where, const TarEntry& entry) {
-  const char* name = where.leaf.c_str();
-  const bool link = entry.type == TarType::symlink;
-  if (fchownat(where.parent, name, entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW) != 0)
-    return sys_fail("unpack", "chown", where.path);
-  if (!entry.xattrs.empty()) {
-    // There is no call for attributes by descriptor and name: the working directory is the
-    // descriptor.
-    if (fchdir(where.parent) != 0) return sys_fail("unpack", "chdir", where.path);
-    TRY(set_attributes(where.path, entry.xattrs,
-                       [&](const char* key, const void* value, size_t size) {
-                         return lsetxattr(name, key, value, size, 0);
-                       }));
-  }
-  // The node was made a moment ago by us, in a directory that nobody else can reach: it is no link.
-  if (!link && fchmodat(where.parent, name, entry.mode, 0) != 0)
-    return sys_fail("unpack", "chmod", where.path);
-  const timespec times[2] = {{entry.mtime, entry.mtime_ns}, {entry.mtime, entry.mtime_ns}};
-  if (utimensat(where.parent, name, times, AT_SYMLINK_NOFOLLOW) != 0)
-    return sys_fail("unpack", "utimensat", where.path);
-  return ok();
-}
-
-Status Tree::finish() {
-  open_.clear();
-  // Deepest first: a directory without write permission must already be complete, and its time is
-  // last.
-  for (auto it = directories_.rbegin(); it != directories_.rend(); ++it) {
-    const auto& [path, directory] = *it;
-    TRY(finish_directory(path, directory));
-    if (directory.implicit && !path.empty()) summary_.implicit.push_back(path);
-    if (directory.opaque) summary_.opaque.push_back(path);
-  }
-  return ok();
-}
-
-Status Tree::finish_directory(const std::string& path, const Directory& directory) {
-  UniqueFd fd(open_in_root(root_.get(), path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  if (!fd) {
-    // It was named through a symbolic link and replaced under its real name: there is nothing to
-    // finish.
-    if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return ok();
-    return sys_fail("unpack", "open", path);
-  }
-  if (fchown(fd.get(), directory.uid, directory.gid) != 0) return sys_fail("unpack", "chown", path);
-  auto set = [&](const char* name, const void* value, size_t size) {
-    return fsetxattr(fd.get(), name, value, size, 0);
-  };
-  TRY(set_attributes(path, directory.xattrs, set));
-  if (directory.opaque) {
-    const char* name = options_.user_xattrs ? "user.overlay.opaque" : "trusted.overlay.opaque";
-    if (set(name, "y", 1) != 0) return sys_fail("unpack", std::string("setxattr ") + name, path);
-  }
-  if (fchmod(fd.get(), directory.mode) != 0) return sys_fail("unpack", "chmod", path);
-  if (directory.implicit && directory.mtime == 0) return ok();
-  const timespec times[2] = {{directory.mtime, directory.mtime_ns},
-                             {directory.mtime, directory.mtime_ns}};
-  if (futimens(fd.get(), times) != 0) return sys_fail("unpack", "utimensat", path);
-  return ok();
-}
-
-}  // namespace stack
+}  // namespace stack::layer

@@ -13,7 +13,7 @@
 #include "result.h"
 #include "unpack_tar.h"
 
-namespace stack {
+namespace stack::layer {
 
 struct TreeOptions {
   /// Opaque directories are marked by user.overlay.opaque instead of trusted.overlay.opaque
@@ -71,7 +71,6 @@ class Tree {
   Status make_directory(const std::string& path, int depth);
   Result<std::string> through_symlink(int parent, const std::string& path, const std::string& leaf);
   Status clear_way(const Place& place);
-  Status remove_tree(int parent, const std::string& leaf);
   void forget_below(const std::string& path);
 
   Status add_whiteout(const std::string& path, std::string_view name);
@@ -93,7 +92,4 @@ class Tree {
   std::unordered_map<std::string, UniqueFd> open_;
 };
 
-/// The path in clean form ("a/b"; "" is the root), or a failure if it leads out of the root.
-Result<std::string> clean_entry_path(std::string_view path);
-
-}  // namespace stack
+}  // namespace stack::layer
