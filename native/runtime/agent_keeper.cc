@@ -1,8 +1,6 @@
 #include "agent_keeper.h"
 
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -12,7 +10,9 @@
 #include <algorithm>
 
 #include "fs.h"
+#include "host_mounts.h"
 #include "monitor.h"
+#include "proc.h"
 
 namespace stack {
 
@@ -106,23 +106,16 @@ Result<pid_t> AgentKeeper::spawn() {
   for (const std::string& variable : spec_.env) env.push_back(const_cast<char*>(variable.c_str()));
   argv.push_back(nullptr);
   env.push_back(nullptr);
-  posix_spawnattr_t attributes;
-  posix_spawn_file_actions_t actions;
-  ::posix_spawnattr_init(&attributes);
-  ::posix_spawn_file_actions_init(&actions);
-  sigset_t none, all;
-  ::sigemptyset(&none);
-  ::sigfillset(&all);
-  ::posix_spawnattr_setsigmask(&attributes, &none);
-  ::posix_spawnattr_setsigdefault(&attributes, &all);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-  for (int fd = 0; fd < 3; ++fd) ::posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
-  pid_t pid = 0;
-  int error = ::posix_spawn(&pid, argv[0], &actions, &attributes, argv.data(), env.data());
-  ::posix_spawn_file_actions_destroy(&actions);
-  ::posix_spawnattr_destroy(&attributes);
-  if (error != 0) return sys_fail(kStage, "posix_spawn", spec_.argv[0], error);
-  return pid;
+  UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!null) return sys_fail(kStage, "open", "/dev/null");
+  pid_t pid = ::fork();
+  if (pid < 0) return sys_fail(kStage, "fork");
+  if (pid > 0) return pid;
+  ::setsid();
+  for (int fd = 0; fd < 3; ++fd) ::dup2(null.get(), fd);
+  reset_signals();
+  if (enter_host_mounts().ok()) ::execve(argv[0], argv.data(), env.data());
+  ::_exit(127);
 }
 
 }  // namespace stack

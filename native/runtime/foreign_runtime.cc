@@ -2,11 +2,9 @@
 
 #include <fcntl.h>
 #include <pty.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -16,6 +14,7 @@
 #include <algorithm>
 
 #include "fs.h"
+#include "host_mounts.h"
 #include "mount.h"
 #include "proc.h"
 
@@ -84,8 +83,7 @@ Json process_to_json(const Json& base, const OciProcess& process) {
 Status ForeignRuntime::mount(const RootMount& root) {
   constexpr const char* kStage = "mount root";
   TRY(make_directories(path("rootfs"), 0700));
-  if (::unshare(CLONE_NEWNS) < 0) return sys_fail(kStage, "unshare");
-  TRY(old_mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr));
+  TRY(leave_host_mounts());
   UniqueFd tree = TRY(root.clone());
   UniqueFd target(::open(path("rootfs").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!target) return sys_fail(kStage, "open", path("rootfs"));

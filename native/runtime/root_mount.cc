@@ -1,11 +1,11 @@
 #include "root_mount.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "fs.h"
+#include "host_mounts.h"
 #include "mount.h"
 
 namespace stack {
@@ -50,12 +50,10 @@ Result<UniqueFd> mount_overlay(const std::vector<std::string>& layers, const std
 }
 
 // Cloning a detached tree, and mounting inside one, need Linux 6.15. Before that the tree has to be attached
-// somewhere: in a mount namespace of this process's own. Unmounts of the host still reach it, so that we pin
-// nothing of the host's.
+// somewhere: in a mount namespace of this process's own.
 Status attach_privately(const UniqueFd& tree, const std::string& place) {
   constexpr const char* kStage = "mount root";
-  if (::unshare(CLONE_NEWNS) < 0) return sys_fail(kStage, "unshare");
-  TRY(old_mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr));
+  TRY(leave_host_mounts());
   UniqueFd target(::open(place.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!target) return sys_fail(kStage, "open", place);
   return attach_mount(tree.get(), target.get());

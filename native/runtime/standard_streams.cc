@@ -17,6 +17,7 @@ namespace {
 
 constexpr size_t kChunk = 65536;  // a FIFO's capacity
 constexpr size_t kBatch = 16384;  // raw bytes in one write to the log
+constexpr int64_t kReportMs = 1000;  // between two records of what was dropped
 
 uint64_t hash_of(std::string_view bytes) {  // FNV-1a
   uint64_t hash = 14695981039346656037u;
@@ -55,7 +56,11 @@ Result<std::unique_ptr<Stdio>> Stdio::open(EventLoop& loop, int directory, const
   stdio->input_open_ = spec.stdin_open;
   stdio->interactive_ = spec.tty || spec.stdin_open;
   stdio->attributes_ = encode_log_attributes(spec.log.attributes);
-  if (spec.log.driver != LogSpec::Driver::none) stdio->log_ = TRY(LogFile::open(spec.log));
+  if (spec.log.driver != LogSpec::Driver::none) {
+    LogFile log = TRY(LogFile::open(spec.log));
+    if (spec.log.blocking) stdio->log_ = std::move(log);
+    else stdio->ring_ = TRY(LogRing::create(std::move(log), spec.log.buffer_size));
+  }
   stdio->outputs_[0].stream = 1;
   stdio->outputs_[1].stream = 2;
   if (!spec.tty) TRY(stdio->open_fifos(directory, spec.stdin_open));
@@ -215,6 +220,13 @@ std::string Stdio::take_replay(int stream) {
 
 void Stdio::lost(size_t bytes) {
   lost_ += bytes;
+  if (monotonic_ms() - lost_reported_ms_ >= kReportMs) report_lost();
+}
+
+void Stdio::report_lost() {
+  if (lost_ == lost_reported_) return;
+  lost_reported_ = lost_;
+  lost_reported_ms_ = monotonic_ms();
   events_.add("log-dropped", Json::object().set("bytes", lost_));
 }
 
@@ -243,6 +255,11 @@ size_t Stdio::record(Output& output, std::string_view pending, bool final) {
         (void)log_->make_room(one.size());
       }
       encoded += one;
+    }
+    if (ring_) {
+      one.clear();
+      append_log_record(one, pending.substr(done + batch, length), stream, attributes_, now);
+      if (!ring_->add(one)) lost(length);
     }
     batch += length;
     if (batch >= kBatch) flush();
@@ -294,6 +311,8 @@ void Stdio::drain() {
     (void)pump(output, true);
     output.heard = 0;
   }
+  if (ring_) ring_->flush();
+  report_lost();
   if (terminal_ && outputs_[0].fd) {
     loop_.remove(outputs_[0].fd.get());
     outputs_[0].fd.reset();

@@ -8,6 +8,7 @@
 
 #include "fd.h"
 #include "log_file.h"
+#include "log_ring.h"
 #include "loop.h"
 #include "monitor_record.h"
 #include "monitor_spec.h"
@@ -87,13 +88,15 @@ class Stdio {
   bool append(Output& output, std::string_view raw, std::string& encoded);
   void take(Output& output, size_t bytes);
   void lost(size_t bytes);
+  void report_lost();
   void tell(int stream, std::string_view bytes);
 
   EventLoop& loop_;
   const LogSpec& log_spec_;
   const EventRecorder& events_;
   bool terminal_ = false;
-  std::optional<LogFile> log_;
+  std::optional<LogFile> log_;     // blocking mode
+  std::unique_ptr<LogRing> ring_;  // non-blocking mode
   std::string attributes_;
   UniqueFd directory_;  // fifo/
   UniqueFd scratch_read_, scratch_write_, null_;
@@ -103,7 +106,8 @@ class Stdio {
   bool input_open_ = false;
   Listener listener_;
   std::function<void()> input_ready_;
-  uint64_t lost_ = 0;
+  uint64_t lost_ = 0, lost_reported_ = 0;
+  int64_t lost_reported_ms_ = 0;
   bool interactive_ = false;
   bool keep_replay_ = false;
   std::string replay_[2];

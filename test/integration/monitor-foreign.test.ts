@@ -47,9 +47,10 @@ describe.skipIf(!installed)("a container that runc makes", () => {
     expect(await container.request("exec", { args: ["sh", "-c", "id -u; exit 3"], user: "web", tty: false, stdin: false, capture: 100 })).toMatchObject({ exitCode: 3, output: "1000\n" });
     const connection = await container.connect();
     await connection.request("exec", { args: ["sh"], tty: true, stdin: true, rows: 30, cols: 90 });
-    connection.frame(0, "stty size; exit 4\n");
+    // runc passes the size on a moment after it has started the command.
+    connection.frame(0, "until [ \"$(stty size)\" = '30 90' ]; do :; done; stty size; exit 4\n");
     const { stdout, last } = await connection.streams();
-    expect(stdout).toContain("30 90");
+    expect(stdout).toContain("30 90\r\n");
     expect(last).toEqual({ exit: { code: 4, signal: 0 } });
   });
 
