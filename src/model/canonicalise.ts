@@ -226,11 +226,16 @@ function expandPort(item: ScalarNode, context: Context): Node[] {
   if (context.ports.left <= 0) return [];
   const parsed = parsePort(scalarText(item));
   if ("ports" in parsed && (context.ports.left -= parsed.ports.length) <= 0) {
-    context.report.error(item, { rule: "too-many-ports", message: `${formatPath(context.path)}: the port ranges of this file stand for more ports than a host has` });
+    context.report.error(item, {
+      rule: "too-many-ports",
+      message: `${formatPath(context.path)}: the port ranges of this file stand for more ports than a host has`,
+    });
     return [];
   }
   if ("ports" in parsed)
-    return parsed.ports.map((p) => mapFrom({ mode: "ingress", host_ip: p.host_ip, target: p.target, published: p.published, protocol: p.protocol }, item));
+    return parsed.ports.map((p) =>
+      mapFrom({ mode: "ingress", host_ip: p.host_ip, target: p.target, published: p.published, protocol: p.protocol }, item),
+    );
   if (context.lenient) return [item];
   const base60 = typeof item.value === "number" && !Number.isInteger(item.value);
   context.report.error(item, {
@@ -293,6 +298,10 @@ function external(node: Node, context: Context): Node {
   const own = node.entries.get("name");
   if (own === undefined) node.entries.set("name", name);
   else if (own.kind === "scalar" && name.kind === "scalar" && own.value !== name.value)
-    context.report.error(own, { rule: "conflict", message: `${formatPath(context.path)}: name and external.name differ`, hint: "Keep `name` alone." });
+    context.report.error(own, {
+      rule: "conflict",
+      message: `${formatPath(context.path)}: name and external.name differ`,
+      hint: "Keep `name` alone.",
+    });
   return node;
 }

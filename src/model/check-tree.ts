@@ -60,7 +60,12 @@ function oneSourceOf(...sources: readonly string[]): Check {
         atKey: true,
       });
     else if (present.length === 0 && !map.entries.has("external"))
-      report.error(map, { rule: "missing-key", message: `${formatPath(path)}: says no source`, hint: `Add one of ${list(sources)}.`, atKey: true });
+      report.error(map, {
+        rule: "missing-key",
+        message: `${formatPath(path)}: says no source`,
+        hint: `Add one of ${list(sources)}.`,
+        atKey: true,
+      });
   };
 }
 
@@ -71,12 +76,19 @@ function list(words: readonly string[]): string {
 function portComplete(map: MapNode, path: Path, report: Report): void {
   const target = map.entries.get("target");
   if (target === undefined)
-    report.error(map, { rule: "missing-key", message: `${formatPath(path)}: has no \`target\``, hint: "Say which port of the container is meant." });
+    report.error(map, {
+      rule: "missing-key",
+      message: `${formatPath(path)}: has no \`target\``,
+      hint: "Say which port of the container is meant.",
+    });
   else if (target.kind === "scalar" && typeof target.value === "number" && (target.value < 1 || target.value > 65535))
     report.error(target, { rule: "invalid-port", message: `${formatPath(path)}: ${scalarText(target)} is no port (1 to 65535)` });
   const published = map.entries.get("published");
   if (published?.kind === "scalar" && published.value !== null && scalarText(published) !== "" && !isPublished(scalarText(published)))
-    report.error(published, { rule: "invalid-port", message: `${formatPath(path)}: "${scalarText(published)}" is no port or range of ports` });
+    report.error(published, {
+      rule: "invalid-port",
+      message: `${formatPath(path)}: "${scalarText(published)}" is no port or range of ports`,
+    });
   hostAddress(map, path, report);
 }
 
@@ -84,25 +96,43 @@ function hostAddress(map: MapNode, path: Path, report: Report): void {
   const address = map.entries.get("host_ip");
   const text = stringOf(address);
   if (address === undefined || text === undefined || isIP(text) !== 0) return;
-  report.error(address, { rule: "invalid-port", message: `${formatPath(path)}: "${text}" is no IP address`, hint: 'For example "127.0.0.1".' });
+  report.error(address, {
+    rule: "invalid-port",
+    message: `${formatPath(path)}: "${text}" is no IP address`,
+    hint: 'For example "127.0.0.1".',
+  });
 }
 
 function watchPath(map: MapNode, path: Path, report: Report): void {
   const value = map.entries.get("path");
-  if (value !== undefined && stringOf(value) === "") report.error(value, { rule: "missing-key", message: `${formatPath([...path, "path"])} is empty` });
+  if (value !== undefined && stringOf(value) === "")
+    report.error(value, { rule: "missing-key", message: `${formatPath([...path, "path"])} is empty` });
 }
 
 function countOrIds(map: MapNode, path: Path, report: Report): void {
   const ids = map.entries.get("device_ids");
   if (ids !== undefined && map.entries.has("count"))
-    report.error(ids, { rule: "conflict", message: `${formatPath(path)}: \`count\` and \`device_ids\` exclude each other`, hint: "Keep one of them.", atKey: true });
+    report.error(ids, {
+      rule: "conflict",
+      message: `${formatPath(path)}: \`count\` and \`device_ids\` exclude each other`,
+      hint: "Keep one of them.",
+      atKey: true,
+    });
 }
 
 function mountComplete(map: MapNode, path: Path, report: Report): void {
   const type = stringOf(map.entries.get("type"));
   if (!map.entries.has("target"))
-    report.error(map, { rule: "missing-key", message: `${formatPath(path)}: has no \`target\``, hint: "Say where in the container it is mounted." });
+    report.error(map, {
+      rule: "missing-key",
+      message: `${formatPath(path)}: has no \`target\``,
+      hint: "Say where in the container it is mounted.",
+    });
   const source = map.entries.get("source");
   if (type === "bind" && (source === undefined || (source.kind === "scalar" && scalarText(source) === "")))
-    report.error(map, { rule: "missing-key", message: `${formatPath(path)}: a bind mount needs a \`source\``, hint: "Say which directory or file of the host." });
+    report.error(map, {
+      rule: "missing-key",
+      message: `${formatPath(path)}: a bind mount needs a \`source\``,
+      hint: "Say which directory or file of the host.",
+    });
 }

@@ -59,13 +59,22 @@ async function composeDocument(
 ): Promise<MapNode | undefined> {
   if (node.kind !== "map") {
     if (!(node.kind === "scalar" && node.value === null))
-      session.report.error(node, { rule: "wrong-type", message: "The top level of a stack file has to be a mapping", hint: "Begin with `services:`." });
+      session.report.error(node, {
+        rule: "wrong-type",
+        message: "The top level of a stack file has to be a mapping",
+        hint: "Begin with `services:`.",
+      });
     return undefined;
   }
   if (!(await session.validate(node))) return undefined;
   const version = node.entries.get("version");
   if (version !== undefined) {
-    session.report.warn(version, { rule: "obsolete-version", message: "`version` is obsolete and has no effect", hint: "Remove the line.", atKey: true });
+    session.report.warn(version, {
+      rule: "obsolete-version",
+      message: "`version` is obsolete and has no effect",
+      hint: "Remove the line.",
+      atKey: true,
+    });
     node.entries.delete("version");
   }
   canonicalise(node, session.report, session.lenient);

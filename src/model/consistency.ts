@@ -65,11 +65,22 @@ class ServiceCheck {
       (n) => n !== undefined && !isNull(n) && (stringOf(n) !== "" || (n.kind === "scalar" && n.broken === true)),
     );
     if (sources.length === 0)
-      this.#fail(undefined, "no-image", `Service "${this.#name}" has neither an image nor a build context specified`, "Add `image:` or `build:`.");
+      this.#fail(
+        undefined,
+        "no-image",
+        `Service "${this.#name}" has neither an image nor a build context specified`,
+        "Add `image:` or `build:`.",
+      );
     const rootfs = own?.entries.get("rootfs");
     const image = s.entries.get("image") ?? s.entries.get("build");
     if (rootfs !== undefined && image !== undefined)
-      this.#fail(rootfs, "conflict", `Service "${this.#name}" has both \`rootfs\` and \`${s.entries.has("image") ? "image" : "build"}\``, "Keep one of them.", true);
+      this.#fail(
+        rootfs,
+        "conflict",
+        `Service "${this.#name}" has both \`rootfs\` and \`${s.entries.has("image") ? "image" : "build"}\``,
+        "Keep one of them.",
+        true,
+      );
   }
 
   #build(): void {
@@ -77,28 +88,49 @@ class ServiceCheck {
     if (build === undefined) return;
     const inline = build.entries.get("dockerfile_inline");
     if (inline !== undefined && build.entries.has("dockerfile"))
-      this.#fail(inline, "conflict", `Service "${this.#name}": \`dockerfile\` and \`dockerfile_inline\` exclude each other`, "Keep one of them.", true);
+      this.#fail(
+        inline,
+        "conflict",
+        `Service "${this.#name}": \`dockerfile\` and \`dockerfile_inline\` exclude each other`,
+        "Keep one of them.",
+        true,
+      );
     for (const [key, context] of childMap(build, "additional_contexts")?.entries ?? []) {
       const target = stringOf(context);
       if (target?.startsWith("service:") !== true) continue;
       const other = target.slice("service:".length);
       if (!this.#serviceKnown(other, context, `as additional context ${key}`)) continue;
       if (childMap(this.#serviceNode(other), "build") === undefined)
-        this.#fail(context, "conflict", `Service "${this.#name}" takes service "${other}" as additional context ${key}, but "${other}" has no \`build\``);
+        this.#fail(
+          context,
+          "conflict",
+          `Service "${this.#name}" takes service "${other}" as additional context ${key}, but "${other}" has no \`build\``,
+        );
     }
     const platform = stringOf(this.#service.entries.get("platform"));
     const platforms = childItems(build, "platforms");
     if (platform !== undefined && platforms.length > 0 && !platforms.some((p) => stringOf(p) === platform))
-      this.#fail(this.#service.entries.get("platform"), "conflict", `Service "${this.#name}": build.platforms has to include the service's platform ${platform}`);
+      this.#fail(
+        this.#service.entries.get("platform"),
+        "conflict",
+        `Service "${this.#name}": build.platforms has to include the service's platform ${platform}`,
+      );
   }
 
   #namespaces(): void {
     const mode = this.#service.entries.get("network_mode");
     const networks = this.#service.entries.get("networks");
     if (mode !== undefined && networks?.kind === "map" && networks.entries.size > 0)
-      this.#fail(mode, "conflict", `Service "${this.#name}": \`network_mode\` and \`networks\` exclude each other`, "Keep one of them.", true);
+      this.#fail(
+        mode,
+        "conflict",
+        `Service "${this.#name}": \`network_mode\` and \`networks\` exclude each other`,
+        "Keep one of them.",
+        true,
+      );
     const shared = stringOf(mode);
-    if (mode !== undefined && shared?.startsWith("service:") === true) this.#serviceKnown(shared.slice("service:".length), mode, "in network_mode");
+    if (mode !== undefined && shared?.startsWith("service:") === true)
+      this.#serviceKnown(shared.slice("service:".length), mode, "in network_mode");
   }
 
   #references(): void {
@@ -107,7 +139,8 @@ class ServiceCheck {
     for (const mount of childItems(s, "volumes")) {
       const source = child(mount, "source");
       const name = stringOf(source);
-      if (childString(mount, "type") === "volume" && source !== undefined && name !== undefined && name !== "") this.#defined("volumes", "volume", name, source);
+      if (childString(mount, "type") === "volume" && source !== undefined && name !== undefined && name !== "")
+        this.#defined("volumes", "volume", name, source);
     }
     for (const [list, section, word] of [
       [childItems(childMap(s, "build"), "secrets"), "secrets", "build secret"],
@@ -124,7 +157,9 @@ class ServiceCheck {
   #defined(section: string, word: string, name: string, node: Node, atKey = false): void {
     const known = childMap(this.#input.root, section);
     if (known?.entries.has(name) === true || this.#input.broken.has(section)) return;
-    const hint = didYouMean(name, known?.entries.keys() ?? []) ?? (word === "volume" ? volumeHint(name) : `Define it under the top-level \`${section}:\`.`);
+    const hint =
+      didYouMean(name, known?.entries.keys() ?? []) ??
+      (word === "volume" ? volumeHint(name) : `Define it under the top-level \`${section}:\`.`);
     this.#fail(node, `undefined-${word.replace(" ", "-")}`, `Service "${this.#name}" refers to undefined ${word} ${name}`, hint, atKey);
   }
 
@@ -149,9 +184,21 @@ class ServiceCheck {
     if (disabled !== undefined) {
       const profiles = childItems(disabled, "profiles").flatMap((p) => stringOf(p) ?? []);
       const way = how === "in depends_on" ? ", or write `required: false`" : "";
-      this.#fail(node, "disabled-service", `Service "${this.#name}" needs service "${name}" ${how}, whose profiles are not active`, `Activate it with --profile ${profiles[0] ?? "NAME"}${way}.`, atKey);
+      this.#fail(
+        node,
+        "disabled-service",
+        `Service "${this.#name}" needs service "${name}" ${how}, whose profiles are not active`,
+        `Activate it with --profile ${profiles[0] ?? "NAME"}${way}.`,
+        atKey,
+      );
     } else if (!this.#input.broken.has("services"))
-      this.#fail(node, "undefined-service", `Service "${this.#name}" depends on undefined service "${name}" (${how})`, didYouMean(name, services?.entries.keys() ?? []), atKey);
+      this.#fail(
+        node,
+        "undefined-service",
+        `Service "${this.#name}" depends on undefined service "${name}" (${how})`,
+        didYouMean(name, services?.entries.keys() ?? []),
+        atKey,
+      );
     return false;
   }
 
@@ -159,7 +206,12 @@ class ServiceCheck {
     const test = child(childMap(this.#service, "healthcheck"), "test");
     const [first] = test?.kind === "seq" ? test.items : [];
     if (first === undefined || ["CMD", "CMD-SHELL", "NONE"].includes(stringOf(first) ?? "")) return;
-    this.#fail(first, "invalid-value", `services.${this.#name}.healthcheck.test has to begin with "CMD", "CMD-SHELL" or "NONE"`, 'A list is ["CMD", program, argument, …]; a single string is run by a shell.');
+    this.#fail(
+      first,
+      "invalid-value",
+      `services.${this.#name}.healthcheck.test has to begin with "CMD", "CMD-SHELL" or "NONE"`,
+      'A list is ["CMD", program, argument, …]; a single string is run by a shell.',
+    );
   }
 
   /** Limits that can be written in two places have to agree. */
@@ -176,7 +228,12 @@ class ServiceCheck {
       const own = this.#service.entries.get(key);
       if (group === undefined || own === undefined || amount(own) === 0) continue;
       if (amount(own) !== amount(group.entries.get(twin)))
-        this.#fail(own, "conflict", `services.${this.#name}: can't set distinct values on '${key}' and 'deploy.resources.${name}'`, "Keep one of them, or give them the same value.");
+        this.#fail(
+          own,
+          "conflict",
+          `services.${this.#name}: can't set distinct values on '${key}' and 'deploy.resources.${name}'`,
+          "Keep one of them, or give them the same value.",
+        );
     }
   }
 
@@ -184,16 +241,27 @@ class ServiceCheck {
     const own = this.#service.entries.get("scale");
     const replicas = child(childMap(this.#service, "deploy"), "replicas");
     if (own !== undefined && replicas !== undefined && amount(own) !== amount(replicas))
-      this.#fail(own, "conflict", `services.${this.#name}: can't set distinct values on 'scale' and 'deploy.replicas'`, "Keep one of them.");
+      this.#fail(
+        own,
+        "conflict",
+        `services.${this.#name}: can't set distinct values on 'scale' and 'deploy.replicas'`,
+        "Keep one of them.",
+      );
     for (const [node, key] of [
       [own, "scale"],
       [replicas, "deploy.replicas"],
     ] as const)
-      if (node !== undefined && amount(node) < 0) this.#fail(node, "invalid-value", `services.${this.#name}.${key}: must be greater than or equal to 0`);
+      if (node !== undefined && amount(node) < 0)
+        this.#fail(node, "invalid-value", `services.${this.#name}.${key}: must be greater than or equal to 0`);
     const name = this.#service.entries.get("container_name");
     const count = own ?? replicas;
     if (name !== undefined && count !== undefined && amount(count) > 1)
-      this.#fail(name, "conflict", `services.${this.#name}: container_name must be unique, but there are ${amount(count)} replicas`, "Remove `container_name`, or have one replica.");
+      this.#fail(
+        name,
+        "conflict",
+        `services.${this.#name}: container_name must be unique, but there are ${amount(count)} replicas`,
+        "Remove `container_name`, or have one replica.",
+      );
   }
 
   #watch(): void {
@@ -209,7 +277,12 @@ class ServiceCheck {
     const take = (target: string, node: Node, where: string): void => {
       const other = taken.get(target);
       if (other === undefined) taken.set(target, where);
-      else this.#fail(node, "conflict", `services.${this.#name}.${where}: target ${target} already mounted as services.${this.#name}.${other}`);
+      else
+        this.#fail(
+          node,
+          "conflict",
+          `services.${this.#name}.${where}: target ${target} already mounted as services.${this.#name}.${other}`,
+        );
     };
     const tmpfs = this.#service.entries.get("tmpfs");
     const list = tmpfs?.kind === "seq" ? tmpfs.items : tmpfs === undefined ? [] : [tmpfs];
@@ -227,7 +300,9 @@ function amount(node: Node | undefined): number {
 }
 
 function volumeHint(name: string): string {
-  return name.includes("/") ? `A path of the host begins with ./ or /: ./${name}` : `Add \`${name}:\` under the top-level \`volumes:\`, or write ./${name} for a directory of the host.`;
+  return name.includes("/")
+    ? `A path of the host begins with ./ or /: ./${name}`
+    : `Add \`${name}:\` under the top-level \`volumes:\`, or write ./${name} for a directory of the host.`;
 }
 
 function checkCycles({ root, active, report }: ConsistencyInput): void {
@@ -242,7 +317,12 @@ function checkCycles({ root, active, report }: ConsistencyInput): void {
         const loop = [...chain.slice(chain.indexOf(dependency)), dependency];
         const key = [...loop].sort().join("\0");
         if (!reported.has(key))
-          report.error(node, { rule: "dependency-cycle", message: `Dependency cycle: ${loop.join(" -> ")}`, hint: "One of these services has to start without the other.", atKey: true });
+          report.error(node, {
+            rule: "dependency-cycle",
+            message: `Dependency cycle: ${loop.join(" -> ")}`,
+            hint: "One of these services has to start without the other.",
+            atKey: true,
+          });
         reported.add(key);
       } else if (!state.has(dependency)) visit(dependency, [...chain, dependency]);
     }
@@ -260,7 +340,11 @@ function checkContainerNames({ root, active, report }: ConsistencyInput): void {
     if (node === undefined || text === undefined || text === "") continue;
     const other = taken.get(text);
     if (other === undefined) taken.set(text, name);
-    else report.error(node, { rule: "conflict", message: `Services "${other}" and "${name}" both want the container name ${text}`, hint: "Container names are unique on a machine." });
+    else
+      report.error(node, {
+        rule: "conflict",
+        message: `Services "${other}" and "${name}" both want the container name ${text}`,
+        hint: "Container names are unique on a machine.",
+      });
   }
 }
-

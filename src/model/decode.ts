@@ -46,13 +46,16 @@ class Decoder {
       case "command":
         return this.#command(node, path);
       case "health-test": {
-        if (node.kind === "seq") return node.items.length === 0 ? undefined : itemsOf(node).map((i) => (i.kind === "scalar" ? scalarText(i) : ""));
+        if (node.kind === "seq")
+          return node.items.length === 0 ? undefined : itemsOf(node).map((i) => (i.kind === "scalar" ? scalarText(i) : ""));
         return node.kind === "scalar" && node.value !== null ? ["CMD-SHELL", scalarText(node)] : undefined;
       }
       case "env-file":
         return envFile(node);
       case "ssh":
-        return node.kind === "map" ? sortedObject([...node.entries].map(([k, v]) => [k, v.kind === "scalar" ? scalarText(v) : ""])) : undefined;
+        return node.kind === "map"
+          ? sortedObject([...node.entries].map(([k, v]) => [k, v.kind === "scalar" ? scalarText(v) : ""]))
+          : undefined;
       case "ulimit":
         return this.#ulimit(node, path);
       default:
@@ -102,7 +105,12 @@ class Decoder {
         const equals = entry.indexOf("=");
         const key = equals === -1 ? entry : entry.slice(0, equals);
         if (mode === "variables" && /\s$/.test(key)) {
-          this.#bad(item, path, `the name in ${JSON.stringify(entry)} ends with white space`, "Write NAME=VALUE without spaces around the equals sign.");
+          this.#bad(
+            item,
+            path,
+            `the name in ${JSON.stringify(entry)} ends with white space`,
+            "Write NAME=VALUE without spaces around the equals sign.",
+          );
           continue;
         }
         entries.set(key, equals === -1 ? (mode === "variables" ? null : "") : entry.slice(equals + 1));
@@ -166,12 +174,14 @@ class Decoder {
         return omit(scalarText(node), "");
       case "integer": {
         const number = typeof value === "string" && /^[-+]?\d+$/.test(value) ? Number(value) : value;
-        if (typeof number !== "number" || !Number.isInteger(number)) return this.#bad(node, path, `${JSON.stringify(value)} is not a whole number`);
+        if (typeof number !== "number" || !Number.isInteger(number))
+          return this.#bad(node, path, `${JSON.stringify(value)} is not a whole number`);
         return shape.zero === true ? number : omit(number, 0);
       }
       case "float": {
         const number = typeof value === "string" && /^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$/.test(value) ? Number(value) : value;
-        if (typeof number !== "number" || !Number.isFinite(number)) return this.#bad(node, path, `${JSON.stringify(value)} is not a number`);
+        if (typeof number !== "number" || !Number.isFinite(number))
+          return this.#bad(node, path, `${JSON.stringify(value)} is not a number`);
         return omit(single(number), 0);
       }
       case "flag": {
@@ -187,7 +197,12 @@ class Decoder {
         return this.#mode(node, path);
       case "device-count":
         if (typeof value === "string" && value.toLowerCase() === "all") return -1;
-        return omit(/^[-+]?\d+$/.test(scalarText(node)) ? Number(scalarText(node)) : this.#bad(node, path, `${JSON.stringify(value)} is neither a number nor "all"`), 0);
+        return omit(
+          /^[-+]?\d+$/.test(scalarText(node))
+            ? Number(scalarText(node))
+            : this.#bad(node, path, `${JSON.stringify(value)} is neither a number nor "all"`),
+          0,
+        );
       default:
         return undefined;
     }
@@ -196,7 +211,8 @@ class Decoder {
   #bytes(node: ScalarNode, path: Path): string | undefined {
     const text = scalarText(node);
     const bytes = typeof node.value !== "number" ? parseBytes(text) : Number.isInteger(node.value) ? node.value : undefined;
-    if (bytes === undefined) return this.#bad(node, path, `"${text}" is not a size`, 'Write a number of bytes, or one with a unit: "64m", "1.5g".');
+    if (bytes === undefined)
+      return this.#bad(node, path, `"${text}" is not a size`, 'Write a number of bytes, or one with a unit: "64m", "1.5g".');
     return bytes === 0 ? undefined : (node.text ?? formatNumber(bytes));
   }
 
@@ -204,14 +220,20 @@ class Decoder {
     const text = scalarText(node);
     const nanoseconds = parseDuration(text);
     if (nanoseconds === undefined)
-      return this.#bad(node, path, `"${text}" is not a duration`, /^\d+$/.test(text) ? `Write the unit, for example ${text}s.` : "Write numbers with units: 500ms, 10s, 1m30s, 2h.");
+      return this.#bad(
+        node,
+        path,
+        `"${text}" is not a duration`,
+        /^\d+$/.test(text) ? `Write the unit, for example ${text}s.` : "Write numbers with units: 500ms, 10s, 1m30s, 2h.",
+      );
     return nanoseconds === 0 && !zero ? undefined : formatDuration(nanoseconds);
   }
 
   #mode(node: ScalarNode, path: Path): string | undefined {
     const text = scalarText(node);
     const bits = typeof node.value === "number" ? node.value : /^[0-7]{1,6}$/.test(text) ? parseInt(text, 8) : undefined;
-    if (bits === undefined || !Number.isInteger(bits) || bits < 0) return this.#bad(node, path, `"${text}" is not a file mode`, 'Write it in octal digits: "0440".');
+    if (bits === undefined || !Number.isInteger(bits) || bits < 0)
+      return this.#bad(node, path, `"${text}" is not a file mode`, 'Write it in octal digits: "0440".');
     return `0${bits.toString(8)}`;
   }
 

@@ -57,7 +57,11 @@ async function ours(test: Case): Promise<{ ok: boolean; yaml: string; json: stri
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root", ...test.env },
     cwd: join(directory, test.cwd ?? ""),
     reader: memoryReader(files),
-    skip: { envResolution: flags.has("--no-env-resolution"), consistency: flags.has("--no-consistency"), pathResolution: flags.has("--no-path-resolution") },
+    skip: {
+      envResolution: flags.has("--no-env-resolution"),
+      consistency: flags.has("--no-consistency"),
+      pathResolution: flags.has("--no-path-resolution"),
+    },
   };
   if (flags.has("--no-interpolate")) {
     const result = await loadModel(complete);
@@ -101,6 +105,7 @@ function compare(golden: Golden, result: Awaited<ReturnType<typeof ours>>): { ou
   if ((golden.status === 0) !== result.ok) return { ours: result.ok, theirs: golden.status === 0 };
   if (golden.status !== 0) return undefined;
   if (golden.yaml !== result.yaml) return { ours: result.yaml, theirs: golden.yaml };
-  if (golden.json !== null && golden.json !== undefined && golden.json.trimEnd() !== result.json.trimEnd()) return { ours: result.json, theirs: golden.json };
+  if (golden.json !== null && golden.json !== undefined && golden.json.trimEnd() !== result.json.trimEnd())
+    return { ours: result.json, theirs: golden.json };
   return undefined;
 }

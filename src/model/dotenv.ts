@@ -39,7 +39,11 @@ export function parseRawEnv(text: string, inherit: Lookup): DotenvResult {
     const equals = entry.indexOf("=");
     const key = equals === -1 ? entry : entry.slice(0, equals);
     if (key === "" || /\s/.test(key)) {
-      problems.push({ at: start, length: line.length, message: key === "" ? "No variable name before `=`" : `The variable name \`${key}\` contains white space` });
+      problems.push({
+        at: start,
+        length: line.length,
+        message: key === "" ? "No variable name before `=`" : `The variable name \`${key}\` contains white space`,
+      });
       continue;
     }
     const value = equals === -1 ? inherit(key) : entry.slice(equals + 1);

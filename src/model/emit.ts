@@ -15,7 +15,10 @@ export interface CanonicalOptions {
 
 /** The project as one canonical Compose document, as `docker compose config` prints it. */
 export function toCanonical(project: Project, style: Style = "yaml", options: CanonicalOptions = {}): Record<string, unknown> {
-  const services = canonicals(project.services).map(([name, value]): [string, unknown] => [name, options.keepFiles === true ? value : withoutFiles(value)]);
+  const services = canonicals(project.services).map(([name, value]): [string, unknown] => [
+    name,
+    options.keepFiles === true ? value : withoutFiles(value),
+  ]);
   const sections: [string, unknown][] = [
     ["services", emitAll(SERVICE, services, style)],
     ["networks", emitAll(NETWORK, canonicals(project.networks), style)],

@@ -43,7 +43,10 @@ export async function readEnvFiles(
     const parsed = parseDotenv(result.text, (name) => environment.get(name), values);
     const source = makeSource(file, result.text);
     for (const problem of parsed.problems)
-      report.error({ source, start: problem.at, end: problem.at + problem.length }, { rule: "env-file", message: problem.message, hint: problem.hint });
+      report.error(
+        { source, start: problem.at, end: problem.at + problem.length },
+        { rule: "env-file", message: problem.message, hint: problem.hint },
+      );
     for (const [name, value] of parsed.values) values.set(name, value);
   }
   return values;

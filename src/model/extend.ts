@@ -111,6 +111,12 @@ class Extender {
     const root = this.#session.readAll(opened, this.#environment);
     if (root === undefined) return undefined;
     const services = childMap(root.node, "services");
-    return { file: path, services: services?.entries ?? new Map<string, Node>(), resets: root.resets, directory: dirname(path), own: false };
+    return {
+      file: path,
+      services: services?.entries ?? new Map<string, Node>(),
+      resets: root.resets,
+      directory: dirname(path),
+      own: false,
+    };
   }
 }

@@ -3,7 +3,10 @@ import { configHash, serviceDifferences } from "./index.ts";
 import { projectOf } from "./load-text.test-support.ts";
 
 async function web(body: string) {
-  const text = `services:\n  web:\n    image: a\n${body.split("\n").map((l) => `    ${l}\n`).join("")}  db: {image: b}\n`;
+  const text = `services:\n  web:\n    image: a\n${body
+    .split("\n")
+    .map((l) => `    ${l}\n`)
+    .join("")}  db: {image: b}\n`;
   return (await projectOf({ "stack.yaml": text })).services["web"]!;
 }
 
@@ -28,10 +31,21 @@ describe("configHash", () => {
     ["environment: {A: 1}", "environment: {A: 2}", ['environment.A: "1" → "2"']],
     ["environment: {DB_PASSWORD: a}", "environment: {DB_PASSWORD: b}", ["environment.DB_PASSWORD: changed"]],
     ["image: a", "image: b", undefined],
-    ["ports: ['80:80']", "ports: ['81:80']", ['ports: - {"mode":"ingress","protocol":"tcp","published":"80","target":80}', 'ports: + {"mode":"ingress","protocol":"tcp","published":"81","target":80}']],
+    [
+      "ports: ['80:80']",
+      "ports: ['81:80']",
+      [
+        'ports: - {"mode":"ingress","protocol":"tcp","published":"80","target":80}',
+        'ports: + {"mode":"ingress","protocol":"tcp","published":"81","target":80}',
+      ],
+    ],
     ["command: [a]", "command: [b]", ['command: ["a"] → ["b"]']],
     ["tty: true", "tty: false", ["tty: true → (not set)"]],
-    ["deploy: {resources: {limits: {memory: 1m}}}", "deploy: {resources: {limits: {memory: 2m}}}", ['deploy.resources.limits.memory: "1048576" → "2097152"']],
+    [
+      "deploy: {resources: {limits: {memory: 1m}}}",
+      "deploy: {resources: {limits: {memory: 2m}}}",
+      ['deploy.resources.limits.memory: "1048576" → "2097152"'],
+    ],
     ["processes: {p: {command: a}}", "processes: {p: {command: b}}", ['x-stack.processes.p.command: "a" → "b"']],
     ["user: a", "working_dir: /b", ['user: "a" → (not set)', 'working_dir: (not set) → "/b"']],
   ])("changes from %s to %s, and says why", async (a, b, differences) => {

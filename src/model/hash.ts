@@ -2,7 +2,16 @@ import { createHash } from "node:crypto";
 import type { Network, Service, Volume } from "./project.ts";
 
 /** Members that change how a service is planned but not what its container is. */
-const NOT_PART_OF_A_CONTAINER: readonly string[] = ["build", "pull_policy", "pull_refresh_after", "scale", "depends_on", "profiles", "develop", "extends"];
+const NOT_PART_OF_A_CONTAINER: readonly string[] = [
+  "build",
+  "pull_policy",
+  "pull_refresh_after",
+  "scale",
+  "depends_on",
+  "profiles",
+  "develop",
+  "extends",
+];
 
 /** Our keys that a running container takes without being made anew. */
 const UPDATED_IN_PLACE: readonly string[] = ["restart_policy", "on_unhealthy", "ready", "expect", "on_orphan_exit"];

@@ -56,7 +56,12 @@ function readEntry(node: Node): Entry | undefined {
   const paths = texts("path");
   if (paths.length === 0) return undefined;
   const directory = stringOf(child(node, "project_directory"));
-  return { node, paths, envFiles: texts("env_file"), ...(directory === undefined || directory === "" ? {} : { projectDirectory: directory }) };
+  return {
+    node,
+    paths,
+    envFiles: texts("env_file"),
+    ...(directory === undefined || directory === "" ? {} : { projectDirectory: directory }),
+  };
 }
 
 async function load(entry: Entry, composition: Composition, session: Session, compose: ComposeFiles): Promise<MapNode | undefined> {
@@ -65,7 +70,11 @@ async function load(entry: Entry, composition: Composition, session: Session, co
   const [main = ""] = files;
   const stack = [...composition.including, ...composition.files.slice(0, 1)];
   if (/^(?:oci:\/\/|https?:\/\/|git@|ssh:\/\/)|\.git(?:#|$)/.test(entry.paths[0] ?? "")) {
-    session.report.error(entry.node, { rule: "unsupported-include", message: `Cannot include ${entry.paths[0] ?? ""}: only local files can be included`, hint: "Fetch it first and include the local copy." });
+    session.report.error(entry.node, {
+      rule: "unsupported-include",
+      message: `Cannot include ${entry.paths[0] ?? ""}: only local files can be included`,
+      hint: "Fetch it first and include the local copy.",
+    });
     return undefined;
   }
   if (stack.includes(main)) {

@@ -122,12 +122,15 @@ class Walker {
       this.#report.warn(node, {
         rule: "unset-variable",
         message: `The variable ${problem.name} is not set: ${where} gets an empty string in its place`,
-        hint: didYouMean(problem.name, this.#options.environment.keys()) ?? `Set it in the environment or in .env, or give it a default: \${${problem.name}:-value}.`,
+        hint:
+          didYouMean(problem.name, this.#options.environment.keys()) ??
+          `Set it in the environment or in .env, or give it a default: \${${problem.name}:-value}.`,
       });
       return;
     }
     node.broken = true;
-    if (problem.kind === "too-long") this.#report.error(node, { rule: "interpolation", message: `${where}: its variables add up to too long a text` });
+    if (problem.kind === "too-long")
+      this.#report.error(node, { rule: "interpolation", message: `${where}: its variables add up to too long a text` });
     else if (problem.kind === "malformed")
       this.#report.error(node, {
         rule: "interpolation",

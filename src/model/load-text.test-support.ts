@@ -17,7 +17,12 @@ export async function projectOf(files: string | Readonly<Record<string, string>>
 }
 
 /** `file:line:column severity rule` of everything that was found. */
-export async function findings(files: string | Readonly<Record<string, string>>, request: Partial<LoadRequest> = {}): Promise<readonly string[]> {
+export async function findings(
+  files: string | Readonly<Record<string, string>>,
+  request: Partial<LoadRequest> = {},
+): Promise<readonly string[]> {
   const { diagnostics } = await loadText(files, request);
-  return diagnostics.map((d) => `${d.place === undefined ? "" : `${d.place.file.replace("/p/", "")}:${d.place.line}:${d.place.column} `}${d.severity} ${d.rule}`);
+  return diagnostics.map(
+    (d) => `${d.place === undefined ? "" : `${d.place.file.replace("/p/", "")}:${d.place.line}:${d.place.column} `}${d.severity} ${d.rule}`,
+  );
 }

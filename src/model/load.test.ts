@@ -2,7 +2,11 @@ import { describe, expect, it } from "vitest";
 import { renderDiagnostics } from "./index.ts";
 import { findings, loadText, projectOf } from "./load-text.test-support.ts";
 
-const service = (body: string): string => `services:\n  web:\n    image: a\n${body.split("\n").map((l) => `    ${l}\n`).join("")}`;
+const service = (body: string): string =>
+  `services:\n  web:\n    image: a\n${body
+    .split("\n")
+    .map((l) => `    ${l}\n`)
+    .join("")}`;
 
 describe("diagnostics", () => {
   it("finds everything wrong at once, sorted by place", async () => {
@@ -79,7 +83,11 @@ secrets: {password: {file: x}}
 
   it("names the anchor and the alias", async () => {
     const { diagnostics } = await loadText("x-a: &a {mem_limit: 5x}\nservices:\n  web: {image: a, <<: *a}\n");
-    expect(diagnostics[0]).toMatchObject({ rule: "invalid-value", place: { line: 1, column: 21 }, related: [{ line: 3, note: "through the alias *a" }] });
+    expect(diagnostics[0]).toMatchObject({
+      rule: "invalid-value",
+      place: { line: 1, column: 21 },
+      related: [{ line: 3, note: "through the alias *a" }],
+    });
   });
 
   it("names the base and the service that extends it", async () => {
@@ -91,8 +99,15 @@ secrets: {password: {file: x}}
   });
 
   it("names the included file and where it is included", async () => {
-    const { diagnostics } = await loadText({ "compose.yaml": "include: [a.yaml]\nservices: {}\n", "a.yaml": "services:\n  b: {image: x, networks: [nope]}\n" });
-    expect(diagnostics[0]).toMatchObject({ rule: "undefined-network", place: { file: "/p/a.yaml", line: 2 }, related: [{ file: "/p/compose.yaml", line: 1 }] });
+    const { diagnostics } = await loadText({
+      "compose.yaml": "include: [a.yaml]\nservices: {}\n",
+      "a.yaml": "services:\n  b: {image: x, networks: [nope]}\n",
+    });
+    expect(diagnostics[0]).toMatchObject({
+      rule: "undefined-network",
+      place: { file: "/p/a.yaml", line: 2 },
+      related: [{ file: "/p/compose.yaml", line: 1 }],
+    });
   });
 
   it("shows cycles with their chain", async () => {
@@ -106,7 +121,8 @@ secrets: {password: {file: x}}
 
   it("quotes the line and marks the place", async () => {
     const { diagnostics } = await loadText(service("tty: [1]"));
-    expect(renderDiagnostics(diagnostics, { color: false, cwd: "/p" })).toBe(`error: services.web.tty: expected true or false or a string, but it is a list [wrong-type]
+    expect(renderDiagnostics(diagnostics, { color: false, cwd: "/p" }))
+      .toBe(`error: services.web.tty: expected true or false or a string, but it is a list [wrong-type]
   --> compose.yaml:4:10
   4 |     tty: [1]
     |          ^^^
@@ -134,7 +150,14 @@ describe("our own keys", () => {
   it("stand bare in stack.yaml", async () => {
     const project = await projectOf({ "stack.yaml": service(own) });
     expect(project.services["web"]?.ready).toEqual([{ kind: "tcp", port: 80 }]);
-    expect(project.services["web"]?.restart_policy).toEqual({ first_delay: 0, delay: 1000, factor: 2, max_delay: 60_000, jitter: 0, reset_after: 10_000 });
+    expect(project.services["web"]?.restart_policy).toEqual({
+      first_delay: 0,
+      delay: 1000,
+      factor: 2,
+      max_delay: 60_000,
+      jitter: 0,
+      reset_after: 10_000,
+    });
   });
 
   it("stand under x-stack everywhere else, and mean the same", async () => {
@@ -203,7 +226,16 @@ restart_policy: {jitter: 2, delay: soon}`);
     });
     expect(project.services["web"]?.ready).toEqual([
       { kind: "tcp", port: 80, timeout: 5000 },
-      { kind: "http", port: 80, path: "/h", status: [[200, 299], [404, 404]], body: "ok" },
+      {
+        kind: "http",
+        port: 80,
+        path: "/h",
+        status: [
+          [200, 299],
+          [404, 404],
+        ],
+        body: "ok",
+      },
       { kind: "http", port: 8080, path: "/", status: [[200, 399]] },
       { kind: "log", pattern: "up .*" },
       { kind: "exec", command: ["pg_isready", "-q"] },
@@ -282,7 +314,11 @@ configs: {c: {content: hi}}
       extensions: { "x-mine": { a: 1 } },
       attach: true,
     });
-    expect(project.services["db"]).toMatchObject({ healthcheck: { test: { kind: "none" }, disable: true }, restart: { policy: "on-failure", max_attempts: 2 }, networks: {} });
+    expect(project.services["db"]).toMatchObject({
+      healthcheck: { test: { kind: "none" }, disable: true },
+      restart: { policy: "on-failure", max_attempts: 2 },
+      networks: {},
+    });
   });
 
   it("survives JSON, as it crosses a socket", async () => {
@@ -310,7 +346,10 @@ configs: {c: {content: hi}}
 
   it("takes names like __proto__ for names", async () => {
     const project = await projectOf(service("environment: {__proto__: a, constructor: b}\nlabels: {toString: c}"));
-    expect(Object.entries(project.services["web"]?.environment ?? {})).toEqual([["__proto__", "a"], ["constructor", "b"]]);
+    expect(Object.entries(project.services["web"]?.environment ?? {})).toEqual([
+      ["__proto__", "a"],
+      ["constructor", "b"],
+    ]);
     expect(({} as Record<string, unknown>)["a"]).toBeUndefined();
   });
 

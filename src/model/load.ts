@@ -78,7 +78,11 @@ async function composeModel(request: LoadRequest): Promise<Composed> {
   const root = await composeFiles({ files, directory, environment: environment.values, including: [] }, session);
   if (root === undefined || name === undefined || session.exhausted) {
     if (!session.report.failed)
-      session.report.error(undefined, { rule: "empty-file", message: `Nothing is in ${files.join(", ")}`, hint: "A stack file begins with `services:`." });
+      session.report.error(undefined, {
+        rule: "empty-file",
+        message: `Nothing is in ${files.join(", ")}`,
+        hint: "A stack file begins with `services:`.",
+      });
     return { session, environment, root: undefined };
   }
   root.entries.set("name", scalar(name, root.at));
@@ -103,7 +107,8 @@ async function locate(
   session: Session,
 ): Promise<{ readonly files: readonly string[]; readonly directory: string } | undefined> {
   const given = (request.files ?? []).map((f) => (f === "-" ? f : resolve(request.cwd, f)));
-  const wanted = request.projectDirectory === undefined || request.projectDirectory === "" ? undefined : resolve(request.cwd, request.projectDirectory);
+  const wanted =
+    request.projectDirectory === undefined || request.projectDirectory === "" ? undefined : resolve(request.cwd, request.projectDirectory);
   const first = wanted ?? directoryOf(given) ?? request.cwd;
   // The first reading may say where the files are; a second `.env` may lie beside them.
   await addEnvFiles(request, first, environment, session);
@@ -142,7 +147,10 @@ async function findFiles(
     return undefined;
   }
   for (const other of found.ignored)
-    session.report.warn(undefined, { rule: "several-stack-files", message: `${other} is not read, because ${found.files[0] ?? ""} is there too` });
+    session.report.warn(undefined, {
+      rule: "several-stack-files",
+      message: `${other} is not read, because ${found.files[0] ?? ""} is there too`,
+    });
   return found.files;
 }
 

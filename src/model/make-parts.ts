@@ -4,7 +4,6 @@ import type { BlkioConfig, Build, Deploy, FileMount, Hook, Service, WatchRule } 
 import { bytes, clean, data, flag, items, milliseconds, number, strings, text, texts, variables } from "./record.ts";
 import type { Data } from "./record.ts";
 
-
 export function makeFileMount(m: Data, directory: string): FileMount {
   const source = text(m, "source") ?? "";
   const target = text(m, "target") ?? source;

@@ -62,7 +62,8 @@ function readService(name: string, node: Node, report: Report): Service {
   const path = ["services", name];
   const canonical = data(decode(SECTIONS.services, node, path, report)) ?? {};
   const implicit = new Set<string>();
-  for (const [dependency, entry] of childMap(node, "depends_on")?.entries ?? []) if (child(entry, IMPLICIT) !== undefined) implicit.add(dependency);
+  for (const [dependency, entry] of childMap(node, "depends_on")?.entries ?? [])
+    if (child(entry, IMPLICIT) !== undefined) implicit.add(dependency);
   return makeService({ name, canonical, own: readOwnKeys(child(node, "x-stack"), [...path, "x-stack"], report), implicit });
 }
 

@@ -1,5 +1,15 @@
 import type { HostPath, ServiceName } from "../core/index.ts";
-import { makeBlkio, makeBuild, makeDeploy, makeDevelop, makeFileMount, makeHook, makeLogging, makeModels, makeProvider } from "./make-parts.ts";
+import {
+  makeBlkio,
+  makeBuild,
+  makeDeploy,
+  makeDevelop,
+  makeFileMount,
+  makeHook,
+  makeLogging,
+  makeModels,
+  makeProvider,
+} from "./make-parts.ts";
 import type { OwnKeys } from "./own.ts";
 import type {
   Dependency,
@@ -16,7 +26,21 @@ import type {
   Service,
   ServiceNetwork,
 } from "./project.ts";
-import { bytes, clean, data, extensions, flag, items, milliseconds, number, optionalFlag, strings, text, texts, variables } from "./record.ts";
+import {
+  bytes,
+  clean,
+  data,
+  extensions,
+  flag,
+  items,
+  milliseconds,
+  number,
+  optionalFlag,
+  strings,
+  text,
+  texts,
+  variables,
+} from "./record.ts";
 import type { Data } from "./record.ts";
 import { parseDuration } from "./units.ts";
 
@@ -64,11 +88,13 @@ function process(c: Data) {
     command: words(c, "command"),
     entrypoint: words(c, "entrypoint"),
     environment: variables(c, "environment"),
-    env_file: items(c, "env_file").map((f) => clean<EnvFile>({
-      path: (text(f, "path") ?? "") as HostPath,
-      required: f["required"] !== false,
-      format: text(f, "format") === "raw" ? "raw" : undefined,
-    })),
+    env_file: items(c, "env_file").map((f) =>
+      clean<EnvFile>({
+        path: (text(f, "path") ?? "") as HostPath,
+        required: f["required"] !== false,
+        format: text(f, "format") === "raw" ? "raw" : undefined,
+      }),
+    ),
     working_dir: text(c, "working_dir"),
     user: text(c, "user"),
     group_add: texts(c, "group_add"),
@@ -127,12 +153,14 @@ export function parsePullPolicy(policy: string): PullPolicy {
 }
 
 function makeDependencies(from: Data | undefined, implicit: ReadonlySet<string>): Readonly<Record<string, Dependency>> {
-  return mapValues(from, (d, name) => clean<Dependency>({
-    condition: (text(d, "condition") ?? "service_started") as DependencyCondition,
-    restart: flag(d, "restart"),
-    required: d["required"] !== false,
-    implicit: implicit.has(name) ? true : undefined,
-  }));
+  return mapValues(from, (d, name) =>
+    clean<Dependency>({
+      condition: (text(d, "condition") ?? "service_started") as DependencyCondition,
+      restart: flag(d, "restart"),
+      required: d["required"] !== false,
+      implicit: implicit.has(name) ? true : undefined,
+    }),
+  );
 }
 
 /** `restart` wins; else `deploy.restart_policy` says the same in other words. */
@@ -304,7 +332,10 @@ function security(c: Data) {
 function makeUlimits(from: Data | undefined): Service["ulimits"] {
   const result: Record<string, { soft: number; hard: number }> = {};
   for (const [name, value] of Object.entries(from ?? {}))
-    result[name] = typeof value === "number" ? { soft: value, hard: value } : { soft: number(data(value), "soft") ?? 0, hard: number(data(value), "hard") ?? 0 };
+    result[name] =
+      typeof value === "number"
+        ? { soft: value, hard: value }
+        : { soft: number(data(value), "soft") ?? 0, hard: number(data(value), "hard") ?? 0 };
   return result;
 }
 

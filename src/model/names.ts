@@ -32,7 +32,10 @@ export async function projectName(input: NameInput, session: Session): Promise<P
   if (name === undefined)
     session.report.error(undefined, {
       rule: "invalid-project-name",
-      message: written === undefined ? `No project name can be made from the directory ${input.directory}` : `No project name can be made from \`name: ${written}\``,
+      message:
+        written === undefined
+          ? `No project name can be made from the directory ${input.directory}`
+          : `No project name can be made from \`name: ${written}\``,
       hint: "Give one with -p NAME or with `name:` in the stack file.",
     });
   return name;

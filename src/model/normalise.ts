@@ -79,7 +79,8 @@ function normaliseService(service: MapNode, environment: ReadonlyMap<string, str
   const build = childMap(service, "build");
   if (build !== undefined) {
     put(build, "context", ".");
-    if (isAbsent(build, "dockerfile") && isAbsent(build, "dockerfile_inline")) build.entries.set("dockerfile", scalar("Dockerfile", build.at));
+    if (isAbsent(build, "dockerfile") && isAbsent(build, "dockerfile_inline"))
+      build.entries.set("dockerfile", scalar("Dockerfile", build.at));
     resolveVariables(build, "args", environment, false);
   }
   resolveVariables(service, "environment", environment, true);

@@ -118,7 +118,8 @@ class OwnReader {
         const [, first, last] = /^\s*([1-5]\d\d)(?:-([1-5]\d\d))?\s*$/.exec(part) ?? [];
         const low = Number(first);
         const high = Number(last ?? first);
-        if (first === undefined || high < low) this.#bad(item, path, `"${part}" is no status code or range of them`, "For example 200, 200-299 or 200,204.");
+        if (first === undefined || high < low)
+          this.#bad(item, path, `"${part}" is no status code or range of them`, "For example 200, 200-299 or 200,204.");
         else ranges.push([low, high]);
       }
     }
@@ -160,7 +161,8 @@ class OwnReader {
     const [, word, attempts] = /^(no|always|unless-stopped|on-failure)(?::(\d{1,9}))?$/.exec(text) ?? [];
     if (word === undefined || (attempts !== undefined && word !== "on-failure"))
       this.#bad(node, path, `"${text}" is no restart policy`, "One of no, always, on-failure, on-failure:N, unless-stopped.");
-    if (oneshot && (word === "always" || word === "unless-stopped")) this.#bad(node, path, `a one-shot process cannot have restart: ${word}`, "It ends when it is done: write no or on-failure.");
+    if (oneshot && (word === "always" || word === "unless-stopped"))
+      this.#bad(node, path, `a one-shot process cannot have restart: ${word}`, "It ends when it is done: write no or on-failure.");
     if (word === "on-failure") return { policy: word, max_attempts: Number(attempts ?? 0) };
     return { policy: word === "always" || word === "unless-stopped" ? word : "no" };
   }
@@ -172,7 +174,8 @@ class OwnReader {
       else if (condition === "started" || condition === "ready" || condition === "completed") result[name] = condition;
       else this.#bad(at, path, `"${condition}" is no condition`, "One of started, ready, completed.");
     };
-    if (node?.kind === "map") for (const [name, value] of node.entries) add(name, isNull(value) ? "started" : (stringOf(value) ?? ""), value);
+    if (node?.kind === "map")
+      for (const [name, value] of node.entries) add(name, isNull(value) ? "started" : (stringOf(value) ?? ""), value);
     else if (node?.kind === "seq") for (const item of node.items) add(stringOf(item) ?? "", "started", item);
     return result;
   }
@@ -183,7 +186,12 @@ class OwnReader {
     const visit = (name: string, chain: readonly string[]): void => {
       open.add(name);
       const depends = child(all.entries.get(name), "depends_on");
-      const names = depends?.kind === "map" ? [...depends.entries.keys()] : depends?.kind === "seq" ? depends.items.flatMap((i) => stringOf(i) ?? []) : [];
+      const names =
+        depends?.kind === "map"
+          ? [...depends.entries.keys()]
+          : depends?.kind === "seq"
+            ? depends.items.flatMap((i) => stringOf(i) ?? [])
+            : [];
       for (const next of names) {
         if (open.has(next)) this.#bad(depends ?? all, [...path, name, "depends_on"], `circular: ${[...chain, next].join(" -> ")}`);
         else if (!done.has(next) && all.entries.has(next)) visit(next, [...chain, next]);
@@ -196,7 +204,8 @@ class OwnReader {
 
   #environment(node: Node | undefined): Readonly<Record<string, string | null>> {
     const result: Record<string, string | null> = {};
-    if (node?.kind === "map") for (const [key, value] of node.entries) result[key] = value.kind === "scalar" && value.value !== null ? scalarText(value) : null;
+    if (node?.kind === "map")
+      for (const [key, value] of node.entries) result[key] = value.kind === "scalar" && value.value !== null ? scalarText(value) : null;
     else if (node?.kind === "seq")
       for (const item of node.items) {
         const text = stringOf(item) ?? "";
@@ -219,7 +228,8 @@ class OwnReader {
       this.#bad(node, path, "not a command line: a quote or parenthesis has no partner", "Write it as a list: [program, argument, …].");
       return [];
     }
-    if (split.stoppedAt !== undefined) this.#bad(node, path, "no shell reads this line, but it has one of ; & | < >", 'Write ["sh", "-c", "…"].');
+    if (split.stoppedAt !== undefined)
+      this.#bad(node, path, "no shell reads this line, but it has one of ; & | < >", 'Write ["sh", "-c", "…"].');
     return this.#nonEmpty(node, path, split.words);
   }
 
@@ -250,7 +260,8 @@ class OwnReader {
 
   #number(node: Node | undefined, path: Path, low: number, high: number): number | undefined {
     if (node === undefined || isNull(node)) return undefined;
-    const value = node.kind === "scalar" ? Number(typeof node.value === "string" && node.value.trim() === "" ? Number.NaN : node.value) : Number.NaN;
+    const value =
+      node.kind === "scalar" ? Number(typeof node.value === "string" && node.value.trim() === "" ? Number.NaN : node.value) : Number.NaN;
     if (Number.isFinite(value) && value >= low && value <= high) return value;
     this.#bad(node, path, `${node.kind === "scalar" ? JSON.stringify(node.value) : "this"} is no number from ${low} to ${high}`);
     return undefined;

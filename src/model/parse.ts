@@ -54,7 +54,11 @@ function readable(source: Source, report: Report): boolean {
   const code = (source.text.charCodeAt(bad.index) | 0x10000).toString(16).slice(1).toUpperCase();
   report.error(
     { source, start: bad.index, end: bad.index + 1 },
-    { rule: "yaml-syntax", message: `Control character U+${code} is not allowed in YAML`, hint: 'Write it as an escape in double quotes, for example "\\x00".' },
+    {
+      rule: "yaml-syntax",
+      message: `Control character U+${code} is not allowed in YAML`,
+      hint: 'Write it as an escape in double quotes, for example "\\x00".',
+    },
   );
   return false;
 }
@@ -106,7 +110,11 @@ class Builder {
   reportErrors(document: Document.Parsed): boolean {
     for (const error of document.errors) {
       const [start, end] = error.pos;
-      this.#report.error(this.#at(start, end), { rule: "yaml-syntax", message: sentence(error.message), ...hintFor(error.code, error.message) });
+      this.#report.error(this.#at(start, end), {
+        rule: "yaml-syntax",
+        message: sentence(error.message),
+        ...hintFor(error.code, error.message),
+      });
     }
     for (const warning of document.warnings) {
       if (warning.code === "TAG_RESOLVE_FAILED" && /!(reset|override)$/.test(warning.message)) continue;

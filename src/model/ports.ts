@@ -35,7 +35,8 @@ export function parsePort(text: string): PortResult {
   const published = host === "" ? undefined : parseRange(host);
   if (host !== "" && published === undefined) return { problem: `"${host}" is no port (1 to 65535) or range of ports` };
   const protocol = protocolText.toLowerCase();
-  if (protocol !== "tcp" && protocol !== "udp" && protocol !== "sctp") return { problem: `"${protocolText}" is no protocol; it is tcp, udp or sctp` };
+  if (protocol !== "tcp" && protocol !== "udp" && protocol !== "sctp")
+    return { problem: `"${protocolText}" is no protocol; it is tcp, udp or sctp` };
   const size = container.last - container.first;
   if (published !== undefined && size !== 0 && published.last - published.first !== size)
     return { problem: `the ranges ${host} and ${containerText} have different lengths` };

@@ -136,9 +136,7 @@ export interface Service {
   readonly logging?: { readonly driver?: string; readonly options: Readonly<Record<string, string | null>> };
   readonly deploy?: Deploy;
   readonly develop?: { readonly watch: readonly WatchRule[] };
-  readonly models: Readonly<
-    Record<string, { readonly endpoint_var?: string; readonly model_var?: string } | null>
-  >;
+  readonly models: Readonly<Record<string, { readonly endpoint_var?: string; readonly model_var?: string } | null>>;
   readonly pre_start: readonly Hook[];
   readonly post_start: readonly Hook[];
   readonly pre_stop: readonly Hook[];

@@ -8,9 +8,7 @@ export interface FileReader {
 }
 
 export type ReadResult =
-  | { readonly kind: "text"; readonly text: string }
-  | { readonly kind: "missing" }
-  | { readonly kind: "problem"; readonly reason: string };
+  { readonly kind: "text"; readonly text: string } | { readonly kind: "missing" } | { readonly kind: "problem"; readonly reason: string };
 
 /** UTF-8, checked: a wrong byte is an error with its position, never a replacement character. */
 export function decodeUtf8(bytes: Uint8Array): ReadResult {

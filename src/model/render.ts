@@ -55,5 +55,8 @@ function quote(place: Place, color: string, options: RenderOptions, paint: (code
 
 /** A file cannot send commands to the terminal through its own error message. */
 function printable(text: string): string {
-  return text.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g, (c) => `\\u${(c.charCodeAt(0) | 0x10000).toString(16).slice(1)}`);
+  return text.replace(
+    /[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g,
+    (c) => `\\u${(c.charCodeAt(0) | 0x10000).toString(16).slice(1)}`,
+  );
 }

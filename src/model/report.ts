@@ -56,7 +56,8 @@ export class Report {
   }
 
   #add(severity: Diagnostic["severity"], where: Node | Origin | undefined, remark: Remark): void {
-    const origin = where === undefined ? undefined : "source" in where ? where : remark.atKey === true ? (where.keyAt ?? where.at) : where.at;
+    const origin =
+      where === undefined ? undefined : "source" in where ? where : remark.atKey === true ? (where.keyAt ?? where.at) : where.at;
     const place = origin === undefined ? undefined : placeOf(origin);
     const key = `${remark.rule}\0${remark.message}\0${place === undefined ? "" : `${place.file}:${place.line}:${place.column}`}`;
     if (this.#seen.has(key) || this.#found.length >= LIMIT) return;

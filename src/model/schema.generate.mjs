@@ -14,7 +14,8 @@ function strip(value) {
   if (typeof value !== "object" || value === null) return value;
   const result = {};
   for (const [key, member] of Object.entries(value)) {
-    if ((key === "description" && typeof member === "string") || (key === "examples" && Array.isArray(member)) || key === "deprecated") continue;
+    if ((key === "description" && typeof member === "string") || (key === "examples" && Array.isArray(member)) || key === "deprecated")
+      continue;
     // Comparing every item with every other is for small lists; validate.ts looks for doubles itself.
     if (key === "uniqueItems") continue;
     // `{allOf: [{$ref}]}` is there to give a reference a description of its own.
@@ -53,9 +54,23 @@ export default validate;
 `;
 
 export async function generate() {
-  const [{ Ajv }, { default: standalone }, { build }] = await Promise.all([import("ajv"), import("ajv/dist/standalone/index.js"), import("esbuild")]);
+  const [{ Ajv }, { default: standalone }, { build }] = await Promise.all([
+    import("ajv"),
+    import("ajv/dist/standalone/index.js"),
+    import("esbuild"),
+  ]);
   const schema = stripSchema(JSON.parse(readFileSync(schemaFile, "utf8")));
-  const ajv = new Ajv({ allErrors: true, strict: true, allowUnionTypes: true, strictTypes: false, strictRequired: false, allowMatchingProperties: true, messages: false, code: { source: true, esm: true, lines: false } });
+  const ajv = new Ajv({
+    allErrors: true,
+    strict: true,
+    allowUnionTypes: true,
+    strictTypes: false,
+    strictRequired: false,
+    allowMatchingProperties: true,
+    messages: false,
+    inlineRefs: false,
+    code: { source: true, esm: true, lines: false },
+  });
   const code = (standalone.default ?? standalone)(ajv, ajv.compile(schema));
   const bundled = await build({
     stdin: { contents: code, resolveDir: here, loader: "js" },

@@ -30,7 +30,12 @@ function compare(path: string, shape: Shape, s: Schema, problems: string[]): voi
   if (shape.kind === "list") compare(`${path}[]`, shape.item, (target["items"] ?? {}) as Schema, problems);
   else if (shape.kind === "map") {
     const patterns = Object.values((target["patternProperties"] ?? {}) as Readonly<Record<string, Schema>>);
-    compare(`${path}.*`, shape.value, patterns.find((p) => p["$ref"] !== undefined || p["properties"] !== undefined) ?? (target["additionalProperties"] as Schema), problems);
+    compare(
+      `${path}.*`,
+      shape.value,
+      patterns.find((p) => p["$ref"] !== undefined || p["properties"] !== undefined) ?? (target["additionalProperties"] as Schema),
+      problems,
+    );
   } else if (shape.kind === "struct") {
     const known = properties(target);
     for (const [name, field] of Object.entries(shape.fields)) {
@@ -38,16 +43,35 @@ function compare(path: string, shape: Shape, s: Schema, problems: string[]): voi
       if (sub === undefined) problems.push(`${path}.${name} is decoded but not in the schema`);
       else compare(`${path}.${name}`, field, sub, problems);
     }
-    for (const name of Object.keys(known)) if (!(name in shape.fields) && !NOT_DECODED.has(`${path}.${name}`)) problems.push(`${path}.${name} is in the schema but never decoded`);
+    for (const name of Object.keys(known))
+      if (!(name in shape.fields) && !NOT_DECODED.has(`${path}.${name}`))
+        problems.push(`${path}.${name} is in the schema but never decoded`);
   }
 }
 
 describe("schemas/stack.schema.json", () => {
   it("and the table of shapes know the same keys", () => {
     const problems: string[] = [];
-    for (const [section, shape] of Object.entries(SECTIONS)) compare(section, shape, definition({ services: "service", networks: "network", volumes: "volume", secrets: "secret", configs: "config", models: "model" }[section] ?? ""), problems);
+    for (const [section, shape] of Object.entries(SECTIONS))
+      compare(
+        section,
+        shape,
+        definition(
+          { services: "service", networks: "network", volumes: "volume", secrets: "secret", configs: "config", models: "model" }[section] ??
+            "",
+        ),
+        problems,
+      );
     // A secret has no content, a config no driver; both share one shape.
-    expect(problems.filter((p) => !/^(secrets\.content|configs\.driver(_opts)?) is decoded/.test(p) && !/\.gpus\[\]|\.devices\[\]\.\*/.test(p) && !/(post_start|pre_stop|exec|watch\[\]\.exec)(\[\])?\.(image|per_replica) is decoded/.test(p) && !/limits\.(devices|generic_resources) is decoded|reservations\.pids is decoded/.test(p))).toEqual([]);
+    expect(
+      problems.filter(
+        (p) =>
+          !/^(secrets\.content|configs\.driver(_opts)?) is decoded/.test(p) &&
+          !/\.gpus\[\]|\.devices\[\]\.\*/.test(p) &&
+          !/(post_start|pre_stop|exec|watch\[\]\.exec)(\[\])?\.(image|per_replica) is decoded/.test(p) &&
+          !/limits\.(devices|generic_resources) is decoded|reservations\.pids is decoded/.test(p),
+      ),
+    ).toEqual([]);
   });
 
   it("describes every key", () => {
@@ -60,7 +84,8 @@ describe("schemas/stack.schema.json", () => {
         visit(`${path}.${name}`, sub);
       }
       const patterns = (s as Schema)["patternProperties"];
-      for (const sub of [...Object.values((patterns ?? {})), (s as Schema)["items"], (s as Schema)["additionalProperties"]]) visit(`${path}.*`, sub);
+      for (const sub of [...Object.values(patterns ?? {}), (s as Schema)["items"], (s as Schema)["additionalProperties"]])
+        visit(`${path}.*`, sub);
     };
     visit("", schema);
     for (const [name, s] of Object.entries(schema["definitions"] as object)) visit(name, s);
@@ -70,7 +95,12 @@ describe("schemas/stack.schema.json", () => {
   it("shows every key of ours in stack.yaml.example, which loads without a word", async () => {
     const example = readFileSync(join(root, "stack.yaml.example"), "utf8");
     expect(await findings({ "stack.yaml": example }, { profiles: ["*"], env: { VERSION: "1" } })).toEqual([]);
-    const keys = [...OWN_SERVICE_KEYS, ...Object.keys(properties(definition("ownProcess"))), ...Object.keys(properties(definition("ownTiming"))), ...Object.keys(properties(definition("ownProbe")))];
+    const keys = [
+      ...OWN_SERVICE_KEYS,
+      ...Object.keys(properties(definition("ownProcess"))),
+      ...Object.keys(properties(definition("ownTiming"))),
+      ...Object.keys(properties(definition("ownProbe"))),
+    ];
     expect(keys.filter((k) => !new RegExp(`\\b${k}\\b:`).test(example))).toEqual([]);
   });
 });

@@ -74,7 +74,10 @@ export class Session {
   }
 
   /** Every document of a file: own keys in their place, variables filled in. */
-  documents(source: Source, environment: ReadonlyMap<string, string>): readonly { readonly node: Node; readonly resets: readonly Path[] }[] {
+  documents(
+    source: Source,
+    environment: ReadonlyMap<string, string>,
+  ): readonly { readonly node: Node; readonly resets: readonly Path[] }[] {
     return parseSource(source, this.report).map(({ root, resets }) => {
       liftOwnKeys(root, this.report);
       this.#collectVariables(root);

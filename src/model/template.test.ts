@@ -36,7 +36,11 @@ describe("variables in text", () => {
   });
 
   it("names every variable, nested ones too", () => {
-    expect(variablesOf("$A ${B:-${C:?x}}").map((v) => v.name).sort()).toEqual(["A", "B", "C"]);
+    expect(
+      variablesOf("$A ${B:-${C:?x}}")
+        .map((v) => v.name)
+        .sort(),
+    ).toEqual(["A", "B", "C"]);
   });
 
   it("leaves a text whose dollar signs are doubled as it was", () => {

@@ -15,7 +15,9 @@ const UNIT_NS: Readonly<Record<string, number>> = {
 
 /** `1m30s`, `100ms`, `1.5h`, `2d`: nanoseconds. A number without a unit is none, `0` excepted. */
 export function parseDuration(text: string): number | undefined {
-  const match = /^([-+]?)((?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h|d|w)(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h|d|w))*|0)$/.exec(text);
+  const match = /^([-+]?)((?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h|d|w)(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h|d|w))*|0)$/.exec(
+    text,
+  );
   if (match === null) return undefined;
   const [, sign, body = ""] = match;
   let total = 0;

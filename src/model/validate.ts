@@ -67,11 +67,22 @@ function reportError(error: SchemaError, root: Node, shapes: SchemaShapes, repor
     }
     case "required": {
       const key = String(params["missingProperty"]);
-      report.error(node, { rule: "missing-key", message: `${where}: \`${key}\` is missing`, hint: shapes.describe([...path, key]), via, atKey: true });
+      report.error(node, {
+        rule: "missing-key",
+        message: `${where}: \`${key}\` is missing`,
+        hint: shapes.describe([...path, key]),
+        via,
+        atKey: true,
+      });
       return path;
     }
     case "type":
-      report.error(node, { rule: "wrong-type", message: `${where}: ${wrongType(params["type"], node)}`, hint: typeHint(params["type"], node, path), via });
+      report.error(node, {
+        rule: "wrong-type",
+        message: `${where}: ${wrongType(params["type"], node)}`,
+        hint: typeHint(params["type"], node, path),
+        via,
+      });
       return path;
     case "enum": {
       const allowed = (params["allowedValues"] as unknown[]).filter((v): v is string => typeof v === "string");
@@ -91,7 +102,12 @@ function reportError(error: SchemaError, root: Node, shapes: SchemaShapes, repor
       return path;
     }
     case "minProperties":
-      report.error(node, { rule: "missing-key", message: `${where}: is empty`, hint: `It takes one of ${shapes.keysAt(path).join(", ")}.`, via });
+      report.error(node, {
+        rule: "missing-key",
+        message: `${where}: is empty`,
+        hint: `It takes one of ${shapes.keysAt(path).join(", ")}.`,
+        via,
+      });
       return path;
     case "minimum":
     case "maximum":
@@ -126,11 +142,19 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   readinessProbe: "ready",
 };
 
-function unknownKey(key: string, path: Path, shapes: SchemaShapes): { readonly rule: string; readonly message: string; readonly hint: string | undefined } {
+function unknownKey(
+  key: string,
+  path: Path,
+  shapes: SchemaShapes,
+): { readonly rule: string; readonly message: string; readonly hint: string | undefined } {
   const where = shown(path);
   const known = shapes.keysAt(path);
   if (known.length === 0)
-    return { rule: "invalid-name", message: `${where}: "${key}" is not allowed as a name`, hint: "Names consist of letters, digits, dots, underscores and hyphens." };
+    return {
+      rule: "invalid-name",
+      message: `${where}: "${key}" is not allowed as a name`,
+      hint: "Names consist of letters, digits, dots, underscores and hyphens.",
+    };
   const message = path.length === 0 ? `Unknown key \`${key}\` at the top level` : `${where}: unknown key \`${key}\``;
   const elsewhere = path.length === 2 && path[0] === "services" ? ELSEWHERE[key] : undefined;
   if (elsewhere !== undefined) return { rule: "unknown-key", message, hint: `Did you mean \`${elsewhere}\`?` };
@@ -138,8 +162,10 @@ function unknownKey(key: string, path: Path, shapes: SchemaShapes): { readonly r
   if (near !== undefined) return { rule: "unknown-key", message, hint: near };
   const parent = path.length === 2 && path[0] === "services" ? undefined : path.length === 0 ? shapes.keysAt(["services", "x"]) : undefined;
   const lost = parent === undefined ? undefined : nearest(key, parent);
-  if (lost !== undefined || parent?.includes(key) === true) return { rule: "unknown-key", message, hint: `\`${lost ?? key}\` belongs to a service: indent it below one under \`services:\`.` };
-  if (path.length === 0 && /^[a-zA-Z0-9._-]+$/.test(key)) return { rule: "unknown-key", message, hint: `If \`${key}\` is a service, it belongs under \`services:\`.` };
+  if (lost !== undefined || parent?.includes(key) === true)
+    return { rule: "unknown-key", message, hint: `\`${lost ?? key}\` belongs to a service: indent it below one under \`services:\`.` };
+  if (path.length === 0 && /^[a-zA-Z0-9._-]+$/.test(key))
+    return { rule: "unknown-key", message, hint: `If \`${key}\` is a service, it belongs under \`services:\`.` };
   return { rule: "unknown-key", message, hint: `Known are ${known.slice(0, 40).join(", ")}; anything of your own begins with x-.` };
 }
 
@@ -174,10 +200,15 @@ function describe(node: Node): string {
 
 function typeHint(wanted: unknown, node: Node, path: Path): string | undefined {
   const types = typesOf(wanted);
-  if (node.kind === "scalar" && typeof node.value === "number" && /(?:period|interval|timeout|delay|window|monitor|after)$/.test(path.at(-1) ?? ""))
+  if (
+    node.kind === "scalar" &&
+    typeof node.value === "number" &&
+    /(?:period|interval|timeout|delay|window|monitor|after)$/.test(path.at(-1) ?? "")
+  )
     return `Write the unit: ${scalarText(node)}s.`;
   if (node.kind === "scalar" && node.value !== null && types.includes("string")) return `Quote it: "${scalarText(node)}".`;
-  if (node.kind === "scalar" && typeof node.value === "string" && types.includes("array")) return `Write a list: - ${node.value.slice(0, 60)}`;
+  if (node.kind === "scalar" && typeof node.value === "string" && types.includes("array"))
+    return `Write a list: - ${node.value.slice(0, 60)}`;
   if (node.kind === "scalar" && node.value === null) return `Give \`${path.at(-1) ?? ""}\` a value, or remove the line.`;
   if (node.kind === "seq" && types.includes("object")) return "Write `name:` and not `- name`.";
   if (node.kind === "map" && types.includes("array")) return "Begin each entry with `- `.";

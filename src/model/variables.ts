@@ -25,7 +25,13 @@ export async function resolveServiceFiles(
   }
 }
 
-async function readEnvironment(directory: string, name: string, service: MapNode, environment: ReadonlyMap<string, string>, session: Session): Promise<void> {
+async function readEnvironment(
+  directory: string,
+  name: string,
+  service: MapNode,
+  environment: ReadonlyMap<string, string>,
+  session: Session,
+): Promise<void> {
   const files = childItems(service, "env_file");
   const own = pairsOf(service.entries.get("environment"));
   for (const [key, entry] of own) {
@@ -42,7 +48,11 @@ async function readEnvironment(directory: string, name: string, service: MapNode
     const read = await readFile(directory, name, file, childString(file, "path") ?? "", "env file", isRequired(file), session);
     if (read === undefined) continue;
     if (format !== "" && format !== "raw") {
-      session.report.error(child(file, "format") ?? file, { rule: "invalid-value", message: `services.${name}.env_file: unsupported format "${format}"`, hint: "Leave it out, or write raw." });
+      session.report.error(child(file, "format") ?? file, {
+        rule: "invalid-value",
+        message: `services.${name}.env_file: unsupported format "${format}"`,
+        hint: "Leave it out, or write raw.",
+      });
       continue;
     }
     const parsed = format === "raw" ? parseRawEnv(read.text, lookup) : parseDotenv(read.text, lookup, values);
@@ -98,13 +108,21 @@ async function readFile(
   if (result.kind === "missing" && !required) return undefined;
   session.report.error(child(at, "path") ?? at, {
     rule: "env-file",
-    message: result.kind === "missing" ? `services.${service}: ${what} ${path} not found` : `services.${service}: cannot read ${what} ${path}: ${result.reason}`,
+    message:
+      result.kind === "missing"
+        ? `services.${service}: ${what} ${path} not found`
+        : `services.${service}: cannot read ${what} ${path}: ${result.reason}`,
     hint: what === "env file" && result.kind === "missing" ? "Create it, or write {path: …, required: false}." : undefined,
   });
   return undefined;
 }
 
-function report(path: string, text: string, problems: readonly { readonly at: number; readonly length: number; readonly message: string }[], session: Session): void {
+function report(
+  path: string,
+  text: string,
+  problems: readonly { readonly at: number; readonly length: number; readonly message: string }[],
+  session: Session,
+): void {
   const source = makeSource(path, text);
   for (const p of problems) session.report.error({ source, start: p.at, end: p.at + p.length }, { rule: "env-file", message: p.message });
 }
