@@ -70,7 +70,8 @@ bool CgroupHierarchy::has(std::string_view controller) const {
   return std::find(controllers.begin(), controllers.end(), controller) != controllers.end();
 }
 
-Result<std::vector<CgroupHierarchy>> find_cgroup_hierarchies() {
+namespace {
+Result<std::vector<CgroupHierarchy>> look_for_hierarchies() {
   auto own = read_file("/proc/self/cgroup");
   if (!own.ok() && own.failure().err == ENOENT) return std::vector<CgroupHierarchy>{};
   if (!own.ok()) return std::move(own).failure();
@@ -101,6 +102,14 @@ Result<std::vector<CgroupHierarchy>> find_cgroup_hierarchies() {
     out.push_back(std::move(hierarchy));
   }
   return out;
+}
+}  // namespace
+
+Result<std::vector<CgroupHierarchy>> find_cgroup_hierarchies() {
+  // The host's hierarchies do not change while it is up; a forked child inherits what its parent found.
+  static std::vector<CgroupHierarchy> found;
+  if (found.empty()) found = TRY(look_for_hierarchies());
+  return found;
 }
 
 }  // namespace stack

@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 
 #include <climits>
 
@@ -140,16 +139,15 @@ Status set_labels(const ChildState& state) {
   return ok();
 }
 
-/** The user must be able to open /dev/stdout anew: pipes and terminals become his. */
+/** The user must be able to open /dev/stdout anew: pipes and the container's own terminal become his. Files,
+    sockets and terminals of whoever started us stay as they are: they outlive the container. */
 Status own_stdio(const OciProcess& process) {
-  struct stat null {};
-  bool have_null = ::stat("/dev/null", &null) == 0;
   for (int fd = 0; fd < 3; fd++) {
     struct stat info {};
     if (::fstat(fd, &info) != 0 || info.st_uid == process.uid) continue;
-    if (have_null && S_ISCHR(info.st_mode) && info.st_rdev == null.st_rdev) continue;
-    if (S_ISCHR(info.st_mode) && info.st_rdev == makedev(1, 3)) continue;
-    // Not ours to give away (a socket of the host's, a read-only file): he can still use it.
+    bool terminal = process.terminal && S_ISCHR(info.st_mode) && ::isatty(fd) == 1;
+    if (!S_ISFIFO(info.st_mode) && !terminal) continue;
+    // Not ours to give away: he can still use what is open.
     if (::fchown(fd, process.uid, static_cast<gid_t>(-1)) != 0 && errno != EPERM && errno != EROFS &&
         errno != EINVAL) {
       return sys_fail("standard streams", "fchown");
