@@ -1,0 +1,200 @@
+// Tests of the monitor's pure parts. Built with sanitizers and run by test/integration/monitor-native.test.ts; prints a
+// line for each failure, and ends with 1 if there was one.
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "../lib/json.h"
+#include "../runtime/clock_text.h"
+#include "../runtime/frame.h"
+#include "../runtime/log_file.h"
+#include "../runtime/monitor_spec.h"
+#include "../runtime/restart_policy.h"
+#include "../runtime/signal_masks.h"
+
+namespace {
+
+int failures = 0;
+int checks = 0;
+
+void check(bool holds, const char* promise, const std::string& detail = {}) {
+  ++checks;
+  if (holds) return;
+  ++failures;
+  std::printf("FAILED %s %s\n", promise, detail.c_str());
+}
+
+using namespace stack;
+
+RestartSpec policy(RestartPolicy policy) {
+  RestartSpec spec;
+  spec.policy = policy;
+  return spec;
+}
+
+void restarts() {
+  struct Row {
+    RestartSpec spec;
+    RunEnd end;
+    bool restart;
+    int64_t delay_ms, failures;
+    const char* promise;
+  };
+  RestartSpec always = policy(RestartPolicy::always), limited = policy(RestartPolicy::on_failure);
+  limited.max_attempts = 3;
+  RestartSpec jitter = always;
+  jitter.jitter = 0.5;
+  RestartSpec slow = always;
+  slow.first_delay_ms = 5000;
+  const Row rows[] = {
+      {policy(RestartPolicy::no), {1, false, 0, 0, 0}, false, 0, 1, "no: never"},
+      {policy(RestartPolicy::no), {0, false, 0, 0, 0}, false, 0, 0, "no: a success is no failure"},
+      {always, {0, false, 0, 0, 0}, true, 0, 1, "always: the first at once, also after a success"},
+      {always, {1, false, 0, 1, 0}, true, 100, 2, "then 100 ms"},
+      {always, {1, false, 0, 2, 0}, true, 200, 3, "doubling"},
+      {always, {1, false, 0, 10, 0}, true, 51'200, 11, "still doubling"},
+      {always, {1, false, 0, 11, 0}, true, 60'000, 12, "to 60 s"},
+      {always, {1, false, 0, 1'000'000, 0}, true, 60'000, 1'000'001, "for ever"},
+      {always, {1, false, 10'000, 50, 0}, true, 0, 1, "10 s up forget the failures"},
+      {always, {1, false, 9'999, 1, 0}, true, 100, 2, "less do not"},
+      {always, {1, true, 0, 3, 0}, false, 0, 0, "a stop that was asked for is not undone"},
+      {policy(RestartPolicy::unless_stopped), {0, false, 0, 0, 0}, true, 0, 1, "unless-stopped restarts"},
+      {policy(RestartPolicy::unless_stopped), {0, true, 0, 0, 0}, false, 0, 0, "unless stopped"},
+      {limited, {0, false, 0, 2, 0}, false, 0, 0, "on-failure: not after a success"},
+      {limited, {1, false, 0, 2, 0}, true, 200, 3, "on-failure: the third attempt"},
+      {limited, {1, false, 0, 3, 0}, false, 0, 4, "on-failure: not a fourth"},
+      {policy(RestartPolicy::on_failure), {1, false, 0, 99, 0}, true, 60'000, 100, "on-failure without limit"},
+      {jitter, {1, false, 0, 2, 0}, true, 100, 3, "jitter shortens"},
+      {jitter, {1, false, 0, 2, 1}, true, 300, 3, "jitter lengthens"},
+      {slow, {1, false, 0, 0, 0}, true, 5000, 1, "the first delay can be set"},
+  };
+  for (const Row& row : rows) {
+    RestartDecision got = next_restart(row.spec, row.end);
+    check(got.restart == row.restart && got.delay_ms == row.delay_ms && got.failures == row.failures, row.promise,
+          std::to_string(got.restart) + " " + std::to_string(got.delay_ms) + " " + std::to_string(got.failures));
+  }
+}
+
+std::string encode(std::string_view text) {
+  std::string out;
+  append_log_record(out, text, "stdout", "", timespec{1'700'000'000, 7});
+  return out;
+}
+
+void logs() {
+  check(encode("hi\n") == "{\"log\":\"hi\\n\",\"stream\":\"stdout\",\"time\":\"2023-11-14T22:13:20.000000007Z\"}\n", "a record as Docker writes it");
+  check(encode(std::string_view("\x00\x1f\x7f", 3)).starts_with("{\"log\":\"\\u0000\\u001f\x7f\""), "control characters");
+  check(encode("\xe2\x80\xa8").find("\\u2028") != std::string::npos, "line separators");
+  // Every sequence of three bytes of these is encoded to something that a strict parser reads.
+  const unsigned char bytes[] = {0x00, 0x41, 0x7f, 0x80, 0xbf, 0xc0, 0xc2, 0xdf, 0xe0, 0xed, 0xa0, 0x9f, 0xf0, 0xf4, 0xf5, 0xff, '"', '\\', '<'};
+  for (unsigned char a : bytes)
+    for (unsigned char b : bytes)
+      for (unsigned char c : bytes) {
+        const char text[] = {static_cast<char>(a), static_cast<char>(b), static_cast<char>(c)};
+        std::string line = encode(std::string_view(text, 3));
+        auto parsed = Json::parse(std::string_view(line).substr(0, line.size() - 1));
+        check(parsed.ok() && (*parsed)["log"].is_string(), "any bytes make valid JSON", line);
+      }
+  check(next_log_record("abc", false) == 0, "an incomplete line waits");
+  check(next_log_record("abc", true) == 3, "unless it is the last");
+  check(next_log_record("", true) == 0, "nothing is no record");
+  check(next_log_record("a\nb\n", false) == 2, "one line at a time");
+  std::string exact(kLogLine, 'x');
+  check(next_log_record(exact, false) == kLogLine, "16 KiB are cut without waiting");
+  check(next_log_record(exact + "\n", false) == kLogLine, "also where the newline is next");
+  std::string wide = std::string(kLogLine - 1, 'x') + "\xc3\xa4\n";
+  check(next_log_record(wide, false) == kLogLine - 1, "not inside a character");
+  std::string stray = std::string(kLogLine - 5, 'x') + "\x80\x80\x80\x80\x80\x80\x80\x80";
+  check(next_log_record(stray, false) == kLogLine, "bytes that are no character are cut anywhere");
+}
+
+void frames() {
+  std::string wire;
+  append_frame(wire, FrameType::output, "hello");
+  append_frame(wire, FrameType::input, "");
+  append_frame(wire, FrameType::error, std::string(kFramePayload + 1, 'e'));
+  check(wire.size() == 3 * 8 + 5 + 8 + kFramePayload + 1, "long payloads become several frames");
+  FrameReader reader;
+  std::vector<size_t> sizes;
+  for (size_t at = 0; at < wire.size(); at += 7) {
+    reader.feed(std::string_view(wire).substr(at, 7));
+    FrameType type{};
+    std::string_view payload;
+    while (reader.next(type, payload) == FrameReader::Next::frame) sizes.push_back(payload.size());
+  }
+  check(sizes == std::vector<size_t>{5, 0, kFramePayload, 1}, "frames come out whole however the bytes come");
+  FrameReader bad;
+  bad.feed(std::string_view("\x07\0\0\0\0\0\0\0", 8));
+  FrameType type{};
+  std::string_view payload;
+  check(bad.next(type, payload) == FrameReader::Next::malformed, "an unknown type is refused");
+  FrameReader large;
+  large.feed(std::string_view("\x00\0\0\0\x00\x01\x00\x01", 8));
+  check(large.next(type, payload) == FrameReader::Next::malformed, "more than 64 KiB are refused before they come");
+}
+
+void times() {
+  char out[kTimeText];
+  struct Row {
+    timespec time;
+    int digits;
+    const char* text;
+  };
+  const Row rows[] = {{{0, 0}, 0, "1970-01-01T00:00:00Z"},
+                      {{951'782'400, 5'000'000}, 3, "2000-02-29T00:00:00.005Z"},
+                      {{4'107'542'399, 999'999'999}, 9, "2100-02-28T23:59:59.999999999Z"},
+                      {{4'107'542'400, 0}, 0, "2100-03-01T00:00:00Z"},
+                      {{-1, 0}, 0, "1969-12-31T23:59:59Z"}};
+  for (const Row& row : rows) {
+    format_time(out, row.time, row.digits);
+    check(std::strcmp(out, row.text) == 0, row.text, out);
+  }
+}
+
+void masks() {
+  constexpr const char* kStatus = "Name:\tx\nSigBlk:\t0000000000010000\nSigIgn:\t0000000000004000\nSigCgt:\t0000000000000002\n";
+  check(status_sees_signal(kStatus, 17), "a blocked signal is seen");
+  check(status_sees_signal(kStatus, 2), "a caught signal is seen");
+  check(!status_sees_signal(kStatus, 15), "an ignored signal is not");
+  check(!status_sees_signal(kStatus, 9), "nor one that nobody minds");
+  check(status_sees_signal("nonsense", 15), "what cannot be known counts as seen");
+}
+
+void specs() {
+  constexpr const char* kSpec =
+      R"({"version":1,"id":"x","rootfs":{"kind":"directory","path":"/r"},"network":{"mode":"none","ports":[{"hostIp":"","hostPort":0,)"
+      R"("containerPort":80,"protocol":"udp","range":[1,2]}]},"log":{"driver":"none"},"restart":{"policy":"on-failure","maxAttempts":2}})";
+  auto spec = parse_monitor_spec(*Json::parse(kSpec));
+  check(spec.ok() && spec->network.ports[0].udp && spec->network.ports[0].range->second == 2 && spec->restart.max_attempts == 2 &&
+            spec->stop.signal == 15,
+        "a short task has the defaults");
+  struct Row {
+    const char *from, *to, *member;
+  };
+  const Row rows[] = {{"\"version\":1", "\"version\":2", "version"},
+                      {"\"none\",\"ports\"", "\"moon\",\"ports\"", "network.mode"},
+                      {"udp", "sctp", "network.ports.protocol"},
+                      {"80", "80000", "network.ports.containerPort"},
+                      {"on-failure", "sometimes", "restart.policy"},
+                      {"\"path\":\"/r\"", "\"path\":\"\"", "rootfs.path"}};
+  for (const Row& row : rows) {
+    std::string text = kSpec;
+    text.replace(text.find(row.from), std::strlen(row.from), row.to);
+    auto bad = parse_monitor_spec(*Json::parse(text));
+    check(!bad.ok() && bad.failure().path == row.member, "a wrong task is refused by the member's name", row.member);
+  }
+}
+
+}  // namespace
+
+int main() {
+  restarts();
+  logs();
+  frames();
+  times();
+  masks();
+  specs();
+  std::printf("%d checks, %d failed\n", checks, failures);
+  return failures == 0 ? 0 : 1;
+}
