@@ -6,7 +6,7 @@ namespace {
 
 /// `abi` of NativeBinding: changes with any incompatible change of it. EXPECTED_ABI in
 /// src/native/load.ts.
-constexpr int kAbi = 1;
+constexpr int kAbi = 2;
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("abi", kAbi);
@@ -14,6 +14,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   stack::addon::register_files(env, exports);
   stack::addon::register_sockets(env, exports);
   stack::addon::register_network(env, exports);
+  stack::addon::register_watch(env, exports);
   return exports;
 }
 

@@ -49,6 +49,12 @@ export interface NativeBinding {
   /** Unmounts and removes the pin. Idempotent. */
   removeNetns(path: string): Promise<void>;
 
+  /**
+   * Calls `onChange` after somebody (we too) changed tables, chains or rules of nftables in this network
+   * namespace; several changes may make one call. Keeps no program alive.
+   */
+  watchFilters(onChange: () => void): { close(): void };
+
   /** pidfd_send_signal after comparing the start time; false if that process has gone. */
   signal(pid: number, startTime: number, signal: number): boolean;
   /** umount2(MNT_DETACH); false if nothing was mounted there. */

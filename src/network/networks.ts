@@ -25,6 +25,9 @@ export function openNetworks(root: DataRoot, native: NativeBinding): Networks {
 /** A container that is being made has an address before it has a directory; nobody takes that away meanwhile. */
 const BEING_MADE_MS = 60_000;
 
+/** How long after the first change of somebody's filters we look. */
+const SETTLE_MS = 250;
+
 class DataRootNetworks implements Networks {
   readonly #root: DataRoot;
   readonly #native: NativeBinding;
@@ -151,6 +154,35 @@ class DataRootNetworks implements Networks {
       await this.#router.teardown();
       return [];
     });
+  }
+
+  watch(signal: AbortSignal, done: (mended: readonly string[], error?: unknown) => void): void {
+    let timer: NodeJS.Timeout | undefined;
+    const look = (): void => {
+      timer = undefined;
+      if (signal.aborted || this.#records.all().length === 0) return;
+      this.repair(signal).then(
+        (mended) => {
+          if (mended.length > 0) done(mended);
+        },
+        (error: unknown) => {
+          if (!signal.aborted) done([], error);
+        },
+      );
+    };
+    // A reload is a burst of changes; looking between two of them would find half a filter.
+    const watching = this.#native.watchFilters(() => {
+      timer ??= setTimeout(look, SETTLE_MS).unref();
+    });
+    signal.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        watching.close();
+      },
+      { once: true },
+    );
+    if (signal.aborted) watching.close();
   }
 
   connect(requests: readonly EndpointRequest[]): Promise<readonly { readonly network: NetworkRecord; readonly endpoint: Endpoint }[]> {

@@ -96,6 +96,11 @@ export interface Networks {
   remove(id: string): Promise<void>;
   /** Makes kernel objects again that records name but the kernel lacks (reboot, somebody deleted them). Returns what it mended. */
   repair(signal: AbortSignal): Promise<readonly string[]>;
+  /**
+   * Repairs whenever somebody changes the host's nftables (Docker, ufw or firewalld start or reload), until
+   * `signal`. `done` gets what was mended, or why it could not be.
+   */
+  watch(signal: AbortSignal, done: (mended: readonly string[], error?: unknown) => void): void;
   /** Allocates addresses on several networks at once, under the lock. */
   connect(requests: readonly EndpointRequest[]): Promise<readonly { readonly network: NetworkRecord; readonly endpoint: Endpoint }[]>;
   /** Gives addresses back. Idempotent. */

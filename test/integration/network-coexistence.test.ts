@@ -110,6 +110,14 @@ X`);
     expect(await warnings()).toEqual([]);
   });
 
+  it("a filter that appears or reloads while a stack runs is noticed, and passed", async () => {
+    const mended = await world.mendedAfter(() => world.host.sh("iptables-nft -P FORWARD DROP"));
+    expect(mended).toEqual(["forwarding through ip filter FORWARD"]);
+    expect(out()).toBe(through);
+    expect(await world.mendedAfter(() => world.host.sh("iptables-nft -F FORWARD"))).toHaveLength(1);
+    expect(out()).toBe(through);
+  });
+
   it("where the filters let us through nothing is added", async () => {
     world.host.sh("iptables-nft -A FORWARD -i eth0 -o eth0 -j DROP");
     expect(await repair()).toEqual([]);

@@ -55,6 +55,16 @@ function method(owner: object, name: string): Method {
 
 async function call({ root, method: name, args }: Call): Promise<unknown> {
   if (name === "netlink" || name === "createNetns" || name === "removeNetns") return method(native, name)(...args);
+  if (name === "mendedByWatching")
+    return new Promise((resolve, reject) => {
+      const ending = new AbortController();
+      networks(root).watch(ending.signal, (mended, error) => {
+        ending.abort();
+        if (error === undefined) resolve(mended);
+        else reject(error instanceof Error ? error : new Error("not mended", { cause: error }));
+      });
+      process.send?.({ id: -1, value: null });
+    });
   const given = name === "create" ? [...args, signal] : name === "repair" ? [signal] : name === "sweep" ? [new Set(args[0] as readonly string[])] : args;
   return method(networks(root), name)(...given);
 }

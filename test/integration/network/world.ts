@@ -51,6 +51,11 @@ class Driver {
     return new Promise((resolve, reject) => this.#open.set(0, { resolve, reject }));
   }
 
+  /** The driver listens from now on. */
+  watching(): Promise<unknown> {
+    return new Promise((resolve, reject) => this.#open.set(-1, { resolve, reject }));
+  }
+
   call<T>(root: string, method: string, ...args: readonly unknown[]): Promise<T> {
     const id = this.#next++;
     return new Promise<T>((resolve, reject) => {
@@ -187,6 +192,15 @@ export class World {
     world.host.sh("sysctl -qw net.ipv4.ip_forward=0; ip addr add 203.0.113.1/24 dev eth0; ip -6 addr add 2001:db8::1/64 dev eth0 nodad; ip route add default via 203.0.113.2; ip -6 route add default via 2001:db8::2");
     world.outside.sh("ip addr add 203.0.113.2/24 dev eth0; ip -6 addr add 2001:db8::2/64 dev eth0 nodad; ip link set eth0 up");
     return world;
+  }
+
+  /** What the room mends by itself after `damage`. */
+  async mendedAfter(damage: () => void): Promise<readonly string[]> {
+    const watching = this.#driver.watching();
+    const mended = this.call<readonly string[]>("mendedByWatching");
+    await watching;
+    damage();
+    return mended;
   }
 
   /** Does this in a process that is killed before its n-th change of the kernel. True: it came to its end before that. */
