@@ -24,8 +24,16 @@ export class ModelError extends StackError {
 
 /** Loads the stack files that the command line names; warnings are shown, errors thrown. `services`: those named, whose profiles become active. */
 export async function loadModel(context: Context, services: readonly string[] = [], more: Partial<LoadRequest> = {}): Promise<Loaded> {
-  const { globals, doors, env, cwd } = context;
-  const result = await doors.loadProject({
+  const result = await context.doors.loadProject(loadRequest(context, services, more));
+  if (!result.ok) throw new ModelError(result.diagnostics);
+  await showWarnings(context, result.diagnostics);
+  return result;
+}
+
+/** What the command line says about which files, and how. */
+export function loadRequest(context: Context, services: readonly string[], more: Partial<LoadRequest> = {}): LoadRequest {
+  const { globals, env, cwd } = context;
+  return {
     files: globals.files,
     envFiles: globals.envFiles,
     profiles: globals.profiles,
@@ -36,10 +44,7 @@ export async function loadModel(context: Context, services: readonly string[] = 
     ...(globals.projectDirectory === undefined ? {} : { projectDirectory: globals.projectDirectory }),
     ...(globals.projectName === undefined ? {} : { projectName: globals.projectName }),
     ...more,
-  });
-  if (!result.ok) throw new ModelError(result.diagnostics);
-  await showWarnings(context, result.diagnostics);
-  return result;
+  };
 }
 
 /** The project, every service that was named checked. */
@@ -107,7 +112,7 @@ function emptyProject(context: Context, name: ProjectName): Project {
   };
 }
 
-async function showWarnings(context: Context, diagnostics: readonly Diagnostic[]): Promise<void> {
+export async function showWarnings(context: Context, diagnostics: readonly Diagnostic[]): Promise<void> {
   if (diagnostics.length === 0 || context.globals.progress === "quiet") return;
   const { renderDiagnostics } = await import("../model/index.ts");
   const { styleFor } = await import("./output/style.ts");

@@ -38,6 +38,8 @@ export interface CreateRequest {
   /** The container that it takes anonymous volumes over from. */
   readonly replaces?: ContainerId;
   readonly removeOnExit: boolean;
+  /** The first run waits for an attachment. */
+  readonly startOnAttach?: boolean;
   /** Aliases beside container and service name; one-off containers have none unless asked. */
   readonly aliases?: boolean;
   readonly note: (text: string) => void;
@@ -142,7 +144,7 @@ class Making {
       labels: record.labels,
       agent: agentCommand(this.#work.root, project.name, installProgram(this.#work.root)),
     });
-    await this.#place.commit({ record, config, monitor: spec });
+    await this.#place.commit({ record, config, monitor: this.#request.startOnAttach === true ? { ...spec, startOnAttach: true } : spec });
     await this.#work.namesChanged();
     return record;
   }

@@ -20,13 +20,14 @@ export async function createOneOff(work: Work, request: RunRequest, signal: Abor
     number: 0,
     oneoff: true,
     removeOnExit: request.remove,
+    startOnAttach: request.attach === true,
     aliases: request.overrides.useAliases,
     note: (message) => {
       emit({ type: "warning", rule: "run", message });
     },
     signal,
   });
-  await work.hub.track(record);
+  await work.hub.track(record, true);
   if (request.start)
     await startContainer(work, record, (message) => {
       emit({ type: "warning", rule: "start", message });

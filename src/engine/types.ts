@@ -98,6 +98,8 @@ export interface RunRequest {
   readonly pull?: "always" | "missing" | "never";
   /** false: create it, and leave starting to the client (which attaches first). */
   readonly start: boolean;
+  /** The client attaches at once: the process is executed when it has (MonitorSpec.startOnAttach). */
+  readonly attach?: boolean;
 }
 
 export interface RunResult {

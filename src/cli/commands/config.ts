@@ -1,13 +1,13 @@
 import { resolve } from "node:path";
 import { StackError, writeFileAtomic } from "../../core/index.ts";
-import { canonicalText, configHash, toCanonical, toYaml } from "../../model/index.ts";
-import type { Project, Variable } from "../../model/index.ts";
+import { canonicalText, configHash, loadModel as mergeFiles, toYaml } from "../../model/index.ts";
+import type { LoadRequest, Project, Variable } from "../../model/index.ts";
 import { defineCommand } from "../command.ts";
 import type { Context } from "../context.ts";
 import { boolean, text } from "../flags.ts";
 import type { FlagValues } from "../flags.ts";
 import { renderTable } from "../output/table.ts";
-import { checkService, loadModel } from "../project.ts";
+import { checkService, loadModel, loadRequest, ModelError, showWarnings } from "../project.ts";
 import type { Loaded } from "../project.ts";
 
 const flags = {
@@ -41,23 +41,52 @@ export const command = defineCommand({
   usage: "[OPTIONS] [SERVICE...]",
   flags,
   async run(context, flags, services) {
-    const loaded = await loadModel(context, services, {
-      skip: {
-        interpolation: flags.noInterpolate,
-        normalization: flags.noNormalize,
-        pathResolution: flags.noPathResolution,
-        consistency: flags.noConsistency,
-        envResolution: flags.noEnvResolution,
-      },
-    });
+    const skip = {
+      interpolation: flags.noInterpolate,
+      normalization: flags.noNormalize,
+      pathResolution: flags.noPathResolution,
+      consistency: flags.noConsistency,
+      envResolution: flags.noEnvResolution,
+    };
+    if (flags.noInterpolate) {
+      const text = await uninterpolated(context, flags, services, skip);
+      if (!flags.quiet) await print(context, flags, text);
+      return 0;
+    }
+    const loaded = await loadModel(context, services, { skip });
     for (const service of services) checkService(loaded.project, service);
     if (flags.quiet) return 0;
     const text = flags.lockImageDigests ? await lock(context, loaded.project, flags) : ((await lists(context, flags, loaded)) ?? (await document(context, flags, narrowed(loaded.project, services))));
-    if (flags.output === undefined) await context.stdout.write(text);
-    else await writeFileAtomic(resolve(context.cwd, flags.output), text, { mode: 0o644 });
+    await print(context, flags, text);
     return 0;
   },
 });
+
+async function print(context: Context, flags: ConfigFlags, text: string): Promise<void> {
+  if (flags.output === undefined) await context.stdout.write(text);
+  else await writeFileAtomic(resolve(context.cwd, flags.output), text, { mode: 0o644 });
+}
+
+/** The merged document as it was written: values may still be variables, so nothing is made of it. */
+async function uninterpolated(context: Context, flags: ConfigFlags, services: readonly string[], skip: NonNullable<LoadRequest["skip"]>): Promise<string> {
+  if (flags.hash !== undefined || flags.resolveImageDigests || flags.lockImageDigests)
+    throw new StackError("usage", "--no-interpolate cannot be combined with --hash, --resolve-image-digests or --lock-image-digests");
+  const result = await mergeFiles(loadRequest(context, services, { skip }));
+  if (!result.ok) throw new ModelError(result.diagnostics);
+  await showWarnings(context, result.diagnostics);
+  const { model } = result;
+  const section = (name: string): Readonly<Record<string, unknown>> => (model[name] ?? {}) as Readonly<Record<string, unknown>>;
+  if (flags.services) return lines(Object.keys(section("services")).sort());
+  if (flags.volumes) return lines(Object.keys(section("volumes")).sort());
+  if (flags.networks) return lines(Object.keys(section("networks")).sort());
+  if (flags.models) return lines(Object.keys(section("models")).sort());
+  if (flags.images)
+    return lines(Object.values(section("services")).flatMap((service) => {
+      const { image } = service as { readonly image?: unknown };
+      return typeof image === "string" ? [image] : [];
+    }));
+  return flags.format === "json" ? `${JSON.stringify(model, undefined, 2)}\n` : toYaml(model);
+}
 
 /** One of the `--services`, `--images` … lists; undefined: the whole document is wanted. */
 async function lists(_context: Context, flags: ConfigFlags, { project, environment, variables }: Loaded): Promise<string | undefined> {
@@ -95,10 +124,7 @@ function unknown(name: string): never {
 async function document(context: Context, flags: ConfigFlags, project: Project): Promise<string> {
   const style = flags.format === "json" ? "json" : "yaml";
   const shown = flags.resolveImageDigests ? withImages(project, new Map(await pinnedImages(context, project))) : project;
-  if (!flags.noInterpolate) return canonicalText(shown, style, { keepFiles: flags.noEnvResolution });
-  // What was not interpolated is written as it was read: its dollars are not doubled.
-  const canonical = toCanonical(shown, style, { keepFiles: flags.noEnvResolution });
-  return style === "json" ? `${JSON.stringify(canonical, undefined, 2)}\n` : toYaml(canonical);
+  return canonicalText(shown, style, { keepFiles: flags.noEnvResolution });
 }
 
 function withImages(project: Project, images: ReadonlyMap<string, string>): Project {

@@ -66,6 +66,7 @@ export const command = defineCommand({
       remove: flags.rm,
       noDeps: flags.noDeps,
       start: true,
+      attach: !flags.detach,
       ...pullOf(flags.pull),
     };
     const progress = await createProgress(context, { quietImages: flags.quietPull });

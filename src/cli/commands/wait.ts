@@ -27,7 +27,7 @@ export const command = defineCommand({
       if (flags.downProject) status = (await Promise.race(waits)).code;
       else
         for (const { container, code } of await Promise.all(waits)) {
-          if (code !== 0) await context.stderr.write(`container "${container.name}" exited with status code ${code}\n`);
+          if (code !== 0) await context.stdout.write(`container "${container.name}" exited with status code ${code}\n`);
           status = status === 0 ? code : status;
         }
     } catch (error) {
