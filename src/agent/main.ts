@@ -69,7 +69,7 @@ async function bind(project: ProjectName, adopt: boolean): Promise<boolean> {
   session.events.on(lookIdle);
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => void end().catch(fail));
   if (adopt) await session.adopt();
-  else session.adopt().catch(fail);
+  else session.adopt().then(lookIdle, fail);
   session.onWorkingDirectory((workingDir) => {
     writeFileSync(join(directory, "agent.json"), JSON.stringify({ version: 1, pid: process.pid, workingDir }), { mode: 0o600 });
   });

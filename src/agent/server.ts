@@ -134,7 +134,7 @@ class Connection {
       case "apply":
         return session.apply(call.params, this.#cancel.signal, emit);
       case "run":
-        return session.run(call.params, this.#cancel.signal, emit);
+        return session.run(call.params, this.#cancel.signal, emit, this.#ending.signal);
       case "status":
         return this.#status();
       case "events": {

@@ -47,7 +47,7 @@ export function executorsFor(work: Work): Executors {
         signal: context.signal,
       });
       work.created.set(operation.name, record);
-      await hub.track(record);
+      await hub.track(record, true);
     },
     "start-container": async (operation, context) => {
       const record = recordOf(work, operation.name, operation.container);

@@ -14,7 +14,10 @@ interface Tracked {
   readonly record: ContainerRecord;
   readonly directory: HostPath;
   readonly monitor: MonitorClient;
-  status: ContainerStatus;
+  /** Undefined until it was looked at for the first time. */
+  status: ContainerStatus | undefined;
+  /** What the last event was about. */
+  told: string;
   state: ContainerState | undefined;
   health: HealthRecord | undefined;
   runner: HealthRunner | undefined;
@@ -74,8 +77,11 @@ export class Hub {
     return new MonitorClient(this.#options.native, this.#options.root, id);
   }
 
-  /** Begins to follow a container: its state from disk, and its monitor if one lives. Idempotent. */
-  async track(record: ContainerRecord): Promise<void> {
+  /**
+   * Begins to follow a container: its state from disk, and its monitor if one lives. Idempotent.
+   * What it already was is no news: only of a container that was just made (`fresh`) is its first state an event.
+   */
+  async track(record: ContainerRecord, fresh = false): Promise<void> {
     let container = this.#containers.get(record.id);
     if (container === undefined) {
       const directory = paths.container(this.#options.root, record.id);
@@ -83,7 +89,8 @@ export class Hub {
         record,
         directory,
         monitor: this.#client(record.id),
-        status: "created",
+        status: undefined,
+        told: "",
         state: undefined,
         health: await readHealth(directory),
         runner: undefined,
@@ -91,6 +98,7 @@ export class Hub {
       };
       this.#containers.set(record.id, container);
     }
+    if (fresh) this.#set(container, "created");
     await this.#follow(container);
   }
 
@@ -167,7 +175,12 @@ export class Hub {
     const run = container.state?.startedAt ?? "";
     if (status === "running" && container.record.health !== undefined) this.#startHealth(container, run);
     if (status !== "running" && status !== "paused") this.#stopHealth(container);
-    const change = changeBetween(before, status);
+    const told = `${status} ${run} ${container.state?.failures ?? 0}`;
+    if (told === container.told) return;
+    container.told = told;
+    // A container that was here before us: nothing happened to it now.
+    if (before === undefined && status !== "created") return;
+    const change = changeBetween(before ?? "created", status);
     this.events.emit({ type: "container", container: summarise(container), change });
   }
 
@@ -233,7 +246,8 @@ export function currentHealth(record: ContainerRecord, status: ContainerStatus, 
 }
 
 function summarise(container: Tracked): ContainerSummary {
-  const { record, status, state, health } = container;
+  const { record, state, health } = container;
+  const status = container.status ?? "created";
   return {
     id: record.id,
     name: record.name,

@@ -42,6 +42,8 @@ export class ProjectSession {
   /** Of those that wait or run: how many a client asked for. */
   #asked = 0;
   #finished = false;
+  /** Containers with `--rm` whose client is still there. */
+  readonly #held = new Set<ContainerId>();
   #converged = false;
   #internal = new Set<string>();
   #workingDirectory: ((directory: string) => void) | undefined;
@@ -65,7 +67,7 @@ export class ProjectSession {
     );
     this.#hub.events.on((event) => {
       this.events.emit(event);
-      if (event.type === "container" && event.change === "exited" && event.container.record.removeOnExit) this.#discard(event.container.id);
+      if (event.type === "container" && event.change === "exited") this.#discardEnded(event.container.id);
     });
   }
 
@@ -102,6 +104,7 @@ export class ProjectSession {
       this.#desired = await this.#readDesired();
       if (this.#desired !== undefined) this.#workingDirectory?.(this.#desired.working_dir);
       await this.#trackAll();
+      for (const container of this.#hub.all) this.#discardEnded(container.id);
     });
   }
 
@@ -110,7 +113,8 @@ export class ProjectSession {
     return this.#exclusive(async () => this.#apply(request, signal, emit), true);
   }
 
-  run(request: RunRequest, signal: AbortSignal, emit: (event: EngineEvent) => void): Promise<RunResult> {
+  /** `client` is aborted when the client has gone: until then it may look at what a container with `--rm` left. */
+  run(request: RunRequest, signal: AbortSignal, emit: (event: EngineEvent) => void, client: AbortSignal): Promise<RunResult> {
     return this.#exclusive(async () => {
       if (!request.noDeps) {
         const options = dependenciesOf(request);
@@ -122,12 +126,26 @@ export class ProjectSession {
         }
       }
       this.#workingDirectory?.(request.project.working_dir);
-      return createOneOff(this.#work(request.project), request, signal, emit);
+      const result = await createOneOff(this.#work(request.project), request, signal, emit);
+      if (request.remove && !client.aborted) this.#hold(result.id, client);
+      return result;
     }, true);
   }
 
-  /** `run --rm`: the container has ended, and nobody wants it any more. */
-  #discard(id: ContainerId): void {
+  #hold(id: ContainerId, client: AbortSignal): void {
+    this.#held.add(id);
+    const release = (): void => {
+      this.#held.delete(id);
+      this.#discardEnded(id);
+    };
+    client.addEventListener("abort", release, { once: true });
+  }
+
+  /** `run --rm`: removed once the container has ended and its client has gone. */
+  #discardEnded(id: ContainerId): void {
+    const container = this.#hub.get(id);
+    if (container?.record.removeOnExit !== true || this.#held.has(id)) return;
+    if (container.status !== "exited" && container.status !== "dead" && container.status !== "created") return;
     this.#exclusive(async () => removeContainer({ rooms: this.#rooms, hub: this.#hub }, id, true)).catch(() => undefined);
   }
 
