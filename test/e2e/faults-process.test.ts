@@ -67,17 +67,33 @@ describe("Ctrl-C", () => {
     await machine.ok("down", "-v");
     expect(await machine.remains()).toEqual([]);
   });
+});
 
-  test("twice ends at once what does not want to stop", async () => {
-    const machine = used.current;
-    machine.write("stubborn.yaml", 'services:\n  web: {image: "busybox:1", init: true, stop_grace_period: 1h, command: [sh, -c, "trap \'\' TERM INT; echo deaf; while :; do sleep 1; done"]}\n');
-    const up = onTerminal(machine, ["-f", "stubborn.yaml", "up"]);
-    await up.until("deaf");
+describe("something that does not want to stop", () => {
+  const stubborn = useMachine({ images: true });
+  const deaf = `services:\n  web: {image: "busybox:1", init: true, stop_grace_period: 1h, command: [sh, -c, "trap '' TERM INT; echo deaf; while :; do sleep 1; done"]}\n`;
+
+  test("ends at once with a second Ctrl-C", async () => {
+    const machine = stubborn.current;
+    machine.write("compose.yaml", deaf);
+    const up = onTerminal(machine, ["up"]);
+    await up.until("| deaf");
     up.write("\x03");
-    await up.until(/[Ss]topp|again|gracefully/i);
+    await up.until(/Gracefully/);
     up.write("\x03");
     await up.ended;
-    await machine.ok("-f", "stubborn.yaml", "down", "-t", "0");
+    expect(machine.containers.map((c) => c.state?.status)).toEqual(["exited"]);
+  });
+
+  test("gives way to `kill` and to a shorter `stop`, while another command still waits", async () => {
+    const machine = stubborn.current;
+    for (const sooner of [["kill"], ["stop", "-t", "0"], ["down", "-t", "0"]]) {
+      await machine.ok("up", "-d");
+      const stop = machine.start(["stop"]);
+      await stop.until(/Stopping/);
+      await machine.ok(...sooner);
+      expect((await stop.ended).code).toBe(0);
+    }
     expect(await machine.remains()).toEqual([]);
   });
 });

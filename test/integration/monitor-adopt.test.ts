@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { alive, MonitorWorld, until } from "./monitor/container.ts";
 import type { TestContainer } from "./monitor/container.ts";
@@ -13,10 +14,12 @@ afterEach(() => world.dispose());
 async function killMonitor(container: TestContainer): Promise<void> {
   const { monitorPid } = container.state;
   process.kill(monitorPid, "SIGKILL");
-  await new Promise<void>((resolve) => {
-    const look = (): void => void (alive(monitorPid) ? setImmediate(look) : resolve());
-    look();
-  });
+  await gone(monitorPid);
+}
+
+/** A process that is not ours: nobody tells us its end. */
+async function gone(pid: number): Promise<void> {
+  while (alive(pid)) await setImmediate();
 }
 
 describe("a killed monitor", () => {
@@ -42,9 +45,6 @@ describe("a killed monitor", () => {
     await container.untilLog("before");
     await killMonitor(container);
     expect(alive(pid)).toBe(true);
-    const upper = `${container.directory}/upper/tmp`;
-    const { mkdirSync, writeFileSync, existsSync } = await import("node:fs");
-    mkdirSync(upper, { recursive: true });
     writeFileSync(`/proc/${pid}/root/tmp/go`, "");
     await until([`/proc/${pid}/root/tmp`], () => existsSync(`/proc/${pid}/root/tmp/done`), "it wrote");
     expect(await container.start("--adopt")).toMatchObject({ ok: true, pid });
@@ -59,10 +59,7 @@ describe("a killed monitor", () => {
     const main = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim());
     process.kill(main, "SIGTERM");
     await until([container.directory], () => container.events.some((e) => e["by"] === "init"), "init has told");
-    await new Promise<void>((resolve) => {
-      const look = (): void => void (alive(pid) ? setImmediate(look) : resolve());
-      look();
-    });
+    await gone(pid);
     expect(await container.start("--adopt")).toEqual(expect.objectContaining({ ok: true }));
     expect(container.events.filter((e) => e.type === "exit").map((e) => [e["by"], e["code"], e["signal"]])).toEqual([
       ["init", 143, 15],
@@ -105,10 +102,7 @@ describe("a killed monitor", () => {
     const { pid } = await container.started();
     await killMonitor(container);
     process.kill(pid, "SIGKILL");
-    await new Promise<void>((resolve) => {
-      const look = (): void => void (alive(pid) ? setImmediate(look) : resolve());
-      look();
-    });
+    await gone(pid);
     expect(await container.start("--adopt")).toEqual(expect.objectContaining({ ok: true }));
     // Who reaps it now may be quicker than we are; before Linux 6.15 nobody tells then.
     const { exitCode, signal } = await container.untilExited();

@@ -123,7 +123,7 @@ export class Connection {
     let last: Record<string, unknown> | undefined;
     for (let frame = await this.nextFrame(); frame !== undefined; frame = await this.nextFrame()) {
       if (frame.type === 3) last = JSON.parse(frame.payload.toString()) as Record<string, unknown>;
-      else text[frame.type] += frame.payload.toString();
+      else text[frame.type] = `${text[frame.type] ?? ""}${frame.payload.toString()}`;
     }
     return { stdout: text[1] ?? "", stderr: text[2] ?? "", last };
   }

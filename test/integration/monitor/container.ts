@@ -169,7 +169,7 @@ export class TestContainer {
   }
 
   get events(): readonly Event[] {
-    return lines<Event>(join(this.directory, "events.log"));
+    return lines(join(this.directory, "events.log")) as readonly Event[];
   }
 
   eventTypes(): readonly string[] {
@@ -177,7 +177,7 @@ export class TestContainer {
   }
 
   log(suffix = ""): readonly LogLine[] {
-    return lines<LogLine>(join(this.directory, `log/container.log${suffix}`));
+    return lines(join(this.directory, `log/container.log${suffix}`)) as readonly LogLine[];
   }
 
   text(): string {
@@ -231,12 +231,12 @@ export function alive(pid: number): boolean {
   return existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
 }
 
-function lines<T>(path: string): readonly T[] {
+function lines(path: string): readonly unknown[] {
   if (!existsSync(path)) return [];
   return readFileSync(path, "utf8")
     .split("\n")
     .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as T);
+    .map((line) => JSON.parse(line) as unknown);
 }
 
 /** Waits for a condition on files, woken by the kernel's notices about their directories. */
