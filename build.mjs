@@ -166,7 +166,7 @@ function warm(name, flags, argv) {
 }
 
 async function buildTypeScript() {
-  const sources = [...filesBelow("src").filter((f) => f.endsWith(".ts") && !f.endsWith(".test.ts")), ...filesBelow("schemas"), join(here, "build.mjs"), join(here, "package.json")];
+  const sources = [...filesBelow("src").filter((f) => (f.endsWith(".ts") && !f.endsWith(".test.ts")) || f.endsWith(".generate.mjs")), ...filesBelow("schemas"), join(here, "build.mjs"), join(here, "package.json")];
   const outputs = ["dist/stack.js", "src/model/generated/validate.js"];
   const stamp = join(here, "dist/.hash");
   const hash = hashOf(sources);

@@ -6,7 +6,7 @@ import { applyResets, dropEmpty, enforceUnicity, merge } from "./merge.ts";
 import { applyDefaults } from "./normalise.ts";
 import { resolvePaths } from "./paths.ts";
 import type { Session } from "./session.ts";
-import { childMap } from "./tree.ts";
+import { childMap, toPlain } from "./tree.ts";
 import { reportDoubles } from "./validate.ts";
 import type { MapNode, Node, Path } from "./tree.ts";
 
@@ -78,7 +78,15 @@ async function composeDocument(
     node.entries.delete("version");
   }
   canonicalise(node, session.report, session.lenient);
-  enforceUnicity(node);
+  enforceUnicity(node, (earlier, later, identity) => {
+    if (JSON.stringify(toPlain(earlier)) === JSON.stringify(toPlain(later))) return;
+    session.report.warn(later, {
+      rule: "replaced-item",
+      message: `"${identity}" stands here twice: this one takes the place of the earlier one`,
+      via: [{ at: earlier.at, note: "has no effect" }],
+      hint: "Remove one of them.",
+    });
+  });
   const services = childMap(node, "services")?.entries ?? new Map<string, Node>();
   await applyExtends(node, { file, services, resets, directory: composition.directory, own: true }, composition.environment, session);
   if (node.entries.has("include")) await applyIncludes(node, composition, session, composeFiles);

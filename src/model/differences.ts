@@ -2,19 +2,13 @@ import { containerConfig, stableJson } from "./hash.ts";
 import type { Service } from "./project.ts";
 
 /**
- * Why a container of `before` does not fit `after`, in people's words: `environment.DEBUG: "0" → "1"`,
- * `ports: + {…}`. Sorted by path; empty exactly when `configHash` is the same. `before` may be what
- * `containerConfig` gave at the time, from a record on disk.
+ * Why a container of `before` (`Service.canonical` of the service it was made from) does not fit `after`, in people's
+ * words: `environment.DEBUG: "0" → "1"`, `ports: + {…}`. Sorted by path; empty exactly when `configHash` is the same.
  */
-export function serviceDifferences(before: Service | Readonly<Record<string, unknown>>, after: Service): readonly string[] {
-  const old = isService(before) ? containerConfig(before) : before;
+export function serviceDifferences(before: Service["canonical"], after: Service): readonly string[] {
   const found: string[] = [];
-  compare("", old, containerConfig(after), found);
+  compare("", containerConfig(before), containerConfig(after.canonical), found);
   return found;
-}
-
-function isService(value: object): value is Service {
-  return "canonical" in value && "environment" in value && "limits" in value;
 }
 
 /** Values of these may be secret: they are named, not shown. */

@@ -17,14 +17,14 @@ describe("configHash", () => {
     ["pull_policy: always", "pull_policy: never"],
     ["depends_on: [db]", "tty: false"],
     ["build: .", "build: ./x"],
-    ["restart_policy: {delay: 1s}", "restart_policy: {delay: 2s}"],
+    ["deploy: {replicas: 2}", "tty: false"],
     ["ready: {tcp: 80}", "tty: false"],
     ["on_unhealthy: restart", "on_unhealthy: stop"],
     ["environment: [A=1, B=2]", "environment: {B: 2, A: 1}"],
     ["ports: ['80:80']", "ports: [{target: 80, published: 80}]"],
   ])("is the same for %s and %s", async (a, b) => {
     expect(configHash(await web(a))).toBe(configHash(await web(b)));
-    expect(serviceDifferences(await web(a), await web(b))).toEqual([]);
+    expect(serviceDifferences((await web(a)).canonical, await web(b))).toEqual([]);
   });
 
   it.each([
@@ -47,17 +47,18 @@ describe("configHash", () => {
       ['deploy.resources.limits.memory: "1048576" → "2097152"'],
     ],
     ["processes: {p: {command: a}}", "processes: {p: {command: b}}", ['x-stack.processes.p.command: "a" → "b"']],
+    ["restart_policy: {delay: 1s}", "restart_policy: {delay: 2s}", ['x-stack.restart_policy.delay: "1s" → "2s"']],
     ["user: a", "working_dir: /b", ['user: "a" → (not set)', 'working_dir: (not set) → "/b"']],
   ])("changes from %s to %s, and says why", async (a, b, differences) => {
     if (differences === undefined) return;
     expect(configHash(await web(a))).not.toBe(configHash(await web(b)));
-    expect(serviceDifferences(await web(a), await web(b))).toEqual(differences);
+    expect(serviceDifferences((await web(a)).canonical, await web(b))).toEqual(differences);
   });
 
   it("sees what environment files say", async () => {
     const text = "services: {web: {image: a, env_file: e.env}}";
     const one = (await projectOf({ "compose.yaml": text, "e.env": "A=1\n" })).services["web"]!;
     const two = (await projectOf({ "compose.yaml": text, "e.env": "A=2\n" })).services["web"]!;
-    expect(serviceDifferences(one, two)).toEqual(['environment.A: "1" → "2"']);
+    expect(serviceDifferences(one.canonical, two)).toEqual(['environment.A: "1" → "2"']);
   });
 });

@@ -11,22 +11,28 @@ const NOT_PART_OF_A_CONTAINER: readonly string[] = [
   "profiles",
   "develop",
   "extends",
+  "env_file",
+  "label_file",
 ];
 
-/** Our keys that a running container takes without being made anew. */
-const UPDATED_IN_PLACE: readonly string[] = ["restart_policy", "on_unhealthy", "ready", "expect", "on_orphan_exit"];
+/** Our keys that only the agent reads, again with every plan; what monitor and init were told needs a new container. */
+const READ_BY_THE_AGENT: readonly string[] = ["on_unhealthy", "ready"];
 
-/** What of a service its containers are made of; two services with the same one need not be recreated. */
-export function containerConfig(service: Service): Readonly<Record<string, unknown>> {
-  const config = without(service.canonical, NOT_PART_OF_A_CONTAINER);
-  // Variables are as they are with every environment file read.
-  if (Object.keys(service.environment).length > 0) config["environment"] = service.environment;
-  delete config["env_file"];
+/**
+ * What of a service (`Service.canonical`) its containers are made of; two services with the same one need not be
+ * recreated. Environment files are in `environment` by then, so they are not part of it themselves.
+ */
+export function containerConfig(canonical: Service["canonical"]): Readonly<Record<string, unknown>> {
+  const config = without(canonical, NOT_PART_OF_A_CONTAINER);
   const deploy = config["deploy"];
-  if (isObject(deploy)) config["deploy"] = without(deploy, ["replicas"]);
+  if (isObject(deploy)) {
+    const kept = without(deploy, ["replicas"]);
+    if (Object.keys(kept).length > 0) config["deploy"] = kept;
+    else delete config["deploy"];
+  }
   const own = config["x-stack"];
   if (isObject(own)) {
-    const kept = without(own, UPDATED_IN_PLACE);
+    const kept = without(own, READ_BY_THE_AGENT);
     if (Object.keys(kept).length > 0) config["x-stack"] = kept;
     else delete config["x-stack"];
   }
@@ -35,7 +41,7 @@ export function containerConfig(service: Service): Readonly<Record<string, unkno
 
 /** Changes exactly when a container has to be made anew. */
 export function configHash(service: Service): string {
-  return hashOf(containerConfig(service));
+  return hashOf(containerConfig(service.canonical));
 }
 
 export function networkHash(network: Network): string {

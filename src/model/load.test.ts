@@ -81,6 +81,10 @@ secrets: {password: {file: x}}
     expect(diagnostics[0]?.hint).toBe("`image` belongs to a service: indent it below one under `services:`.");
   });
 
+  it("warns of a mount that a later one in the same list takes the place of", async () => {
+    expect(await findings(service("volumes: ['./a:/x', './b:/x']"))).toEqual(["compose.yaml:4:25 warning replaced-item"]);
+  });
+
   it("names the anchor and the alias", async () => {
     const { diagnostics } = await loadText("x-a: &a {mem_limit: 5x}\nservices:\n  web: {image: a, <<: *a}\n");
     expect(diagnostics[0]).toMatchObject({

@@ -238,28 +238,34 @@ const IDENTITIES: RuleNode<Identity> = compileRules<Identity>({
   "services.*.volumes": targetOf,
 });
 
+/** Told of an item that a later one takes the place of, though both stand in one list of one file. */
+export type OnReplaced = (earlier: Node, later: Node, identity: string) => void;
+
 /** Later items take the place of earlier ones with the same identity. Changes the tree. */
-export function enforceUnicity(root: Node): void {
-  unify(root, IDENTITIES);
+export function enforceUnicity(root: Node, onReplaced?: OnReplaced): void {
+  unify(root, IDENTITIES, onReplaced);
 }
 
-function unify(node: Node, rules: RuleNode<Identity>): void {
+function unify(node: Node, rules: RuleNode<Identity>, onReplaced: OnReplaced | undefined): void {
   if (node.kind === "map") {
     for (const [key, value] of node.entries) {
       const next = below(rules, key);
-      if (next !== undefined) unify(value, next);
+      if (next !== undefined) unify(value, next, onReplaced);
     }
-  } else if (node.kind === "seq" && rules.rule !== undefined) unifyList(node, rules.rule);
+  } else if (node.kind === "seq" && rules.rule !== undefined) unifyList(node, rules.rule, onReplaced);
 }
 
-function unifyList(list: SeqNode, identity: Identity): void {
+function unifyList(list: SeqNode, identity: Identity, onReplaced: OnReplaced | undefined): void {
   const positions = new Map<string, number>();
   const items: Node[] = [];
   for (const item of list.items) {
     const key = identity(item);
     const position = key === undefined ? undefined : positions.get(key);
-    if (position !== undefined) items[position] = item;
-    else {
+    const earlier = position === undefined ? undefined : items[position];
+    if (position !== undefined && earlier !== undefined) {
+      if (key !== undefined && earlier.kind === "map") onReplaced?.(earlier, item, key);
+      items[position] = item;
+    } else {
       if (key !== undefined) positions.set(key, items.length);
       items.push(item);
     }
