@@ -124,7 +124,7 @@ function waitsFor(plan: Plan, later: number, earlier: number): boolean {
 }
 
 const yes = (plan: Plan): ReconcileOptions => ({ ...defaults, answers: plan.questions.map((question) => question.id) });
-const runs = { numRuns: 400 };
+const runs = { numRuns: 250 };
 
 describe("every plan", () => {
   it("can be executed in every order that its edges allow, and leaves nothing to do", () => {
@@ -135,6 +135,27 @@ describe("every plan", () => {
         const order = anyOrder(plan, (count) => gen(fc.integer, { min: 0, max: count - 1 }));
         const after = simulate(wanted, state, plan, later, { order });
         expect(renderPlan(reconcile(wanted, after, options, later))).toBe("");
+      }),
+      runs,
+    );
+  });
+
+  it("for some of the services can be executed as well, whatever else is asked", () => {
+    const asked = fc.record({
+      noDeps: fc.boolean(),
+      recreate: fc.constantFrom<ReconcileOptions["recreate"]>("diverged", "force", "never"),
+      recreateDependencies: fc.boolean(),
+      renewAnonymousVolumes: fc.boolean(),
+      wait: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(anyProject, anyState, fc.gen(), asked, (wanted, { state }, gen, more) => {
+        const services = Object.keys(wanted.services).filter(() => gen(fc.boolean));
+        const options = { ...defaults, ...more, services, removeOrphans: true };
+        const answered = { ...options, answers: tryPlan(wanted, state, options).questions.map((question) => question.id) };
+        const plan = tryPlan(wanted, state, answered);
+        const after = simulate(wanted, state, plan, later, { order: anyOrder(plan, (count) => gen(fc.integer, { min: 0, max: count - 1 })) });
+        if (more.recreate === "diverged" && !more.recreateDependencies) expect(renderPlan(reconcile(wanted, after, { ...answered, wait: false }, later))).toBe("");
       }),
       runs,
     );
