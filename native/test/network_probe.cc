@@ -11,6 +11,7 @@
 
 #include "netlink.h"
 #include "nft.h"
+#include "xtables.h"
 
 using namespace stack;
 
@@ -56,6 +57,12 @@ Status run(int argc, char** argv) {
     UniqueFd netns = TRY(net::open_netns(argv[2]));
     return nft::redirect_dns(netns.get(), static_cast<uint16_t>(std::atoi(argv[3])),
                              static_cast<uint16_t>(std::atoi(argv[4])));
+  }
+  if ((verb == "let-through" || verb == "stop-letting-through") && argc == 3) {
+    for (int family : {AF_INET, AF_INET6})
+      (void)TRY(verb == "let-through" ? xtables::let_through(family, argv[2])
+                                      : xtables::stop_letting_through(family, argv[2]));
+    return ok();
   }
   if (verb == "forget-udp" && argc == 3) {
     auto port = static_cast<uint16_t>(std::atoi(argv[2]));

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
@@ -9,15 +9,19 @@ const native = fileURLToPath(new URL("../../native", import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), "stack-native-"));
 const sources = ["netlink", "netlink_address", "rtnl", "nft", "nft_rule", "nft_container", "xtables", "fd"].map((name) => join(native, "lib", `${name}.cc`));
 
+const flags = ["-std=c++20", "-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-I", join(native, "lib")];
+const compile = (...args: readonly string[]): void => void execFileSync("g++", [...flags, ...args], { stdio: "inherit", cwd: scratch });
+
+/** The library's objects lie in the scratch directory. */
 function build(name: string): string {
-  const output = join(scratch, name);
-  execFileSync("g++", ["-std=c++20", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-I", join(native, "lib"), join(native, "test", `${name}.cc`), ...sources, "-o", output], { stdio: "inherit" });
-  return output;
+  compile(join(native, "test", `${name}.cc`), ...sources.map((s) => basename(s).replace(/cc$/, "o")), "-o", name);
+  return join(scratch, name);
 }
 
 describe("links and filters, with the sanitizers watching", () => {
   let probe = "";
   beforeAll(() => {
+    compile("-c", ...sources);
     probe = build("network_probe");
   }, 300_000);
   afterAll(() => rmSync(scratch, { recursive: true }));
