@@ -11,6 +11,7 @@ import { KeyMenu } from "./key-menu.ts";
 import { LogStreams } from "./log-streams.ts";
 import { LogPrinter } from "./output/log-printer.ts";
 import { createProgress } from "./progress/renderer.ts";
+import type { ProgressRenderer } from "./progress/renderer.ts";
 
 /** Why an attached `up` ends. */
 type Ending =
@@ -77,10 +78,12 @@ class AttachedSession {
     const onSignal = (): void => this.#end({ kind: "interrupted" });
     graceful.addEventListener("abort", onSignal);
     const events = this.#agent.client.events(this.#closing.signal, (event) => this.#event(event)).catch(() => undefined);
+    const progress = await createProgress(this.#context, { quietImages: this.#flags.quietPull, attached: true });
+    this.#printer.gate = progress.settled;
     this.#printing = this.#streams.print();
     if (this.#flags.menu) this.#menu = KeyMenu.open(this.#context, { d: () => this.#end({ kind: "detached" }) });
     try {
-      const ending = await this.#start();
+      const ending = await this.#start(progress);
       return await this.#finish(ending);
     } finally {
       graceful.removeEventListener("abort", onSignal);
@@ -90,9 +93,8 @@ class AttachedSession {
   }
 
   /** Brings the project up, then waits for the reason to end. */
-  async #start(): Promise<Ending> {
+  async #start(progress: ProgressRenderer): Promise<Ending> {
     const cancel = new AbortController();
-    const progress = await createProgress(this.#context, { quietImages: this.#flags.quietPull, attached: true });
     let early: Ending | undefined;
     void this.#ended.then((ending) => {
       early = ending;
@@ -165,7 +167,7 @@ class AttachedSession {
     this.#announced = true;
     const names = [...this.#attachable].sort().flatMap((service) => namesOf(this.#agent.project, service, this.#options.scale[service]));
     for (const name of names) this.#printer.register(name);
-    this.#run(this.#context.stderr.write(`Attaching to ${names.join(", ")}\n`));
+    this.#run(this.#printer.gate.then(() => this.#context.stderr.write(`Attaching to ${names.join(", ")}\n`)));
   }
 
   #concerns(container: ContainerSummary): boolean {

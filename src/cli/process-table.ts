@@ -90,7 +90,7 @@ async function rowOf(stat: Stat, bootedAt: number, now: number, names: ReadonlyM
       startedAt,
       tty: terminalName(stat.tty),
       time,
-      command: cmdline === "" ? `[${stat.name}]` : cmdline.replace(/\0$/, "").replaceAll("\0", " "),
+      command: cmdline === "" ? `[${stat.name}]` : cmdline.replace(/[\0 ]+$/, "").replaceAll("\0", " "),
     };
   } catch {
     return undefined; // it ended meanwhile

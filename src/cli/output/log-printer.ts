@@ -18,6 +18,8 @@ export class LogPrinter {
   readonly #options: LogPrinterOptions;
   readonly #colours = new Map<string, number>();
   #width = 0;
+  /** Nothing is written before: progress is still being drawn. */
+  gate: Promise<void> = Promise.resolve();
 
   constructor(context: Context, options: LogPrinterOptions) {
     this.#stdout = context.stdout;
@@ -33,6 +35,7 @@ export class LogPrinter {
   }
 
   async entries(batch: readonly { readonly source: string; readonly entry: LogEntry }[]): Promise<void> {
+    await this.gate;
     // Lines for the same stream are written together; the order between the streams is kept.
     let stream: LogEntry["stream"] = "stdout";
     let text = "";
@@ -49,6 +52,7 @@ export class LogPrinter {
 
   /** `web-1 exited with code 3` */
   async status(source: string, text: string): Promise<void> {
+    await this.gate;
     await this.#stdout.write(`${this.#style.pick(this.#colours.get(source) ?? 0, source)} ${text}\n`);
   }
 

@@ -8,6 +8,7 @@ export class JsonRenderer implements ProgressRenderer {
   readonly #out: Sink;
   readonly #dryRun: boolean;
   readonly #lines = new ProgressLines();
+  readonly settled: Promise<void> = Promise.resolve();
   #written: Promise<void> = Promise.resolve();
 
   constructor(out: Sink, dryRun: boolean) {

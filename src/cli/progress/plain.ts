@@ -10,6 +10,7 @@ export class PlainRenderer implements ProgressRenderer {
   readonly #lines = new ProgressLines();
   readonly #quietImages: boolean;
   readonly #shown = new Map<string, string>();
+  readonly settled: Promise<void> = Promise.resolve();
   #written: Promise<void> = Promise.resolve();
 
   constructor(out: Sink, options: { readonly quietImages?: boolean } = {}) {

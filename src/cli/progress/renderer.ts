@@ -6,6 +6,8 @@ import { PlainRenderer } from "./plain.ts";
 /** Draws the engine's events while a command works. Nothing else than events reaches it. */
 export interface ProgressRenderer {
   event(event: EngineEvent): void;
+  /** Resolves when others may write to the terminal: nothing that they write is wiped away. */
+  readonly settled: Promise<void>;
   /** Nothing more will come; resolves when everything is drawn. */
   end(): Promise<void>;
 }
@@ -31,5 +33,6 @@ export async function createProgress(context: Context, options: ProgressOptions 
 
 const silent: ProgressRenderer = {
   event: () => undefined,
+  settled: Promise.resolve(),
   end: () => Promise.resolve(),
 };

@@ -33,6 +33,8 @@ export class TerminalRenderer implements ProgressRenderer {
   /** Once logs run by, nothing may be redrawn any more. */
   #plain: PlainRenderer | undefined;
   #switched = false;
+  #settle: () => void = () => undefined;
+  readonly settled: Promise<void> = new Promise((resolve) => (this.#settle = resolve));
   /** What the plain renderer has to know when it takes over. */
   readonly #events: EngineEvent[] = [];
   #plan: Extract<EngineEvent, { type: "plan" }> | undefined;
@@ -72,6 +74,7 @@ export class TerminalRenderer implements ProgressRenderer {
     for (const row of this.#rows.values()) finish(row);
     await this.#drawing;
     await this.#plain?.end();
+    this.#settle();
   }
 
   #begin(): void {
@@ -150,6 +153,7 @@ export class TerminalRenderer implements ProgressRenderer {
     this.#drawing = this.#drawing.then(() => {
       for (const event of this.#events.splice(0)) plain.event(event);
       this.#switched = true;
+      this.#settle();
     });
   }
 }
