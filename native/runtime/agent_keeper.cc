@@ -19,7 +19,7 @@ namespace stack {
 namespace {
 
 constexpr int64_t kSpreadMs = 200;
-constexpr int64_t kFirstLookMs = 5000;   // an agent needs a moment to boot and to subscribe
+constexpr int64_t kFirstLookMs = 5000;  // an agent needs a moment to boot and to subscribe
 constexpr int64_t kLongestLookMs = 60'000;
 
 int64_t random_below(int64_t limit) {
@@ -43,9 +43,10 @@ void AgentKeeper::agent_went() {
   timer_ = monitor_.loop().after(random_below(kSpreadMs), [this] { attempt(); });
 }
 
-// Looks into /proc/locks instead of trying the lock: a try would disturb an agent that is about to take it.
+// Looks into /proc/locks instead of trying the lock: a try would disturb an agent that is about to
+// take it.
 bool AgentKeeper::agent_lives() const {
-  struct stat status{};
+  struct stat status {};
   if (::stat(spec_.lock.c_str(), &status) < 0) return false;
   char name[64];
   ::snprintf(name, sizeof name, " %02x:%02x:%llu ", major(status.st_dev), minor(status.st_dev),
@@ -87,7 +88,8 @@ void AgentKeeper::attempt() {
     monitor_.expect_child(*pid, [this](ProcessEnd) { respawn_lock_.reset(); });
   } else {
     respawn_lock_.reset();
-    monitor_.events().add("agent-failed", Json::object().set("error", failure_to_json(pid.failure())));
+    monitor_.events().add("agent-failed",
+                          Json::object().set("error", failure_to_json(pid.failure())));
   }
   again();
 }
@@ -102,7 +104,8 @@ Result<pid_t> AgentKeeper::spawn() {
   constexpr const char* kStage = "start agent";
   if (spec_.argv.empty()) return fail(kStage, "no command", EINVAL);
   std::vector<char*> argv, env;
-  for (const std::string& argument : spec_.argv) argv.push_back(const_cast<char*>(argument.c_str()));
+  for (const std::string& argument : spec_.argv)
+    argv.push_back(const_cast<char*>(argument.c_str()));
   for (const std::string& variable : spec_.env) env.push_back(const_cast<char*>(variable.c_str()));
   argv.push_back(nullptr);
   env.push_back(nullptr);

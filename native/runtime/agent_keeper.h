@@ -11,9 +11,9 @@ namespace stack {
 class Monitor;
 
 /**
- * Brings the project's agent back when it has gone without saying goodbye. All monitors of a project notice at
- * once: a random delay and `respawnLock` choose one; the others look again later, and stop when an agent
- * subscribes.
+ * Brings the project's agent back when it has gone without saying goodbye. All monitors of a
+ * project notice at once: a random delay and `respawnLock` choose one; the others look again later,
+ * and stop when an agent subscribes.
  */
 class AgentKeeper {
  public:

@@ -44,7 +44,8 @@ void Client::close() {
 
 void Client::rewatch() {
   if (!fd_) return;
-  uint32_t wanted = (reading_paused_ || input_ended_ ? 0u : uint32_t{EPOLLIN}) | (out_.empty() ? 0u : uint32_t{EPOLLOUT});
+  uint32_t wanted = (reading_paused_ || input_ended_ ? 0u : uint32_t{EPOLLIN}) |
+                    (out_.empty() ? 0u : uint32_t{EPOLLOUT});
   if (wanted == events_) return;
   events_ = wanted;
   (void)server_.monitor().loop().modify(fd_.get(), events_);
@@ -53,8 +54,10 @@ void Client::rewatch() {
 void Client::on_events(uint32_t events) {
   auto keep = shared_from_this();
   if ((events & EPOLLOUT) != 0 && !flush()) return;
-  if ((events & EPOLLIN) != 0) read();
-  else if ((events & (EPOLLHUP | EPOLLERR)) != 0) close();
+  if ((events & EPOLLIN) != 0)
+    read();
+  else if ((events & (EPOLLHUP | EPOLLERR)) != 0)
+    close();
 }
 
 void Client::read() {
@@ -74,8 +77,10 @@ void Client::read() {
     return;
   }
   std::string_view bytes(buffer, static_cast<size_t>(n));
-  if (mode_ == Mode::lines) in_.append(bytes);
-  else frames_.feed(bytes);
+  if (mode_ == Mode::lines)
+    in_.append(bytes);
+  else
+    frames_.feed(bytes);
   process();
 }
 
@@ -98,8 +103,10 @@ void Client::process_lines() {
     }
     auto request = Json::parse(std::string_view(in_).substr(0, end));
     in_.erase(0, end + 1);
-    if (!request) fail(request.failure());
-    else handle(*request);
+    if (!request)
+      fail(request.failure());
+    else
+      handle(*request);
   }
   if (mode_ != Mode::lines) {
     frames_.feed(in_);
@@ -112,9 +119,13 @@ void Client::process_frames() {
   std::string_view payload;
   while (open() && !reading_paused_) {
     switch (frames_.next(type, payload)) {
-      case FrameReader::Next::more: return;
-      case FrameReader::Next::malformed: close(); return;
-      case FrameReader::Next::frame: handle_frame(type, payload);
+      case FrameReader::Next::more:
+        return;
+      case FrameReader::Next::malformed:
+        close();
+        return;
+      case FrameReader::Next::frame:
+        handle_frame(type, payload);
     }
   }
 }
@@ -188,7 +199,8 @@ bool Client::push_input() {
 bool Client::flush() {
   size_t done = 0;
   while (done < out_.size()) {
-    ssize_t n = ::send(fd_.get(), out_.data() + done, out_.size() - done, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t n =
+        ::send(fd_.get(), out_.data() + done, out_.size() - done, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno != EAGAIN) {
       close();
@@ -230,8 +242,9 @@ void Client::close_after_writing() {
   if (out_.empty()) finish_writing();
 }
 
-// Who still writes (its end of input, say) would lose what it has not read yet, were the socket closed now:
-// unix(7) answers the write with EPIPE and the read with ECONNRESET. So wait for its own end.
+// Who still writes (its end of input, say) would lose what it has not read yet, were the socket
+// closed now: unix(7) answers the write with EPIPE and the read with ECONNRESET. So wait for its
+// own end.
 void Client::finish_writing() {
   if (mode_ == Mode::lines || input_ended_) {
     close();

@@ -16,9 +16,9 @@ namespace stack {
 class ExecSession;
 
 /**
- * One connection on `monitor.sock`. Speaks lines of JSON until `exec` or `attach`, frames from then on.
- * What it does not read is queued up to a bound: who attached and is slow is dropped, so that neither the
- * container nor the monitor waits for it; a process started by exec waits instead.
+ * One connection on `monitor.sock`. Speaks lines of JSON until `exec` or `attach`, frames from then
+ * on. What it does not read is queued up to a bound: who attached and is slow is dropped, so that
+ * neither the container nor the monitor waits for it; a process started by exec waits instead.
  */
 class Client : public std::enable_shared_from_this<Client> {
  public:
@@ -33,10 +33,12 @@ class Client : public std::enable_shared_from_this<Client> {
   void close_after_writing();
   void close();
   bool open() const { return fd_.valid(); }
-  /** After the last frame: waits for the client's own end. False: it came, or there is none to wait for. */
+  /** After the last frame: waits for the client's own end. False: it came, or there is none to wait
+   * for. */
   bool linger(int timeout_ms);
 
-  /** More is queued than a source that can wait should add to; when_drained tells when it may again. */
+  /** More is queued than a source that can wait should add to; when_drained tells when it may
+   * again. */
   bool congested() const;
   void when_drained(std::function<void()> task) { drained_ = std::move(task); }
   /** Writes what it can. True: nothing is left. */

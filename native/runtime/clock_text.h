@@ -11,8 +11,8 @@ namespace stack {
 inline constexpr size_t kTimeText = 40;
 
 /**
- * RFC 3339 in UTC with `digits` (0–9) of the second's fraction. Neither allocates nor reads a time zone, so
- * that PID 1 can use it. Returns the length.
+ * RFC 3339 in UTC with `digits` (0–9) of the second's fraction. Neither allocates nor reads a time
+ * zone, so that PID 1 can use it. Returns the length.
  */
 size_t format_time(char (&out)[kTimeText], const timespec& time, int digits);
 

@@ -34,13 +34,16 @@ Result<net::ContainerInterface> interface_of(const InterfaceSpec& spec) {
 Result<UniqueFd> joined_netns(const std::string& directory) {
   constexpr const char* kStage = "join network";
   auto record = read_record(directory);
-  if (!record) return fail(kStage, "the container whose network is to be shared does not run", ENOENT, directory);
+  if (!record)
+    return fail(kStage, "the container whose network is to be shared does not run", ENOENT,
+                directory);
   if (!record->netns.empty()) {
     if (auto fd = net::open_netns(record->netns)) return fd;
   }
   auto start = process_start_time(record->pid);
   if (record->pid == 0 || !start || *start != record->pid_start)
-    return fail(kStage, "the container whose network is to be shared does not run", ESRCH, directory);
+    return fail(kStage, "the container whose network is to be shared does not run", ESRCH,
+                directory);
   return net::open_netns("/proc/" + std::to_string(record->pid) + "/ns/net");
 }
 
@@ -53,20 +56,22 @@ Result<UniqueFd> dns_socket(int netns, int type, uint16_t& port) {
   socklen_t length = sizeof address;
   if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), length) < 0)
     return sys_fail(kStage, "bind", "127.0.0.11");
-  if (type == SOCK_STREAM && ::listen(fd.get(), 64) < 0) return sys_fail(kStage, "listen", "127.0.0.11");
+  if (type == SOCK_STREAM && ::listen(fd.get(), 64) < 0)
+    return sys_fail(kStage, "listen", "127.0.0.11");
   if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) < 0)
     return sys_fail(kStage, "getsockname", "127.0.0.11");
   port = ntohs(address.sin_port);
   return fd;
 }
 
-std::vector<nft::PublishedPort> dnat_of(const NetworkSpec& spec, const std::vector<BoundPort>& ports) {
+std::vector<nft::PublishedPort> dnat_of(const NetworkSpec& spec,
+                                        const std::vector<BoundPort>& ports) {
   std::vector<nft::PublishedPort> list;
   auto add = [&](const BoundPort& port, const std::string& target) {
     auto address = net::parse_ip(target);
     if (!address) return;
-    nft::PublishedPort published{static_cast<uint8_t>(port.udp ? IPPROTO_UDP : IPPROTO_TCP), std::nullopt,
-                                 port.host_port, *address, port.container_port};
+    nft::PublishedPort published{static_cast<uint8_t>(port.udp ? IPPROTO_UDP : IPPROTO_TCP),
+                                 std::nullopt, port.host_port, *address, port.container_port};
     if (!port.host_ip.empty()) {
       auto host = net::parse_ip(port.host_ip);
       if (!host || host->family != address->family) return;
@@ -93,10 +98,15 @@ Result<ContainerNetwork> ContainerNetwork::create(const NetworkSpec& spec) {
   ContainerNetwork network(spec);
   TRY(network.open_router());
   switch (spec.mode) {
-    case NetworkMode::host: return network;
-    case NetworkMode::join: network.netns_ = TRY(joined_netns(spec.join)); return network;
+    case NetworkMode::host:
+      return network;
+    case NetworkMode::join:
+      network.netns_ = TRY(joined_netns(spec.join));
+      return network;
     case NetworkMode::none:
-    case NetworkMode::isolated: network.netns_ = TRY(net::create_netns()); break;
+    case NetworkMode::isolated:
+      network.netns_ = TRY(net::create_netns());
+      break;
   }
   std::vector<net::ContainerInterface> interfaces;
   for (const InterfaceSpec& interface : spec.interfaces)
@@ -135,9 +145,7 @@ std::string ContainerNetwork::path() const {
   return "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(netns_.get());
 }
 
-std::string ContainerNetwork::address4() const {
-  return router_ ? spec_->address4 : "127.0.0.1";
-}
+std::string ContainerNetwork::address4() const { return router_ ? spec_->address4 : "127.0.0.1"; }
 
 std::string ContainerNetwork::address6() const { return router_ ? spec_->address6 : "::1"; }
 

@@ -12,8 +12,9 @@
 namespace stack {
 
 /**
- * One container's network: its namespace, its interfaces, its way to the DNS server, and the elements of the
- * host's DNAT maps. Lives as long as the monitor, across all restarts of the container.
+ * One container's network: its namespace, its interfaces, its way to the DNS server, and the
+ * elements of the host's DNAT maps. Lives as long as the monitor, across all restarts of the
+ * container.
  */
 class ContainerNetwork {
  public:

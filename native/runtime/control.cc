@@ -41,7 +41,8 @@ Result<std::unique_ptr<ControlServer>> ControlServer::open(Monitor& monitor, int
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   ::snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", directory, kName);
-  if (::unlinkat(directory, kName, 0) < 0 && errno != ENOENT) return sys_fail(kStage, "unlinkat", kName);
+  if (::unlinkat(directory, kName, 0) < 0 && errno != ENOENT)
+    return sys_fail(kStage, "unlinkat", kName);
   mode_t mask = ::umask(0177);
   int bound = ::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
   int err = errno;
@@ -94,7 +95,8 @@ void ControlServer::output(int stream, std::string_view bytes) {
 }
 
 void ControlServer::finish() {
-  // Who asked in this very moment gets an answer too; who comes later finds no socket, and state.json.
+  // Who asked in this very moment gets an answer too; who comes later finds no socket, and
+  // state.json.
   ::unlinkat(directory_, kName, 0);
   accept_all();
   for (const auto& client : std::vector(clients_)) client->read_now();
@@ -109,7 +111,8 @@ void ControlServer::finish() {
       pollfd wait{client->fd(), POLLOUT, 0};
       ::poll(&wait, 1, static_cast<int>(std::max<int64_t>(deadline - monotonic_ms(), 0)));
     }
-    while (monotonic_ms() < deadline && client->linger(static_cast<int>(std::max<int64_t>(deadline - monotonic_ms(), 0)))) {
+    while (monotonic_ms() < deadline &&
+           client->linger(static_cast<int>(std::max<int64_t>(deadline - monotonic_ms(), 0)))) {
     }
   }
 }

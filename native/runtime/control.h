@@ -23,7 +23,8 @@ class ControlServer {
   void state_changed();
   /** The container's output, for those who attached. */
   void output(int stream, std::string_view bytes);
-  /** Tells everybody who waits, writes out what they have not read yet (at most a second), closes. */
+  /** Tells everybody who waits, writes out what they have not read yet (at most a second), closes.
+   */
   void finish();
   /** Somebody with the role of the agent listens. */
   bool has_agent() const;

@@ -28,8 +28,10 @@ void Client::reply(Json body) {
 }
 
 void Client::answer(const Status& status) {
-  if (status) reply(Json::object());
-  else fail(status.failure());
+  if (status)
+    reply(Json::object());
+  else
+    fail(status.failure());
 }
 
 void Client::handle(const Json& request) {
@@ -40,12 +42,14 @@ void Client::handle(const Json& request) {
     return;
   }
   if (int64_t version = request["v"].as_int(kVersion); version != kVersion)
-    return fail(::stack::fail(op, "this monitor speaks version 1, not " + std::to_string(version), EPROTO));
+    return fail(
+        ::stack::fail(op, "this monitor speaks version 1, not " + std::to_string(version), EPROTO));
   if (op == "state") return reply(Json::object().set("state", to_json(monitor.record())));
   if (op == "stop") return handle_stop(request);
   if (op == "restart") return handle_restart(request);
   if (op == "kill")
-    return answer(monitor.kill(static_cast<int>(request["signal"].as_int(SIGKILL)), request["all"].as_bool()));
+    return answer(monitor.kill(static_cast<int>(request["signal"].as_int(SIGKILL)),
+                               request["all"].as_bool()));
   if (op == "pause") return answer(monitor.pause());
   if (op == "unpause") return answer(monitor.unpause());
   if (op == "wait") return handle_wait();
@@ -85,15 +89,18 @@ void Client::handle_restart(const Json& request) {
   monitor.restart(grace, by, [self = weak_from_this(), &monitor](const Status& status) {
     auto client = self.lock();
     if (!client) return;
-    if (status) client->reply(Json::object().set("state", to_json(monitor.record())));
-    else client->fail(status.failure());
+    if (status)
+      client->reply(Json::object().set("state", to_json(monitor.record())));
+    else
+      client->fail(status.failure());
   });
 }
 
 void Client::handle_wait() {
   Monitor& monitor = server_.monitor();
   monitor.when_ended([self = weak_from_this(), &monitor] {
-    if (auto client = self.lock()) client->reply(Json::object().set("state", to_json(monitor.record())));
+    if (auto client = self.lock())
+      client->reply(Json::object().set("state", to_json(monitor.record())));
   });
 }
 
@@ -130,7 +137,8 @@ void Client::handle_attach(const Json& request) {
   wants_output_ = request["stdout"].as_bool();
   wants_error_ = request["stderr"].as_bool();
   if (request["replay"].as_bool()) {
-    std::string output = server_.monitor().stdio().take_replay(1), error = server_.monitor().stdio().take_replay(2);
+    std::string output = server_.monitor().stdio().take_replay(1),
+                error = server_.monitor().stdio().take_replay(2);
     if (wants_output_ && !output.empty()) send_frame(FrameType::output, output);
     if (wants_error_ && !error.empty()) send_frame(FrameType::error, error);
     if (!open()) return;
@@ -143,10 +151,12 @@ void Client::handle_attach(const Json& request) {
 
 void Client::handle_dns_sockets() {
   const ContainerNetwork& network = server_.monitor().network();
-  if (!network.has_dns()) return fail(::stack::fail("dns-sockets", "the container has no DNS of ours", ENOENT));
+  if (!network.has_dns())
+    return fail(::stack::fail("dns-sockets", "the container has no DNS of ours", ENOENT));
   const int fds[2] = {network.dns_udp(), network.dns_tcp()};
   // After all earlier replies; the few bytes fit into the socket's empty buffer.
-  if (!flush()) return fail(::stack::fail("dns-sockets", "earlier replies are not read yet", EAGAIN));
+  if (!flush())
+    return fail(::stack::fail("dns-sockets", "earlier replies are not read yet", EAGAIN));
   auto sent = send_fds(fd_.get(), "{\"ok\":true,\"count\":2}\n", fds, 2);
   if (!sent) close();
 }

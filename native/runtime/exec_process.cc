@@ -8,13 +8,16 @@ namespace stack {
 
 namespace {
 
-std::string_view name_of(std::string_view variable) { return variable.substr(0, variable.find('=')); }
+std::string_view name_of(std::string_view variable) {
+  return variable.substr(0, variable.find('='));
+}
 
 bool has_variable(const std::vector<std::string>& environment, std::string_view name) {
   return std::ranges::any_of(environment, [&](const auto& each) { return name_of(each) == name; });
 }
 
-// As Docker: root gets what the container may have, everybody else nothing beyond what a program's file grants.
+// As Docker: root gets what the container may have, everybody else nothing beyond what a program's
+// file grants.
 void set_capabilities(OciProcess& process, bool privileged) {
   OciCapabilities sets = process.capabilities.value_or(OciCapabilities{});
   if (privileged) sets.bounding = (uint64_t{1} << capability_names().size()) - 1;
@@ -25,11 +28,15 @@ void set_capabilities(OciProcess& process, bool privileged) {
 
 }  // namespace
 
-std::vector<std::string> merge_environment(std::vector<std::string> base, const std::vector<std::string>& added) {
+std::vector<std::string> merge_environment(std::vector<std::string> base,
+                                           const std::vector<std::string>& added) {
   for (const std::string& variable : added) {
-    auto same = std::ranges::find_if(base, [&](const auto& each) { return name_of(each) == name_of(variable); });
-    if (same == base.end()) base.push_back(variable);
-    else *same = variable;
+    auto same = std::ranges::find_if(
+        base, [&](const auto& each) { return name_of(each) == name_of(variable); });
+    if (same == base.end())
+      base.push_back(variable);
+    else
+      *same = variable;
   }
   return base;
 }
@@ -56,7 +63,8 @@ Result<OciProcess> exec_process(const OciConfig& config, const Json& request, pi
     process.uid = resolved.uid;
     process.gid = resolved.gid;
     process.additional_gids = resolved.additional_gids;
-    // The primary group is among them too, so that dropping it by setgid gains nothing (CVE-2022-36109).
+    // The primary group is among them too, so that dropping it by setgid gains nothing
+    // (CVE-2022-36109).
     if (std::ranges::find(process.additional_gids, process.gid) == process.additional_gids.end())
       process.additional_gids.insert(process.additional_gids.begin(), process.gid);
     if (!has_variable(process.env, "HOME")) process.env.push_back("HOME=" + resolved.home);

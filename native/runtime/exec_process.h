@@ -8,12 +8,13 @@
 namespace stack {
 
 /**
- * The process that a request `exec` asks for: the container's own (environment, directory, rights, limits) with what
- * the request says put over it. The user is looked up in the living container.
+ * The process that a request `exec` asks for: the container's own (environment, directory, rights,
+ * limits) with what the request says put over it. The user is looked up in the living container.
  */
 Result<OciProcess> exec_process(const OciConfig& config, const Json& request, pid_t container);
 
 /** `added` over `base`: a variable that is there already is replaced in place. */
-std::vector<std::string> merge_environment(std::vector<std::string> base, const std::vector<std::string>& added);
+std::vector<std::string> merge_environment(std::vector<std::string> base,
+                                           const std::vector<std::string>& added);
 
 }  // namespace stack

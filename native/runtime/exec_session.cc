@@ -33,7 +33,8 @@ Result<std::shared_ptr<ExecSession>> ExecSession::start(Monitor& monitor, const 
 
 Status ExecSession::launch(const Json& request) {
   const ContainerRecord& record = monitor_.record();
-  if (record.phase == ContainerRecord::Phase::paused) return fail("exec", "the container is paused", EAGAIN);
+  if (record.phase == ContainerRecord::Phase::paused)
+    return fail("exec", "the container is paused", EAGAIN);
   if (!monitor_.running()) return fail("exec", "the container does not run", ESRCH);
   tty_ = request["tty"].as_bool();
   timeout_ms_ = request["timeoutMs"].as_int(0);
@@ -144,7 +145,8 @@ void ExecSession::deliver(int stream, std::string_view bytes) {
   if (capture_) {
     captured_.append(bytes);
     // Not at each read: moving the rest costs more than a little room.
-    if (captured_.size() > 2 * capture_limit_ + kChunk) captured_.erase(0, captured_.size() - capture_limit_);
+    if (captured_.size() > 2 * capture_limit_ + kChunk)
+      captured_.erase(0, captured_.size() - capture_limit_);
     return;
   }
   if (auto client = client_.lock())
@@ -173,8 +175,10 @@ void ExecSession::push_input() {
                            .ok();
       return;
     }
-    if (n < 0) pending_input_.clear();  // it has closed its input
-    else pending_input_.erase(0, static_cast<size_t>(n));
+    if (n < 0)
+      pending_input_.clear();  // it has closed its input
+    else
+      pending_input_.erase(0, static_cast<size_t>(n));
   }
   if (input_watched_) monitor_.loop().remove(input_.get());
   input_watched_ = false;
@@ -203,7 +207,8 @@ void ExecSession::control(const Json& message) {
   if (!ended_ && signal > 0 && signal <= 64) ::kill(pid_, static_cast<int>(signal));
 }
 
-// The process goes on, as under Docker: its output goes nowhere, its input has ended, its terminal hangs up.
+// The process goes on, as under Docker: its output goes nowhere, its input has ended, its terminal
+// hangs up.
 void ExecSession::client_went() {
   client_.reset();
   if (tty_) {

@@ -15,8 +15,8 @@ namespace stack {
 class Client;
 
 /**
- * One process run by `exec`: its streams to and from a client, or its last output captured, and its end. It lives
- * until the process has ended, also when the client goes before.
+ * One process run by `exec`: its streams to and from a client, or its last output captured, and its
+ * end. It lives until the process has ended, also when the client goes before.
  */
 class ExecSession : public std::enable_shared_from_this<ExecSession> {
  public:

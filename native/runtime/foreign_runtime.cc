@@ -27,7 +27,8 @@ int error_of(std::string_view message) {
   if (message.find("executable file not found") != std::string_view::npos ||
       message.find("no such file or directory") != std::string_view::npos)
     return ENOENT;
-  if (message.find("ermission denied") != std::string_view::npos || message.find("is a directory") != std::string_view::npos)
+  if (message.find("ermission denied") != std::string_view::npos ||
+      message.find("is a directory") != std::string_view::npos)
     return EACCES;
   return 0;
 }
@@ -51,7 +52,8 @@ Result<UniqueFd> listen_console(const std::string& directory, UniqueFd& at) {
   address.sun_family = AF_UNIX;
   std::string name = "/proc/self/fd/" + std::to_string(at.get()) + "/console.sock";
   name.copy(address.sun_path, sizeof address.sun_path - 1);
-  if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) < 0) return sys_fail(kStage, "bind");
+  if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) < 0)
+    return sys_fail(kStage, "bind");
   if (::listen(socket.get(), 1) < 0) return sys_fail(kStage, "listen");
   return socket;
 }
@@ -110,12 +112,14 @@ Status ForeignRuntime::write_bundle(int netns, bool tty) const {
 }
 
 std::vector<std::string> ForeignRuntime::command(const std::vector<std::string>& words) const {
-  std::vector<std::string> all = {program_, "--root", path("state"), "--log", path("log"), "--log-format", "json"};
+  std::vector<std::string> all = {program_,    "--root",       path("state"), "--log",
+                                  path("log"), "--log-format", "json"};
   all.insert(all.end(), words.begin(), words.end());
   return all;
 }
 
-Result<pid_t> ForeignRuntime::spawn(const std::vector<std::string>& words, const Streams& streams) const {
+Result<pid_t> ForeignRuntime::spawn(const std::vector<std::string>& words,
+                                    const Streams& streams) const {
   std::vector<std::string> all = command(words);
   std::vector<char*> argv;
   for (std::string& word : all) argv.push_back(word.data());
@@ -143,10 +147,12 @@ Failure ForeignRuntime::failure(const std::string& verb) const {
       size_t end = std::min(log->find('\n', at), log->size());
       auto line = Json::parse(std::string_view(*log).substr(at, end - at));
       at = end + 1;
-      if (line && (*line)["level"].as_string() == "error") message = program_ + ": " + (*line)["msg"].as_string();
+      if (line && (*line)["level"].as_string() == "error")
+        message = program_ + ": " + (*line)["msg"].as_string();
     }
   }
-  return Failure{error_of(message) != 0 ? "exec" : program_ + " " + verb, "", error_of(message), program_, message};
+  return Failure{error_of(message) != 0 ? "exec" : program_ + " " + verb, "", error_of(message),
+                 program_, message};
 }
 
 Status ForeignRuntime::run(const std::vector<std::string>& words, const Streams& streams) const {
@@ -156,26 +162,31 @@ Status ForeignRuntime::run(const std::vector<std::string>& words, const Streams&
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return ok();
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127 && !exists(path("log")))
-    return Failure{"run " + program_, "execvp", ENOENT, program_, "the runtime " + program_ + " is not installed"};
+    return Failure{"run " + program_, "execvp", ENOENT, program_,
+                   "the runtime " + program_ + " is not installed"};
   return failure(words.front());
 }
 
 Result<Launched> ForeignRuntime::create(int netns, bool tty, const Stdio::Ends& ends) {
   constexpr const char* kStage = "create";
   TRY(write_bundle(netns, tty));
-  std::vector<std::string> words = {"create", "--bundle", directory_ + "/foreign", "--pid-file", path("pid")};
+  std::vector<std::string> words = {"create", "--bundle", directory_ + "/foreign", "--pid-file",
+                                    path("pid")};
   UniqueFd console, at;
   if (tty) {
     console = TRY(listen_console(directory_ + "/foreign", at));
     // The real path may be longer than a socket's address can be.
-    std::string name = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(at.get()) + "/console.sock";
+    std::string name =
+        "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(at.get()) + "/console.sock";
     words.insert(words.end(), {"--console-socket", name});
   }
   words.push_back(id_);
-  TRY(run(words, {ends.input ? ends.input.get() : -1, ends.output ? ends.output.get() : -1, ends.error ? ends.error.get() : -1, false}));
+  TRY(run(words, {ends.input ? ends.input.get() : -1, ends.output ? ends.output.get() : -1,
+                  ends.error ? ends.error.get() : -1, false}));
   Launched launched;
   launched.pid = static_cast<pid_t>(::atoi(TRY(read_file(path("pid"), 64)).c_str()));
-  if (launched.pid <= 0) return fail(kStage, program_ + " wrote no process id", EINVAL, path("pid"));
+  if (launched.pid <= 0)
+    return fail(kStage, program_ + " wrote no process id", EINVAL, path("pid"));
   launched.pidfd = TRY(open_pidfd(launched.pid));
   launched.start_time = TRY(process_start_time(launched.pid));
   if (tty) {
@@ -204,7 +215,8 @@ Result<ExecChild> ForeignRuntime::exec(const OciProcess& process, const ExecOpti
   Streams streams{options.stdin_fd, options.stdout_fd, options.stderr_fd, false};
   if (process.terminal) {
     int master_fd = -1, slave_fd = -1;
-    if (::openpty(&master_fd, &slave_fd, nullptr, nullptr, &options.window) < 0) return sys_fail(kStage, "openpty");
+    if (::openpty(&master_fd, &slave_fd, nullptr, nullptr, &options.window) < 0)
+      return sys_fail(kStage, "openpty");
     child.console_master.reset(master_fd);
     slave.reset(slave_fd);
     (void)set_cloexec(master_fd, true);

@@ -16,10 +16,11 @@
 namespace stack {
 
 /**
- * A container that another OCI runtime (runc, crun, runsc …) makes: its command line does what launch(), start() and
- * exec_in() do for ours. Its PID 1 is the user's process, never our init, and becomes the monitor's child because
- * the monitor is a subreaper. Its bundle and state are in `foreign/` of the container's directory; the root is
- * mounted there, in a mount namespace of the monitor's own.
+ * A container that another OCI runtime (runc, crun, runsc …) makes: its command line does what
+ * launch(), start() and exec_in() do for ours. Its PID 1 is the user's process, never our init, and
+ * becomes the monitor's child because the monitor is a subreaper. Its bundle and state are in
+ * `foreign/` of the container's directory; the root is mounted there, in a mount namespace of the
+ * monitor's own.
  */
 class ForeignRuntime {
  public:
@@ -53,7 +54,8 @@ class ForeignRuntime {
   int execs_ = 0;
 };
 
-/** The process object of config.json for `exec --process`. `base`: the container's own, as written. */
+/** The process object of config.json for `exec --process`. `base`: the container's own, as written.
+ */
 Json process_to_json(const Json& base, const OciProcess& process);
 
 }  // namespace stack

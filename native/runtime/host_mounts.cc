@@ -27,7 +27,8 @@ Status leave_host_mounts() {
 }
 
 Status enter_host_mounts() {
-  if (host && ::setns(host.get(), CLONE_NEWNS) < 0) return sys_fail("enter mount namespace", "setns");
+  if (host && ::setns(host.get(), CLONE_NEWNS) < 0)
+    return sys_fail("enter mount namespace", "setns");
   return ok();
 }
 

@@ -32,10 +32,11 @@ void record_exit(const InitData& data, const MainEnd& end) {
   char when[kTimeText];
   format_time(when, now, 3);
   char line[256];
-  int length = ::snprintf(line, sizeof line,
-                          "{\"v\":1,\"t\":\"%s\",\"type\":\"exit\",\"code\":%d,\"signal\":%d,\"oomKilled\":false,"
-                          "\"by\":\"init\",\"run\":%lld}\n",
-                          when, end.code, end.signal, static_cast<long long>(data.run));
+  int length = ::snprintf(
+      line, sizeof line,
+      "{\"v\":1,\"t\":\"%s\",\"type\":\"exit\",\"code\":%d,\"signal\":%d,\"oomKilled\":false,"
+      "\"by\":\"init\",\"run\":%lld}\n",
+      when, end.code, end.signal, static_cast<long long>(data.run));
   while (::write(data.events_fd, line, static_cast<size_t>(length)) < 0 && errno == EINTR) {
   }
 }
@@ -72,8 +73,8 @@ MainEnd supervise(pid_t main) {
   return end;
 }
 
-// The master stays open in this process for as long as it lives. One byte and one descriptor; end of file if the
-// monitor is killed before.
+// The master stays open in this process for as long as it lives. One byte and one descriptor; end
+// of file if the monitor is killed before.
 void hold_terminal(int socket) {
   char byte = 0;
   iovec data{&byte, 1};
@@ -88,14 +89,16 @@ void hold_terminal(int socket) {
   ::close(socket);
 }
 
-// Everything that the monitor had parsed was copied into this process. Nothing here uses the heap again, but
-// the thread's control block lies at its beginning in a static program (__libc_setup_tls takes it from brk).
+// Everything that the monitor had parsed was copied into this process. Nothing here uses the heap
+// again, but the thread's control block lies at its beginning in a static program (__libc_setup_tls
+// takes it from brk).
 void give_heap_back() {
   constexpr uintptr_t kControlBlock = 8192;
   auto end = reinterpret_cast<uintptr_t>(::sbrk(0));
   auto thread = reinterpret_cast<uintptr_t>(__builtin_thread_pointer());
   constexpr uintptr_t kLargestHeap = uintptr_t{64} << 20;
-  if (thread >= end || end - thread > kLargestHeap) return;  // it lies elsewhere: leave all as it is
+  if (thread >= end || end - thread > kLargestHeap)
+    return;  // it lies elsewhere: leave all as it is
   uintptr_t start = (thread + kControlBlock + 4095) & ~uintptr_t{4095};
   if (start < end) ::madvise(reinterpret_cast<void*>(start), end - start, MADV_DONTNEED);
 }

@@ -12,14 +12,15 @@ struct InitData {
   int events_fd = -1;
   /** Which run this is, for the record: ContainerRecord::restarts. */
   int64_t run = 0;
-  /** A socket over which the terminal's master comes, to be held: else a killed monitor would hang it up. -1: none. */
+  /** A socket over which the terminal's master comes, to be held: else a killed monitor would hang
+   * it up. -1: none. */
   int terminal_socket = -1;
 };
 
 /**
- * Our PID 1. Forks the main process, forwards every signal to it, reaps everything, and ends with the main
- * process, whose exit it appends to events.log itself: a killed monitor loses nothing. What is left in
- * the pid namespace ends with it by the kernel's hand.
+ * Our PID 1. Forks the main process, forwards every signal to it, reaps everything, and ends with
+ * the main process, whose exit it appends to events.log itself: a killed monitor loses nothing.
+ * What is left in the pid namespace ends with it by the kernel's hand.
  *
  *     fork main ──▶ wait for signals ──main ended──▶ record ──▶ exit (128+n for a signal)
  *

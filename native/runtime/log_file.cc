@@ -14,7 +14,8 @@ namespace {
 // Start of the UTF-8 sequence that `at` would cut, if what is before it is one.
 size_t character_boundary(std::string_view text, size_t at) {
   size_t back = at;
-  for (int i = 0; i < 3 && back > 0 && (static_cast<uint8_t>(text[back]) & 0xc0) == 0x80; ++i) --back;
+  for (int i = 0; i < 3 && back > 0 && (static_cast<uint8_t>(text[back]) & 0xc0) == 0x80; ++i)
+    --back;
   return static_cast<uint8_t>(text[back]) >= 0xc0 ? back : at;
 }
 
@@ -64,12 +65,18 @@ void append_log_text(std::string& out, std::string_view text) {
       continue;
     }
     flush(at);
-    if (separator) out += sequence.back() == '\xa8' ? "\\u2028" : "\\u2029";
-    else if (c >= 0x80) out += "\\ufffd";
-    else if (c == '"' || c == '\\') out += '\\', out += static_cast<char>(c);
-    else if (c == '\n') out += "\\n";
-    else if (c == '\r') out += "\\r";
-    else append_escape(out, c);
+    if (separator)
+      out += sequence.back() == '\xa8' ? "\\u2028" : "\\u2029";
+    else if (c >= 0x80)
+      out += "\\ufffd";
+    else if (c == '"' || c == '\\')
+      out += '\\', out += static_cast<char>(c);
+    else if (c == '\n')
+      out += "\\n";
+    else if (c == '\r')
+      out += "\\r";
+    else
+      append_escape(out, c);
     at += std::max<size_t>(length, 1);
     plain = at;
   }
@@ -97,7 +104,8 @@ void append_log_record(std::string& out, std::string_view text, std::string_view
   out.append(",\"time\":\"").append(when, length).append("\"}\n");
 }
 
-std::string encode_log_attributes(const std::vector<std::pair<std::string, std::string>>& attributes) {
+std::string encode_log_attributes(
+    const std::vector<std::pair<std::string, std::string>>& attributes) {
   if (attributes.empty()) return {};
   std::string out = ",\"attrs\":{";
   for (const auto& [name, value] : attributes) {
@@ -121,7 +129,7 @@ Status LogFile::reopen() {
   constexpr const char* kStage = "open log";
   UniqueFd fd(::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640));
   if (!fd) return sys_fail(kStage, "open", path_);
-  struct stat status{};
+  struct stat status {};
   if (::fstat(fd.get(), &status) < 0) return sys_fail(kStage, "fstat", path_);
   if (!S_ISREG(status.st_mode)) return fail(kStage, path_ + " is no regular file", EINVAL, path_);
   fd_ = std::move(fd);

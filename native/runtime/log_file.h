@@ -18,8 +18,8 @@ inline constexpr size_t kLogLine = 16384;
 
 /**
  * The next record in `pending`: its length in bytes including its newline, or 0 if the line is not
- * complete yet. A line of more than 16 KiB is cut, not inside a UTF-8 sequence. `final`: nothing comes
- * after it, so that an incomplete line is a record too.
+ * complete yet. A line of more than 16 KiB is cut, not inside a UTF-8 sequence. `final`: nothing
+ * comes after it, so that an incomplete line is a record too.
  */
 size_t next_log_record(std::string_view pending, bool final);
 
@@ -30,7 +30,8 @@ size_t next_log_record(std::string_view pending, bool final);
  */
 void append_log_record(std::string& out, std::string_view text, std::string_view stream,
                        std::string_view attributes, const timespec& time);
-std::string encode_log_attributes(const std::vector<std::pair<std::string, std::string>>& attributes);
+std::string encode_log_attributes(
+    const std::vector<std::pair<std::string, std::string>>& attributes);
 
 /** The log file of one container with its rotation: PATH, PATH.1, PATH.2 … */
 class LogFile {

@@ -9,11 +9,13 @@ namespace stack {
 
 namespace {
 
-// A record of 16 KiB in which every byte is escaped, with its attributes: the ring takes nothing longer.
+// A record of 16 KiB in which every byte is escaped, with its attributes: the ring takes nothing
+// longer.
 constexpr size_t kPiece = 256 << 10;
 
 char* map(size_t size) {
-  void* at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) return nullptr;
   ::madvise(at, size, MADV_DONTFORK);
   return static_cast<char*>(at);

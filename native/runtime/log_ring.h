@@ -15,9 +15,10 @@
 namespace stack {
 
 /**
- * Log mode "non-blocking": a ring of bounded size between the container and a log that may be slow. A thread of its
- * own writes what is in it; what does not fit is dropped and counted. Children that this process clones use nothing of
- * it, and whatever the thread allocates comes from an arena of its own (malloc(3)), so that they meet no lock of it.
+ * Log mode "non-blocking": a ring of bounded size between the container and a log that may be slow.
+ * A thread of its own writes what is in it; what does not fit is dropped and counted. Children that
+ * this process clones use nothing of it, and whatever the thread allocates comes from an arena of
+ * its own (malloc(3)), so that they meet no lock of it.
  */
 class LogRing {
  public:
@@ -41,8 +42,8 @@ class LogRing {
 
   LogFile log_;
   size_t capacity_;
-  char* ring_ = nullptr;  // records, each behind its length
-  char* piece_ = nullptr; // what the thread is writing
+  char* ring_ = nullptr;   // records, each behind its length
+  char* piece_ = nullptr;  // what the thread is writing
   size_t head_ = 0, used_ = 0;
   bool busy_ = false, ending_ = false, running_ = false;
   uint64_t refused_ = 0;

@@ -14,8 +14,8 @@ namespace stack {
 int64_t monotonic_ms();
 
 /**
- * The monitor's one thread: descriptors by epoll, deadlines by its timeout. Handlers may add and remove
- * descriptors, also their own, and also those whose events are already fetched.
+ * The monitor's one thread: descriptors by epoll, deadlines by its timeout. Handlers may add and
+ * remove descriptors, also their own, and also those whose events are already fetched.
  */
 class EventLoop {
  public:

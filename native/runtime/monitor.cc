@@ -25,7 +25,7 @@ constexpr time_t kLockSeconds = 3;
 Status lock_within(int fd, bool ending) {
   if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return ok();
   if (!ending) return sys_fail("lock container", "flock", "lock");
-  struct sigaction wake{};
+  struct sigaction wake {};
   wake.sa_handler = [](int) {};  // without SA_RESTART: flock returns EINTR
   ::sigaction(SIGALRM, &wake, nullptr);
   itimerval limit{{0, 100'000}, {kLockSeconds, 0}};  // repeated: it could fire before flock begins
@@ -66,7 +66,8 @@ Result<std::unique_ptr<Monitor>> Monitor::open(const std::string& directory) {
 }
 
 Status Monitor::take_lock() {
-  lock_.reset(::openat(directory_fd_.get(), "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  lock_.reset(
+      ::openat(directory_fd_.get(), "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!lock_) return sys_fail("lock container", "openat", "lock");
   auto record = read_record(directory_);
   bool ending = !record || record->phase == ContainerRecord::Phase::exited;
@@ -96,7 +97,8 @@ Status Monitor::open_signals() {
   return loop_.add(signals_.get(), EPOLLIN, [this](uint32_t) {
     signalfd_siginfo info{};
     while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
-      // The machine goes down, or somebody ends us by hand: then the container is to end in order too.
+      // The machine goes down, or somebody ends us by hand: then the container is to end in order
+      // too.
       if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
         stop(spec_.stop.signal, spec_.stop.grace_ms, "stop", [](const StopOutcome&) {});
     }
@@ -109,8 +111,10 @@ void Monitor::reap() {
     siginfo_t info{};
     if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0) return;
     ProcessEnd end;
-    if (info.si_code == CLD_EXITED) end.code = info.si_status;
-    else end = {128 + info.si_status, info.si_status};
+    if (info.si_code == CLD_EXITED)
+      end.code = info.si_status;
+    else
+      end = {128 + info.si_status, info.si_status};
     reap_one(info.si_pid, end);
   }
 }
@@ -150,7 +154,8 @@ void Monitor::agent_went() {
 std::string Monitor::seccomp_cache() const {
   // ROOT/containers/ID
   size_t id = directory_.rfind('/');
-  size_t containers = id == 0 || id == std::string::npos ? std::string::npos : directory_.rfind('/', id - 1);
+  size_t containers =
+      id == 0 || id == std::string::npos ? std::string::npos : directory_.rfind('/', id - 1);
   if (containers == std::string::npos) return {};
   std::string cache = directory_.substr(0, containers) + "/cache/seccomp";
   return make_directories(cache, 0700).ok() ? cache : std::string();
@@ -159,7 +164,8 @@ std::string Monitor::seccomp_cache() const {
 Status Monitor::kill(int signal, bool all) {
   constexpr const char* kStage = "kill";
   if (run_.pid == 0) return fail(kStage, "the container does not run", ESRCH);
-  if (signal < 1 || signal > 64) return fail(kStage, "no such signal: " + std::to_string(signal), EINVAL);
+  if (signal < 1 || signal > 64)
+    return fail(kStage, "no such signal: " + std::to_string(signal), EINVAL);
   events_.add("signal", Json::object().set("signal", signal));
   // A kill by hand is not to be undone by the restart policy; Docker has it so too.
   if (signal == SIGKILL || signal == spec_.stop.signal) {

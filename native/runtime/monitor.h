@@ -40,15 +40,16 @@ struct StopOutcome {
 };
 
 /**
- * The parent of one container, for as long as that has not ended for good: its network, root, output,
- * restarts, records, and the socket on which it is asked for all else (native/PROTOCOL.md).
+ * The parent of one container, for as long as that has not ended for good: its network, root,
+ * output, restarts, records, and the socket on which it is asked for all else (native/PROTOCOL.md).
  *
  *     start ──▶ running ──exit──▶ settle ──restart due──▶ waiting ──▶ running
  *                 ▲ │ pause          │ for good
  *                 └─┘                ▼
  *                                  ended
  *
- * `settle`: PID 1 has gone; what is left in the cgroup is killed and waited for before anything is recorded.
+ * `settle`: PID 1 has gone; what is left in the cgroup is killed and waited for before anything is
+ * recorded.
  */
 class Monitor {
  public:
@@ -58,7 +59,8 @@ class Monitor {
   Monitor(const Monitor&) = delete;
   Monitor& operator=(const Monitor&) = delete;
 
-  /** The first start. What it had made is given back if it fails, and the failure is in state.json. */
+  /** The first start. What it had made is given back if it fails, and the failure is in state.json.
+   */
   Status start();
   /** Goes on with a container whose monitor was killed. */
   Status adopt();
@@ -77,7 +79,8 @@ class Monitor {
   /** Null: our own runtime. */
   ForeignRuntime* foreign() const { return foreign_.get(); }
 
-  /** Somebody has attached: a process that waited for that (MonitorSpec.startOnAttach) is executed now. */
+  /** Somebody has attached: a process that waited for that (MonitorSpec.startOnAttach) is executed
+   * now. */
   void attached();
   bool running() const { return run_.pid > 0; }
   using StopDone = std::function<void(const StopOutcome&)>;
@@ -90,7 +93,8 @@ class Monitor {
   Status unpause();
   Status update(const Json& request);
 
-  /** A child that is not the container itself (exec, agent, foreign runtime): `ended` is told once. */
+  /** A child that is not the container itself (exec, agent, foreign runtime): `ended` is told once.
+   */
   void expect_child(pid_t pid, std::function<void(ProcessEnd)> ended);
   /** The task of the moment when the container has ended for good. */
   void when_ended(std::function<void()> task);
@@ -100,7 +104,8 @@ class Monitor {
   /** A subscriber with the role of the agent; the last such one without a goodbye. */
   void agent_came();
   void agent_went();
-  /** What this process was started with, and gives on to the container where its configuration says nothing. */
+  /** What this process was started with, and gives on to the container where its configuration says
+   * nothing. */
   struct Inherited {
     int oom_score = 0;
     rlimit descriptors{};
@@ -121,7 +126,7 @@ class Monitor {
     int signal = 0;
     int64_t deadline_ms = -1;  // -1: none
     int64_t watch_until_ms = 0;
-    bool seen = false;         // PID 1 could see the signal when it was sent
+    bool seen = false;  // PID 1 could see the signal when it was sent
     StopOutcome outcome;
     std::vector<StopDone> done;
     EventLoop::TimerId timer = 0;

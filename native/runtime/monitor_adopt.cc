@@ -84,7 +84,8 @@ Status Monitor::adopt_living() {
     if (control_) control_->output(stream, bytes);
   });
   if (spec_.tty) {
-    if (auto terminal = terminal_of(run_.pid, run_.pidfd.get())) TRY(stdio_->use_terminal(std::move(terminal).take()));
+    if (auto terminal = terminal_of(run_.pid, run_.pidfd.get()))
+      TRY(stdio_->use_terminal(std::move(terminal).take()));
   }
   network_.emplace(TRY(ContainerNetwork::adopt(spec_.network, run_.pid)));
   // The ports that were free then are to be the same ones now.
@@ -109,7 +110,8 @@ void Monitor::adopted_ended(uint32_t events) {
   ProcessEnd end = adopted_end();
   if (end.code < 0 && (events & EPOLLHUP) == 0) {
     (void)loop_.modify(run_.pidfd.get(), EPOLLHUP);
-    if (settle_timer_ == 0) settle_timer_ = loop_.after(kReapedWithinMs, [this] { adopted_ended(EPOLLHUP); });
+    if (settle_timer_ == 0)
+      settle_timer_ = loop_.after(kReapedWithinMs, [this] { adopted_ended(EPOLLHUP); });
     return;
   }
   loop_.cancel(std::exchange(settle_timer_, 0));
@@ -128,7 +130,8 @@ static std::optional<ProcessEnd> end_of_zombie(pid_t pid, uint64_t start_time) {
   auto text = read_file("/proc/" + std::to_string(pid) + "/stat", 8192);
   if (!start || *start != start_time || !text) return std::nullopt;
   size_t name_end = text->rfind(')');
-  if (name_end == std::string::npos || name_end + 2 >= text->size() || (*text)[name_end + 2] != 'Z') return std::nullopt;
+  if (name_end == std::string::npos || name_end + 2 >= text->size() || (*text)[name_end + 2] != 'Z')
+    return std::nullopt;
   size_t last = text->find_last_of("0123456789");
   size_t before = text->find_last_not_of("0123456789", last);
   if (last == std::string::npos || before == std::string::npos) return std::nullopt;
@@ -142,7 +145,8 @@ ProcessEnd Monitor::adopted_end() {
   if (auto end = end_of_zombie(run_.pid, run_.start_time)) return *end;
   PidfdInfo info{};
   info.mask = kPidfdInfoExit;
-  if (::ioctl(run_.pidfd.get(), _IOWR(0xFF, 11, PidfdInfo), &info) == 0 && (info.mask & kPidfdInfoExit) != 0)
+  if (::ioctl(run_.pidfd.get(), _IOWR(0xFF, 11, PidfdInfo), &info) == 0 &&
+      (info.mask & kPidfdInfoExit) != 0)
     return end_of_status(info.exit_code);
   return {-1, 0};
 }

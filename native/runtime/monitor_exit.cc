@@ -33,7 +33,8 @@ void Monitor::main_ended(ProcessEnd end) {
   settle(end);
 }
 
-// With a pid namespace of its own the container is empty now; with a shared one its processes are in the cgroup.
+// With a pid namespace of its own the container is empty now; with a shared one its processes are
+// in the cgroup.
 void Monitor::settle(ProcessEnd end) {
   auto left = cgroup_.processes();
   if (left && !left->empty()) {
@@ -59,7 +60,9 @@ void Monitor::record_end(ProcessEnd end) {
   record_.pid = 0;
   record_.pid_start = 0;
   Json event = Json::object();
-  event.set("code", record_.exit_code).set("signal", record_.signal).set("oomKilled", record_.oom_killed);
+  event.set("code", record_.exit_code)
+      .set("signal", record_.signal)
+      .set("oomKilled", record_.oom_killed);
   event.set("by", "monitor").set("run", record_.restarts);
   events_.add("exit", event);
   if (record_.phase == Phase::paused) (void)cgroup_.thaw();
@@ -76,7 +79,8 @@ void Monitor::decide() {
     return;
   }
   RunEnd end{record_.exit_code, record_.stop_requested, up, record_.failures, random_fraction()};
-  bool never_ran = record_.error && record_.restarts == 0;  // a failed first start is not tried again
+  bool never_ran =
+      record_.error && record_.restarts == 0;  // a failed first start is not tried again
   RestartDecision decision = never_ran ? RestartDecision{} : next_restart(spec_.restart, end);
   record_.failures = decision.failures;
   if (!decision.restart) {
@@ -133,8 +137,10 @@ void Monitor::end_for_good() {
 }
 
 void Monitor::when_ended(std::function<void()> task) {
-  if (ended_) task();
-  else ended_tasks_.push_back(std::move(task));
+  if (ended_)
+    task();
+  else
+    ended_tasks_.push_back(std::move(task));
 }
 
 void Monitor::release() {

@@ -31,13 +31,18 @@ std::optional<Options> parse_options(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
     std::string_view word = argv[i];
-    if (word == "--adopt") options.adopt = true;
-    else if (word == "--dir" && i + 1 < argc) options.directory = argv[++i];
-    else if (word == "--status-fd" && i + 1 < argc) options.status_fd = ::atoi(argv[++i]);
-    else return std::nullopt;
+    if (word == "--adopt")
+      options.adopt = true;
+    else if (word == "--dir" && i + 1 < argc)
+      options.directory = argv[++i];
+    else if (word == "--status-fd" && i + 1 < argc)
+      options.status_fd = ::atoi(argv[++i]);
+    else
+      return std::nullopt;
   }
   if (options.directory.empty() || options.directory[0] != '/') return std::nullopt;
-  while (options.directory.size() > 1 && options.directory.back() == '/') options.directory.pop_back();
+  while (options.directory.size() > 1 && options.directory.back() == '/')
+    options.directory.pop_back();
   return options;
 }
 
@@ -71,13 +76,15 @@ int oom_score() {
   return text ? ::atoi(text->c_str()) : 0;
 }
 
-// The kernel is to prefer anybody else when memory runs out. Without the right to ask for it we stay as we are.
+// The kernel is to prefer anybody else when memory runs out. Without the right to ask for it we
+// stay as we are.
 Monitor::Inherited protect_from_oom(const MonitorSpec& spec) {
   Monitor::Inherited original;
   original.oom_score = oom_score();
   ::getrlimit(RLIMIT_NOFILE, &original.descriptors);
   int wanted = spec.oom_score_adj.value_or(-999);
-  if (wanted < original.oom_score) (void)write_existing("/proc/self/oom_score_adj", std::to_string(wanted));
+  if (wanted < original.oom_score)
+    (void)write_existing("/proc/self/oom_score_adj", std::to_string(wanted));
   return original;
 }
 
@@ -87,7 +94,10 @@ Status supervise(const Options& options, UniqueFd& status) {
   TRY(options.adopt ? monitor->adopt() : monitor->start());
   Json ports = Json::array();
   for (const BoundPort& port : monitor->record().ports) ports.push(to_json(port));
-  tell(status, Json::object().set("ok", true).set("pid", monitor->record().pid).set("ports", std::move(ports)));
+  tell(status, Json::object()
+                   .set("ok", true)
+                   .set("pid", monitor->record().pid)
+                   .set("ports", std::move(ports)));
   return monitor->run();
 }
 
@@ -102,8 +112,8 @@ int monitor_main(int argc, char** argv) {
     ::fputs("usage: stack-runtime monitor --dir /ABSOLUTE/DIR [--status-fd N] [--adopt]\n", stderr);
     return 125;
   }
-  // Whole command line: the verb was cut off. Without protection a container could overwrite this program
-  // (CVE-2019-5736), so none is started.
+  // Whole command line: the verb was cut off. Without protection a container could overwrite this
+  // program (CVE-2019-5736), so none is started.
   char** whole = argv - 1;
   UniqueFd status(options->status_fd);
   if (auto safe = protect_self(whole); !safe) {
@@ -114,7 +124,8 @@ int monitor_main(int argc, char** argv) {
   forget_environment();
   ::prctl(PR_SET_NAME, "stack-monitor", 0, 0, 0);
   if (status) (void)set_cloexec(status.get(), true);
-  // One heap, given back as a whole: large pieces would otherwise become mappings that init inherits.
+  // One heap, given back as a whole: large pieces would otherwise become mappings that init
+  // inherits.
   ::mallopt(M_MMAP_THRESHOLD, 1 << 30);
   ::signal(SIGPIPE, SIG_IGN);
   if (!become_daemon()) return 125;

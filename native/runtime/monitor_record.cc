@@ -101,7 +101,7 @@ void EventRecorder::add(std::string_view type, const Json& fields) const {
 }
 
 off_t EventRecorder::end() const {
-  struct stat status{};
+  struct stat status {};
   return ::fstat(fd_.get(), &status) == 0 ? status.st_size : 0;
 }
 
@@ -115,9 +115,11 @@ std::optional<std::pair<int, int>> EventRecorder::init_exit(int64_t run, off_t f
     size_t end = std::min(text.find('\n', at), text.size());
     auto line = Json::parse(std::string_view(text).substr(at, end - at));
     at = end + 1;
-    if (!line || (*line)["type"].as_string() != "exit" || (*line)["by"].as_string() != "init") continue;
+    if (!line || (*line)["type"].as_string() != "exit" || (*line)["by"].as_string() != "init")
+      continue;
     if ((*line)["run"].as_int(-1) != run) continue;
-    found = {static_cast<int>((*line)["code"].as_int()), static_cast<int>((*line)["signal"].as_int())};
+    found = {static_cast<int>((*line)["code"].as_int()),
+             static_cast<int>((*line)["signal"].as_int())};
   }
   return found;
 }

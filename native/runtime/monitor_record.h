@@ -56,7 +56,8 @@ Result<ContainerRecord> read_record(const std::string& directory);
 class EventRecorder {
  public:
   static Result<EventRecorder> open(int directory);
-  /** `fields`: an object; `v`, `t` and `type` come before them. A failure to write is not the container's. */
+  /** `fields`: an object; `v`, `t` and `type` come before them. A failure to write is not the
+   * container's. */
   void add(std::string_view type, const Json& fields = Json::object()) const;
   int fd() const { return fd_.get(); }
   /** Where the next record will begin. */

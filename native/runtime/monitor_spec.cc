@@ -64,11 +64,16 @@ Result<PortSpec> parse_port_spec(const Json& json) {
 Result<NetworkSpec> parse_network(const Json& json) {
   NetworkSpec network;
   const std::string& mode = json["mode"].as_string();
-  if (mode == "private") network.mode = NetworkMode::isolated;
-  else if (mode == "host") network.mode = NetworkMode::host;
-  else if (mode == "none") network.mode = NetworkMode::none;
-  else if (mode == "join") network.mode = NetworkMode::join;
-  else return bad("network.mode", "must be private, host, none or join");
+  if (mode == "private")
+    network.mode = NetworkMode::isolated;
+  else if (mode == "host")
+    network.mode = NetworkMode::host;
+  else if (mode == "none")
+    network.mode = NetworkMode::none;
+  else if (mode == "join")
+    network.mode = NetworkMode::join;
+  else
+    return bad("network.mode", "must be private, host, none or join");
   network.join = json["join"].as_string();
   network.router = json["router"].as_string();
   network.address4 = json["address4"].as_string();
@@ -76,23 +81,27 @@ Result<NetworkSpec> parse_network(const Json& json) {
   network.nat_table = json["natTable"].as_string();
   network.dns = json["dns"].as_bool();
   for (const Json& item : json["interfaces"].items()) {
-    InterfaceSpec interface{item["name"].as_string(),     item["peer"].as_string(),
-                            item["bridge"].as_string(),   item["mac"].as_string(),
-                            item["gateway4"].as_string(), item["gateway6"].as_string(),
-                            strings(item["addresses"]),
-                            static_cast<uint32_t>(item["mtu"].as_uint(1500))};
+    InterfaceSpec interface {
+      item["name"].as_string(), item["peer"].as_string(), item["bridge"].as_string(),
+          item["mac"].as_string(), item["gateway4"].as_string(), item["gateway6"].as_string(),
+          strings(item["addresses"]), static_cast<uint32_t>(item["mtu"].as_uint(1500))
+    };
     network.interfaces.push_back(std::move(interface));
   }
-  for (const Json& item : json["ports"].items()) network.ports.push_back(TRY(parse_port_spec(item)));
+  for (const Json& item : json["ports"].items())
+    network.ports.push_back(TRY(parse_port_spec(item)));
   return network;
 }
 
 Result<LogSpec> parse_log(const Json& json) {
   LogSpec log;
   const std::string& driver = json["driver"].as_string();
-  if (driver == "none") log.driver = LogSpec::Driver::none;
-  else if (driver == "local") log.driver = LogSpec::Driver::local;
-  else if (driver != "json-file") return bad("log.driver", "must be json-file, local or none");
+  if (driver == "none")
+    log.driver = LogSpec::Driver::none;
+  else if (driver == "local")
+    log.driver = LogSpec::Driver::local;
+  else if (driver != "json-file")
+    return bad("log.driver", "must be json-file, local or none");
   log.path = json["path"].as_string();
   log.max_size = json["maxSize"].as_uint(0);
   log.max_files = static_cast<uint32_t>(std::max<uint64_t>(json["maxFiles"].as_uint(1), 1));
@@ -163,14 +172,18 @@ Result<MonitorSpec> parse_monitor_spec(const Json& json) {
   spec.network = TRY(parse_network(json["network"]));
   for (const Json& item : json["joins"].items()) {
     const std::string& name = item["namespace"].as_string();
-    int flag = name == "ipc" ? CLONE_NEWIPC : name == "pid" ? CLONE_NEWPID : name == "uts" ? CLONE_NEWUTS : 0;
+    int flag = name == "ipc"   ? CLONE_NEWIPC
+               : name == "pid" ? CLONE_NEWPID
+               : name == "uts" ? CLONE_NEWUTS
+                               : 0;
     if (flag == 0) return bad("joins.namespace", "must be ipc, pid or uts");
     spec.joins.push_back({flag, item["directory"].as_string()});
   }
   spec.log = TRY(parse_log(json["log"]));
   TRY(update_restart(spec.restart, json["restart"]));
   update_stop(spec.stop, json["stop"]);
-  if (json["oomScoreAdj"].is_integer()) spec.oom_score_adj = static_cast<int>(json["oomScoreAdj"].as_int());
+  if (json["oomScoreAdj"].is_integer())
+    spec.oom_score_adj = static_cast<int>(json["oomScoreAdj"].as_int());
   spec.agent = parse_agent(json["agent"]);
   return spec;
 }

@@ -22,7 +22,8 @@ using Phase = ContainerRecord::Phase;
 
 namespace {
 
-// Who asked for startOnAttach is about to attach; if it died, the container is not to wait for ever.
+// Who asked for startOnAttach is about to attach; if it died, the container is not to wait for
+// ever.
 constexpr int64_t kAttachWithinMs = 10'000;
 
 }  // namespace
@@ -43,7 +44,8 @@ Status Monitor::prepare() {
 }
 
 Status Monitor::prepare_ports() {
-  TRY(ports_->serve({network_->via(), network_->host(), network_->address4(), network_->address6()}));
+  TRY(ports_->serve(
+      {network_->via(), network_->host(), network_->address4(), network_->address6()}));
   return network_->publish(ports_->bound());
 }
 
@@ -71,7 +73,8 @@ Status Monitor::start() {
     announce();
     return ok();
   }
-  if (run_.pid != 0) {  // only the ports failed: nobody is to find a container that is half reachable
+  if (run_.pid !=
+      0) {  // only the ports failed: nobody is to find a container that is half reachable
     (void)cgroup_.kill_all();
     run_ = Run{};
   }
@@ -100,10 +103,13 @@ Result<OciConfig> Monitor::load_config() const {
   for (const JoinSpec& join : spec_.joins) {
     ContainerRecord other = TRY(read_record(join.directory));
     auto start = process_start_time(other.pid);
-    const char* name = join.flag == CLONE_NEWIPC ? "ipc" : join.flag == CLONE_NEWPID ? "pid" : "uts";
+    const char* name = join.flag == CLONE_NEWIPC   ? "ipc"
+                       : join.flag == CLONE_NEWPID ? "pid"
+                                                   : "uts";
     std::string stage = std::string("join ") + name;
     if (other.pid == 0 || !start || *start != other.pid_start)
-      return fail(stage, "the container whose namespace is to be shared does not run", ESRCH, join.directory);
+      return fail(stage, "the container whose namespace is to be shared does not run", ESRCH,
+                  join.directory);
     std::string path = "/proc/" + std::to_string(other.pid) + "/ns/" + name;
     bool found = false;
     for (OciNamespace& space : config.namespaces)
@@ -112,13 +118,17 @@ Result<OciConfig> Monitor::load_config() const {
   }
   // What the monitor changed for itself is not the container's.
   if (!config.process.oom_score_adj) config.process.oom_score_adj = original_.oom_score;
-  bool limited = std::ranges::any_of(config.process.rlimits, [](const auto& each) { return each.resource == RLIMIT_NOFILE; });
-  if (!limited) config.process.rlimits.push_back({RLIMIT_NOFILE, "RLIMIT_NOFILE", original_.descriptors});
+  bool limited = std::ranges::any_of(
+      config.process.rlimits, [](const auto& each) { return each.resource == RLIMIT_NOFILE; });
+  if (!limited)
+    config.process.rlimits.push_back({RLIMIT_NOFILE, "RLIMIT_NOFILE", original_.descriptors});
   return config;
 }
 
 Result<Launched> Monitor::launch_own(const OciConfig& config) {
-  if (!root_) root_.emplace(TRY(RootMount::create(spec_.rootfs)));  // a monitor that took over mounts it only now
+  if (!root_)
+    root_.emplace(
+        TRY(RootMount::create(spec_.rootfs)));  // a monitor that took over mounts it only now
   UniqueFd root = TRY(root_->clone());
   Stdio::Ends ends = TRY(stdio_->container_ends());
   stdio_->begin_run();
@@ -182,9 +192,12 @@ Status Monitor::launch_run() {
     if (foreign_ && !config.cgroups_path.empty()) {
       if (auto made = Cgroup::open(config.cgroups_path)) cgroup_ = std::move(made).take();
     }
-    run_ = Run{launched.pid, std::move(launched.pidfd), launched.start_time, monotonic_ms(), events_from, false,
+    run_ = Run{launched.pid,        std::move(launched.pidfd),
+               launched.start_time, monotonic_ms(),
+               events_from,         false,
                oom_before};
-    if (!foreign_ && spec_.start_on_attach && record_.restarts == 0) hold_start(std::move(launched));
+    if (!foreign_ && spec_.start_on_attach && record_.restarts == 0)
+      hold_start(std::move(launched));
   }
   ::malloc_trim(0);  // the configuration is large, and needed only now
   oom_seen_ = false;

@@ -56,7 +56,8 @@ void Monitor::send_stop_signal() {
   }
   (void)signal_main(stopping.signal);
   if (record_.phase == ContainerRecord::Phase::paused) (void)unpause();
-  // Behind our init the main process has the default action, so that the signal ends it unless it says otherwise.
+  // Behind our init the main process has the default action, so that the signal ends it unless it
+  // says otherwise.
   stopping.seen = spec_.init || foreign_ || signal_is_seen(run_.pid, stopping.signal);
   stopping.watch_until_ms = run_.started_ms + kYoungMs;
   watch_masks();
@@ -96,8 +97,10 @@ void Monitor::kill_container() {
     stopping_->outcome.killed = true;
     events_.add("killed");
   }
-  if (cgroup_.valid()) (void)cgroup_.kill_all();
-  else (void)signal_main(SIGKILL);
+  if (cgroup_.valid())
+    (void)cgroup_.kill_all();
+  else
+    (void)signal_main(SIGKILL);
 }
 
 void Monitor::finish_stop() {

@@ -34,7 +34,9 @@ Result<Directory> list(int fd) {
   return Directory(directory);
 }
 
-bool is_dot(const char* name) { return name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0)); }
+bool is_dot(const char* name) {
+  return name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0));
+}
 
 Result<bool> is_empty(int fd) {
   Directory directory = TRY(list(fd));
@@ -84,8 +86,8 @@ class Copier {
       std::string value(static_cast<size_t>(length), 0);
       length = ::getxattr(from.c_str(), name.c_str(), value.data(), value.size());
       if (length < 0) continue;
-      if (::setxattr(to.c_str(), name.c_str(), value.data(), static_cast<size_t>(length), 0) < 0 && errno != ENOTSUP &&
-          errno != EPERM)
+      if (::setxattr(to.c_str(), name.c_str(), value.data(), static_cast<size_t>(length), 0) < 0 &&
+          errno != ENOTSUP && errno != EPERM)
         return sys_fail(kStage, "setxattr", name);
     }
     return ok();
@@ -94,22 +96,28 @@ class Copier {
   Status one(int from, int to, const char* name) {
     UniqueFd source(::openat(from, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
     if (!source) return sys_fail(kStage, "openat", name);
-    struct stat status{};
+    struct stat status {};
     if (::fstat(source.get(), &status) < 0) return sys_fail(kStage, "fstat", name);
     auto inode = std::pair(status.st_dev, status.st_ino);
     if (!S_ISDIR(status.st_mode) && status.st_nlink > 1) {
       if (auto seen = links_.find(inode); seen != links_.end()) {
-        // By the first copy's name: linking a descriptor needs CAP_DAC_READ_SEARCH in the file system's namespace.
-        if (::linkat(target_, seen->second.c_str(), to, name, 0) < 0) return sys_fail(kStage, "linkat", name);
+        // By the first copy's name: linking a descriptor needs CAP_DAC_READ_SEARCH in the file
+        // system's namespace.
+        if (::linkat(target_, seen->second.c_str(), to, name, 0) < 0)
+          return sys_fail(kStage, "linkat", name);
         return ok();
       }
       links_.emplace(inode, path_ + name);
     }
     switch (status.st_mode & S_IFMT) {
-      case S_IFDIR: return subdirectory(from, to, name, status);
-      case S_IFREG: return file(from, to, name, status);
-      case S_IFLNK: return symlink(from, to, name, status);
-      default: return node(to, name, status);
+      case S_IFDIR:
+        return subdirectory(from, to, name, status);
+      case S_IFREG:
+        return file(from, to, name, status);
+      case S_IFLNK:
+        return symlink(from, to, name, status);
+      default:
+        return node(to, name, status);
     }
   }
 
@@ -139,12 +147,14 @@ class Copier {
     constexpr size_t kPiece = 1 << 30;
     bool range = true;
     for (;;) {
-      ssize_t n = range ? ::copy_file_range(from, nullptr, to, nullptr, kPiece, 0) : ::sendfile(to, from, nullptr, kPiece);
+      ssize_t n = range ? ::copy_file_range(from, nullptr, to, nullptr, kPiece, 0)
+                        : ::sendfile(to, from, nullptr, kPiece);
       if (n == 0) return ok();
       if (n > 0) continue;
       if (errno == EINTR) continue;
       if (!range) return sys_fail(kStage, "sendfile", name);
-      if (errno == ENOSPC || errno == EDQUOT || errno == EIO) return sys_fail(kStage, "copy_file_range", name);
+      if (errno == ENOSPC || errno == EDQUOT || errno == EIO)
+        return sys_fail(kStage, "copy_file_range", name);
       range = false;  // not between these two file systems
     }
   }
@@ -160,8 +170,10 @@ class Copier {
 
   static Status node(int to, const char* name, const struct stat& status) {
     if (S_ISSOCK(status.st_mode)) return ok();  // nobody listens on a copy
-    if (::mknodat(to, name, status.st_mode, status.st_rdev) < 0) return sys_fail(kStage, "mknodat", name);
-    if (::fchmodat(to, name, status.st_mode & 07777, 0) < 0) return sys_fail(kStage, "fchmodat", name);
+    if (::mknodat(to, name, status.st_mode, status.st_rdev) < 0)
+      return sys_fail(kStage, "mknodat", name);
+    if (::fchmodat(to, name, status.st_mode & 07777, 0) < 0)
+      return sys_fail(kStage, "fchmodat", name);
     return owner_and_times(to, name, status);
   }
 
@@ -169,7 +181,8 @@ class Copier {
     if (::fchownat(to, name, status.st_uid, status.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
       return sys_fail(kStage, "fchownat", name);
     const timespec times[2] = {status.st_atim, status.st_mtim};
-    if (::utimensat(to, name, times, AT_SYMLINK_NOFOLLOW) < 0) return sys_fail(kStage, "utimensat", name);
+    if (::utimensat(to, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+      return sys_fail(kStage, "utimensat", name);
     return ok();
   }
 
@@ -199,7 +212,7 @@ Status populate_volume(int root, const PopulateSpec& spec) {
     if (err == ENOENT || err == ENOTDIR) return ok();
     return std::move(content).failure();
   }
-  struct stat status{};
+  struct stat status {};
   if (::fstat(content->get(), &status) < 0) return sys_fail(kStage, "fstat", spec.target);
   Copier copier(volume.get());
   Status copied = copier.directory(content->get(), volume.get());

@@ -35,8 +35,10 @@ class Probe : public std::enable_shared_from_this<Probe> {
   void begin(int64_t timeout_ms) {
     auto self = shared_from_this();
     const NetworkSpec& network = monitor_.spec().network;
-    for (const std::string& text : {std::string("127.0.0.1"), std::string("::1"), network.address4, network.address6})
-      if (auto address = net::parse_ip(text); !text.empty() && address) addresses_.push_back(*address);
+    for (const std::string& text :
+         {std::string("127.0.0.1"), std::string("::1"), network.address4, network.address6})
+      if (auto address = net::parse_ip(text); !text.empty() && address)
+        addresses_.push_back(*address);
     timer_ = monitor_.loop().after(timeout_ms, [self] { self->finish(ETIMEDOUT); });
     connect_next();
   }
@@ -49,7 +51,8 @@ class Probe : public std::enable_shared_from_this<Probe> {
       return;
     }
     const net::IpAddress& address = addresses_[next_++];
-    auto socket = net::socket_in(monitor_.network().netns(), address.family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    auto socket =
+        net::socket_in(monitor_.network().netns(), address.family, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (!socket) {
       note(socket.failure().err);
       connect_next();
@@ -58,7 +61,8 @@ class Probe : public std::enable_shared_from_this<Probe> {
     socket_ = std::move(socket).take();
     sockaddr_storage storage{};
     socklen_t length = fill(storage, address);
-    if (::connect(socket_.get(), reinterpret_cast<sockaddr*>(&storage), length) < 0 && errno != EINPROGRESS) {
+    if (::connect(socket_.get(), reinterpret_cast<sockaddr*>(&storage), length) < 0 &&
+        errno != EINPROGRESS) {
       note(errno);
       connect_next();
       return;
@@ -124,10 +128,13 @@ class Probe : public std::enable_shared_from_this<Probe> {
     size_t at = 0;
     while ((at = response_.find("\r\n", at)) < header) {
       at += 2;
-      std::string_view line = std::string_view(response_).substr(at, response_.find("\r\n", at) - at);
+      std::string_view line =
+          std::string_view(response_).substr(at, response_.find("\r\n", at) - at);
       constexpr std::string_view kLength = "content-length:";
-      if (line.size() > kLength.size() && equal_ignoring_case(line.substr(0, kLength.size()), kLength))
-        return response_.size() - header - 4 >= ::strtoull(line.data() + kLength.size(), nullptr, 10);
+      if (line.size() > kLength.size() &&
+          equal_ignoring_case(line.substr(0, kLength.size()), kLength))
+        return response_.size() - header - 4 >=
+               ::strtoull(line.data() + kLength.size(), nullptr, 10);
     }
     return false;
   }
@@ -191,7 +198,9 @@ std::string http_body(std::string_view response) {
   size_t header = response.find("\r\n\r\n");
   if (header == std::string_view::npos) return {};
   std::string head(response.substr(0, header));
-  std::ranges::transform(head, head.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 32) : c; });
+  std::ranges::transform(head, head.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 32) : c;
+  });
   std::string_view body = response.substr(header + 4);
   if (head.find("transfer-encoding: chunked") != std::string::npos) return join_chunks(body);
   return std::string(body);

@@ -9,8 +9,9 @@
 namespace stack {
 
 /**
- * Connects from inside the container's network namespace, as a client there would: to 127.0.0.1, ::1 and the
- * container's addresses in this order, until one accepts. `done` gets the reply of the operation `probe`.
+ * Connects from inside the container's network namespace, as a client there would: to 127.0.0.1,
+ * ::1 and the container's addresses in this order, until one accepts. `done` gets the reply of the
+ * operation `probe`.
  */
 void probe(Monitor& monitor, const Json& request, std::function<void(Json)> done);
 

@@ -13,7 +13,8 @@ struct Region {
   char* end = nullptr;
 };
 
-// The strings lie one behind the other, as the kernel laid them (fs/binfmt_elf.c, create_elf_tables).
+// The strings lie one behind the other, as the kernel laid them (fs/binfmt_elf.c,
+// create_elf_tables).
 Region region_of(char** strings) {
   if (strings == nullptr || strings[0] == nullptr) return {};
   char** last = strings;

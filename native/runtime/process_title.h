@@ -2,13 +2,15 @@
 
 namespace stack {
 
-/** Notes where the kernel finds the command line and the environment that ps and /proc show. Call in main, once. */
+/** Notes where the kernel finds the command line and the environment that ps and /proc show. Call
+ * in main, once. */
 void remember_title(char** argv);
-/** Empties the environment that /proc/PID/environ shows: it may hold its starter's secrets. environ is empty afterwards. */
+/** Empties the environment that /proc/PID/environ shows: it may hold its starter's secrets. environ
+ * is empty afterwards. */
 void forget_environment();
 /**
- * What ps shows for this process from now on, cut to the room that there is. PID 1 of a container is a fork of its
- * monitor, whose command line names paths of the host.
+ * What ps shows for this process from now on, cut to the room that there is. PID 1 of a container
+ * is a fork of its monitor, whose command line names paths of the host.
  */
 void set_title(const char* title);
 

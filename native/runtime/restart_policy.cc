@@ -15,10 +15,14 @@ std::optional<RestartPolicy> parse_restart_policy(std::string_view name) {
 
 std::string_view restart_policy_name(RestartPolicy policy) {
   switch (policy) {
-    case RestartPolicy::no: return "no";
-    case RestartPolicy::always: return "always";
-    case RestartPolicy::on_failure: return "on-failure";
-    case RestartPolicy::unless_stopped: return "unless-stopped";
+    case RestartPolicy::no:
+      return "no";
+    case RestartPolicy::always:
+      return "always";
+    case RestartPolicy::on_failure:
+      return "on-failure";
+    case RestartPolicy::unless_stopped:
+      return "unless-stopped";
   }
   return "no";
 }
@@ -40,13 +44,15 @@ RestartDecision next_restart(const RestartSpec& spec, const RunEnd& end) {
   int64_t failures = (reset ? 0 : end.failures) + 1;
   if (end.stop_requested) return {false, 0, 0};
   switch (spec.policy) {
-    case RestartPolicy::no: return {false, 0, end.exit_code == 0 ? 0 : failures};
+    case RestartPolicy::no:
+      return {false, 0, end.exit_code == 0 ? 0 : failures};
     case RestartPolicy::on_failure:
       if (end.exit_code == 0) return {false, 0, 0};
       if (spec.max_attempts > 0 && failures > spec.max_attempts) return {false, 0, failures};
       break;
     case RestartPolicy::always:
-    case RestartPolicy::unless_stopped: break;
+    case RestartPolicy::unless_stopped:
+      break;
   }
   return {true, delay_for(spec, failures, end.random), failures};
 }

@@ -28,9 +28,9 @@ struct RestartSpec {
 struct RunEnd {
   int exit_code = 0;
   bool stop_requested = false;
-  int64_t up_ms = 0;          // how long it ran
-  int64_t failures = 0;       // in a row, before this end
-  double random = 0;          // [0, 1)
+  int64_t up_ms = 0;     // how long it ran
+  int64_t failures = 0;  // in a row, before this end
+  double random = 0;     // [0, 1)
 };
 
 struct RestartDecision {
@@ -41,8 +41,9 @@ struct RestartDecision {
 
 /**
  * Restart or not, and when. The first restart comes after `first_delay_ms`, the n-th after
- * `delay_ms * factor^(n-2)` up to `max_delay_ms`, more or less `jitter` of it; a run of `reset_after_ms`
- * forgets what was before. A stop that was asked for is never followed by a restart.
+ * `delay_ms * factor^(n-2)` up to `max_delay_ms`, more or less `jitter` of it; a run of
+ * `reset_after_ms` forgets what was before. A stop that was asked for is never followed by a
+ * restart.
  */
 RestartDecision next_restart(const RestartSpec& spec, const RunEnd& end);
 

@@ -17,9 +17,10 @@ Status make_layer_directories(const std::string& upper, const std::string& work)
   return make_directories(work, 0700);
 }
 
-// lowerdir+ takes one layer at a time (Linux 6.8); before that all have to fit into one option of a page, so
-// they are named by descriptor, which is short whatever the path.
-Status set_layers(FsContext& overlay, const std::vector<std::string>& layers, std::vector<UniqueFd>& held) {
+// lowerdir+ takes one layer at a time (Linux 6.8); before that all have to fit into one option of a
+// page, so they are named by descriptor, which is short whatever the path.
+Status set_layers(FsContext& overlay, const std::vector<std::string>& layers,
+                  std::vector<UniqueFd>& held) {
   auto first = overlay.set("lowerdir+", layers.front());
   if (first.ok()) {
     for (size_t i = 1; i < layers.size(); ++i) TRY(overlay.set("lowerdir+", layers[i]));
@@ -49,8 +50,8 @@ Result<UniqueFd> mount_overlay(const std::vector<std::string>& layers, const std
   return overlay.mount(0);
 }
 
-// Cloning a detached tree, and mounting inside one, need Linux 6.15. Before that the tree has to be attached
-// somewhere: in a mount namespace of this process's own.
+// Cloning a detached tree, and mounting inside one, need Linux 6.15. Before that the tree has to be
+// attached somewhere: in a mount namespace of this process's own.
 Status attach_privately(const UniqueFd& tree, const std::string& place) {
   constexpr const char* kStage = "mount root";
   TRY(leave_host_mounts());

@@ -9,8 +9,8 @@
 namespace stack {
 
 /**
- * The container's root file system, mounted once as a detached mount that nobody else sees; each run
- * gets a clone of it, so that all runs share one writable layer.
+ * The container's root file system, mounted once as a detached mount that nobody else sees; each
+ * run gets a clone of it, so that all runs share one writable layer.
  */
 class RootMount {
  public:

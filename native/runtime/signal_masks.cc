@@ -11,7 +11,8 @@ namespace stack {
 
 bool status_sees_signal(std::string_view status, int signal) {
   unsigned long long bit = 1ull << (signal - 1);
-  for (std::string_view field : {std::string_view("\nSigBlk:\t"), std::string_view("\nSigCgt:\t")}) {
+  for (std::string_view field :
+       {std::string_view("\nSigBlk:\t"), std::string_view("\nSigCgt:\t")}) {
     size_t at = status.find(field);
     if (at == std::string_view::npos) return true;
     std::string digits(status.substr(at + field.size(), 16));

@@ -7,9 +7,9 @@
 namespace stack {
 
 /**
- * Does any thread of the process catch or block this signal? PID 1 of a pid namespace gets no default actions
- * (pid_namespaces(7)): a signal that it neither catches nor blocks is dropped by the kernel, and waiting for
- * its effect is in vain. True also when it cannot be known.
+ * Does any thread of the process catch or block this signal? PID 1 of a pid namespace gets no
+ * default actions (pid_namespaces(7)): a signal that it neither catches nor blocks is dropped by
+ * the kernel, and waiting for its effect is in vain. True also when it cannot be known.
  */
 bool signal_is_seen(pid_t pid, int signal);
 

@@ -1,10 +1,10 @@
 #include "standard_streams.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <termios.h>
 
@@ -15,8 +15,8 @@ namespace stack {
 
 namespace {
 
-constexpr size_t kChunk = 65536;  // a FIFO's capacity
-constexpr size_t kBatch = 16384;  // raw bytes in one write to the log
+constexpr size_t kChunk = 65536;     // a FIFO's capacity
+constexpr size_t kBatch = 16384;     // raw bytes in one write to the log
 constexpr int64_t kReportMs = 1000;  // between two records of what was dropped
 
 uint64_t hash_of(std::string_view bytes) {  // FNV-1a
@@ -25,8 +25,8 @@ uint64_t hash_of(std::string_view bytes) {  // FNV-1a
   return hash;
 }
 
-// One thread, and no handler needs it across a round: one buffer for all, touched only as far as used. The
-// container's processes do not get a copy.
+// One thread, and no handler needs it across a round: one buffer for all, touched only as far as
+// used. The container's processes do not get a copy.
 char* shared_buffer() {
   static char* buffer = [] {
     void* at = ::mmap(nullptr, kChunk, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -58,8 +58,10 @@ Result<std::unique_ptr<Stdio>> Stdio::open(EventLoop& loop, int directory, const
   stdio->attributes_ = encode_log_attributes(spec.log.attributes);
   if (spec.log.driver != LogSpec::Driver::none) {
     LogFile log = TRY(LogFile::open(spec.log));
-    if (spec.log.blocking) stdio->log_ = std::move(log);
-    else stdio->ring_ = TRY(LogRing::create(std::move(log), spec.log.buffer_size));
+    if (spec.log.blocking)
+      stdio->log_ = std::move(log);
+    else
+      stdio->ring_ = TRY(LogRing::create(std::move(log), spec.log.buffer_size));
   }
   stdio->outputs_[0].stream = 1;
   stdio->outputs_[1].stream = 2;
@@ -83,7 +85,8 @@ Status Stdio::open_fifos(int directory, bool input) {
   auto open_fifo = [&](const char* name) -> Result<UniqueFd> {
     if (::mkfifoat(directory_.get(), name, 0600) < 0 && errno != EEXIST)
       return sys_fail(kStage, "mkfifoat", name);
-    // Both ends: no end of file between runs, and none for the container while a monitor is replaced.
+    // Both ends: no end of file between runs, and none for the container while a monitor is
+    // replaced.
     UniqueFd fd(::openat(directory_.get(), name, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
     if (!fd) return sys_fail(kStage, "openat", name);
     return fd;
@@ -131,7 +134,8 @@ void Stdio::recover(Output& output) {
   std::string head(static_cast<size_t>(n), 0);
   ssize_t got = ::read(scratch_read_.get(), head.data(), head.size());
   // Else it had been taken out too, and these are other bytes.
-  if (got == static_cast<ssize_t>(mark.bytes) && hash_of(head) == mark.hash) take(output, mark.bytes);
+  if (got == static_cast<ssize_t>(mark.bytes) && hash_of(head) == mark.hash)
+    take(output, mark.bytes);
 }
 
 Status Stdio::watch(Output& output) {
@@ -230,8 +234,8 @@ void Stdio::report_lost() {
   events_.add("log-dropped", Json::object().set("bytes", lost_));
 }
 
-// Writes what is complete in `pending` to the log, batch by batch, and takes it out of the FIFO. Returns
-// how much that was.
+// Writes what is complete in `pending` to the log, batch by batch, and takes it out of the FIFO.
+// Returns how much that was.
 size_t Stdio::record(Output& output, std::string_view pending, bool final) {
   const char* stream = output.stream == 1 ? "stdout" : "stderr";
   timespec now{};
@@ -250,7 +254,8 @@ size_t Stdio::record(Output& output, std::string_view pending, bool final) {
     if (log_) {
       one.clear();
       append_log_record(one, pending.substr(done + batch, length), stream, attributes_, now);
-      if (log_spec_.max_size > 0 && log_->size() + encoded.size() + one.size() > log_spec_.max_size) {
+      if (log_spec_.max_size > 0 &&
+          log_->size() + encoded.size() + one.size() > log_spec_.max_size) {
         flush();
         (void)log_->make_room(one.size());
       }
@@ -332,7 +337,9 @@ void Stdio::when_input_ready(std::function<void()> task) {
   if (fd < 0) return;
   if (terminal_) {
     input_ready_ = std::move(task);
-    loop_.after(10, [this] { if (input_ready_) std::exchange(input_ready_, nullptr)(); });
+    loop_.after(10, [this] {
+      if (input_ready_) std::exchange(input_ready_, nullptr)();
+    });
     return;
   }
   input_ready_ = std::move(task);
@@ -357,7 +364,8 @@ Status Stdio::resize(uint16_t rows, uint16_t columns) {
   winsize size{};
   size.ws_row = rows;
   size.ws_col = columns;
-  if (::ioctl(outputs_[0].fd.get(), TIOCSWINSZ, &size) < 0) return sys_fail("resize", "ioctl TIOCSWINSZ");
+  if (::ioctl(outputs_[0].fd.get(), TIOCSWINSZ, &size) < 0)
+    return sys_fail("resize", "ioctl TIOCSWINSZ");
   return ok();
 }
 

@@ -17,21 +17,21 @@
 namespace stack {
 
 /**
- * The container's standard input, output and error as the monitor sees them: output goes to the log and
- * to whoever listens (attach).
+ * The container's standard input, output and error as the monitor sees them: output goes to the log
+ * and to whoever listens (attach).
  *
  * Without a terminal they are FIFOs in `fifo/`, which outlive the monitor. Output is looked at with
- * tee(2), appended to the log, and only then taken out of the FIFO; a line that is not complete stays in
- * it. `fifo/mark`, a shared mapping, says how far that got, so that a monitor which takes over neither
- * loses a byte nor writes one twice.
+ * tee(2), appended to the log, and only then taken out of the FIFO; a line that is not complete
+ * stays in it. `fifo/mark`, a shared mapping, says how far that got, so that a monitor which takes
+ * over neither loses a byte nor writes one twice.
  */
 class Stdio {
  public:
   /** `stream`: 1 or 2. Raw bytes, as soon as they come. */
   using Listener = std::function<void(int stream, std::string_view bytes)>;
 
-  static Result<std::unique_ptr<Stdio>> open(EventLoop& loop, int directory, const MonitorSpec& spec,
-                                             const EventRecorder& events);
+  static Result<std::unique_ptr<Stdio>> open(EventLoop& loop, int directory,
+                                             const MonitorSpec& spec, const EventRecorder& events);
   ~Stdio();
   Stdio(const Stdio&) = delete;
   Stdio& operator=(const Stdio&) = delete;
@@ -46,7 +46,8 @@ class Stdio {
   /** The terminal of a new run. */
   Status use_terminal(UniqueFd master);
   void set_listener(Listener listener) { listener_ = std::move(listener); }
-  /** Interactive containers: the output of this run so far, its last 64 KiB, for who attaches first. Given once. */
+  /** Interactive containers: the output of this run so far, its last 64 KiB, for who attaches
+   * first. Given once. */
   std::string take_replay(int stream);
   /** A new run begins. */
   void begin_run();
@@ -63,12 +64,12 @@ class Stdio {
   bool terminal() const { return terminal_; }
 
  private:
-  struct Mark;    // in the shared mapping
+  struct Mark;  // in the shared mapping
   struct Output {
     int stream = 1;
-    UniqueFd fd;           // FIFO, both ends open; or the terminal's master
-    size_t heard = 0;      // bytes at its head that listeners have got already
-    std::string partial;   // terminal only: a line that is not complete
+    UniqueFd fd;          // FIFO, both ends open; or the terminal's master
+    size_t heard = 0;     // bytes at its head that listeners have got already
+    std::string partial;  // terminal only: a line that is not complete
     Mark* mark = nullptr;
   };
 

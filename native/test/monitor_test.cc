@@ -1,5 +1,6 @@
-// Tests of the monitor's pure parts. Built with sanitizers and run by test/integration/monitor-native.test.ts; prints a
-// line for each failure, and ends with 1 if there was one.
+// Tests of the monitor's pure parts. Built with sanitizers and run by
+// test/integration/monitor-native.test.ts; prints a line for each failure, and ends with 1 if there
+// was one.
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -59,20 +60,33 @@ void restarts() {
       {always, {1, false, 10'000, 50, 0}, true, 0, 1, "10 s up forget the failures"},
       {always, {1, false, 9'999, 1, 0}, true, 100, 2, "less do not"},
       {always, {1, true, 0, 3, 0}, false, 0, 0, "a stop that was asked for is not undone"},
-      {policy(RestartPolicy::unless_stopped), {0, false, 0, 0, 0}, true, 0, 1, "unless-stopped restarts"},
+      {policy(RestartPolicy::unless_stopped),
+       {0, false, 0, 0, 0},
+       true,
+       0,
+       1,
+       "unless-stopped restarts"},
       {policy(RestartPolicy::unless_stopped), {0, true, 0, 0, 0}, false, 0, 0, "unless stopped"},
       {limited, {0, false, 0, 2, 0}, false, 0, 0, "on-failure: not after a success"},
       {limited, {1, false, 0, 2, 0}, true, 200, 3, "on-failure: the third attempt"},
       {limited, {1, false, 0, 3, 0}, false, 0, 4, "on-failure: not a fourth"},
-      {policy(RestartPolicy::on_failure), {1, false, 0, 99, 0}, true, 60'000, 100, "on-failure without limit"},
+      {policy(RestartPolicy::on_failure),
+       {1, false, 0, 99, 0},
+       true,
+       60'000,
+       100,
+       "on-failure without limit"},
       {jitter, {1, false, 0, 2, 0}, true, 100, 3, "jitter shortens"},
       {jitter, {1, false, 0, 2, 1}, true, 300, 3, "jitter lengthens"},
       {slow, {1, false, 0, 0, 0}, true, 5000, 1, "the first delay can be set"},
   };
   for (const Row& row : rows) {
     RestartDecision got = next_restart(row.spec, row.end);
-    check(got.restart == row.restart && got.delay_ms == row.delay_ms && got.failures == row.failures, row.promise,
-          std::to_string(got.restart) + " " + std::to_string(got.delay_ms) + " " + std::to_string(got.failures));
+    check(
+        got.restart == row.restart && got.delay_ms == row.delay_ms && got.failures == row.failures,
+        row.promise,
+        std::to_string(got.restart) + " " + std::to_string(got.delay_ms) + " " +
+            std::to_string(got.failures));
   }
 }
 
@@ -83,11 +97,16 @@ std::string encode(std::string_view text) {
 }
 
 void logs() {
-  check(encode("hi\n") == "{\"log\":\"hi\\n\",\"stream\":\"stdout\",\"time\":\"2023-11-14T22:13:20.000000007Z\"}\n", "a record as Docker writes it");
-  check(encode(std::string_view("\x00\x1f\x7f", 3)).starts_with("{\"log\":\"\\u0000\\u001f\x7f\""), "control characters");
+  check(
+      encode("hi\n") ==
+          "{\"log\":\"hi\\n\",\"stream\":\"stdout\",\"time\":\"2023-11-14T22:13:20.000000007Z\"}\n",
+      "a record as Docker writes it");
+  check(encode(std::string_view("\x00\x1f\x7f", 3)).starts_with("{\"log\":\"\\u0000\\u001f\x7f\""),
+        "control characters");
   check(encode("\xe2\x80\xa8").find("\\u2028") != std::string::npos, "line separators");
   // Every sequence of three bytes of these is encoded to something that a strict parser reads.
-  const unsigned char bytes[] = {0x00, 0x41, 0x7f, 0x80, 0xbf, 0xc0, 0xc2, 0xdf, 0xe0, 0xed, 0xa0, 0x9f, 0xf0, 0xf4, 0xf5, 0xff, '"', '\\', '<'};
+  const unsigned char bytes[] = {0x00, 0x41, 0x7f, 0x80, 0xbf, 0xc0, 0xc2, 0xdf, 0xe0, 0xed,
+                                 0xa0, 0x9f, 0xf0, 0xf4, 0xf5, 0xff, '"',  '\\', '<'};
   for (unsigned char a : bytes)
     for (unsigned char b : bytes)
       for (unsigned char c : bytes) {
@@ -123,7 +142,8 @@ void frames() {
     std::string_view payload;
     while (reader.next(type, payload) == FrameReader::Next::frame) sizes.push_back(payload.size());
   }
-  check(sizes == std::vector<size_t>{5, 0, kFramePayload, 1}, "frames come out whole however the bytes come");
+  check(sizes == std::vector<size_t>{5, 0, kFramePayload, 1},
+        "frames come out whole however the bytes come");
   FrameReader bad;
   bad.feed(std::string_view("\x07\0\0\0\0\0\0\0", 8));
   FrameType type{};
@@ -131,7 +151,8 @@ void frames() {
   check(bad.next(type, payload) == FrameReader::Next::malformed, "an unknown type is refused");
   FrameReader large;
   large.feed(std::string_view("\x00\0\0\0\x00\x01\x00\x01", 8));
-  check(large.next(type, payload) == FrameReader::Next::malformed, "more than 64 KiB are refused before they come");
+  check(large.next(type, payload) == FrameReader::Next::malformed,
+        "more than 64 KiB are refused before they come");
 }
 
 void times() {
@@ -153,7 +174,8 @@ void times() {
 }
 
 void masks() {
-  constexpr const char* kStatus = "Name:\tx\nSigBlk:\t0000000000010000\nSigIgn:\t0000000000004000\nSigCgt:\t0000000000000002\n";
+  constexpr const char* kStatus =
+      "Name:\tx\nSigBlk:\t0000000000010000\nSigIgn:\t0000000000004000\nSigCgt:\t0000000000000002\n";
   check(status_sees_signal(kStatus, 17), "a blocked signal is seen");
   check(status_sees_signal(kStatus, 2), "a caught signal is seen");
   check(!status_sees_signal(kStatus, 15), "an ignored signal is not");
@@ -166,8 +188,8 @@ void specs() {
       R"({"version":1,"id":"x","rootfs":{"kind":"directory","path":"/r"},"network":{"mode":"none","ports":[{"hostIp":"","hostPort":0,)"
       R"("containerPort":80,"protocol":"udp","range":[1,2]}]},"log":{"driver":"none"},"restart":{"policy":"on-failure","maxAttempts":2}})";
   auto spec = parse_monitor_spec(*Json::parse(kSpec));
-  check(spec.ok() && spec->network.ports[0].udp && spec->network.ports[0].range->second == 2 && spec->restart.max_attempts == 2 &&
-            spec->stop.signal == 15,
+  check(spec.ok() && spec->network.ports[0].udp && spec->network.ports[0].range->second == 2 &&
+            spec->restart.max_attempts == 2 && spec->stop.signal == 15,
         "a short task has the defaults");
   struct Row {
     const char *from, *to, *member;
@@ -182,7 +204,8 @@ void specs() {
     std::string text = kSpec;
     text.replace(text.find(row.from), std::strlen(row.from), row.to);
     auto bad = parse_monitor_spec(*Json::parse(text));
-    check(!bad.ok() && bad.failure().path == row.member, "a wrong task is refused by the member's name", row.member);
+    check(!bad.ok() && bad.failure().path == row.member,
+          "a wrong task is refused by the member's name", row.member);
   }
 }
 
