@@ -15,6 +15,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   stack::addon::register_sockets(env, exports);
   stack::addon::register_network(env, exports);
   stack::addon::register_watch(env, exports);
+  stack::addon::register_terminal(env, exports);
   return exports;
 }
 

@@ -51,5 +51,6 @@ void register_files(Napi::Env env, Napi::Object exports);
 void register_sockets(Napi::Env env, Napi::Object exports);
 void register_network(Napi::Env env, Napi::Object exports);
 void register_watch(Napi::Env env, Napi::Object exports);
+void register_terminal(Napi::Env env, Napi::Object exports);
 
 }  // namespace stack::addon

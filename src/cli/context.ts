@@ -26,6 +26,8 @@ export interface Doors {
   engine(): Promise<Engine>;
   /** Call as early as possible in a command that changes something: the agent boots while the model loads. */
   startAgent(): Promise<PendingAgent>;
+  /** Our terminal hands through what is written to it: the terminal in the container has processed it. Until raw mode ends. */
+  passOutputThrough(): Promise<void>;
   /** The running agent; starts none. */
   findAgent(project: string): Promise<AgentClient | undefined>;
 }

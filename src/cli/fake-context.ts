@@ -113,6 +113,7 @@ export function fakeContext(rooms: FakeRooms = {}): FakeContext {
           ...rooms.engine,
         } as Engine),
       startAgent: () => Promise.resolve(rooms.agent ?? missing("agent")),
+      passOutputThrough: () => Promise.resolve(),
       findAgent: () => Promise.resolve(undefined),
     },
   };

@@ -20,6 +20,10 @@ const doors: Doors = {
     const { startAgent } = await import("../agent/client.ts");
     return startAgent(this.root());
   },
+  async passOutputThrough() {
+    const { loadNative } = await import("../native/index.ts");
+    loadNative().terminalOutput(process.stdin.fd, false);
+  },
   async findAgent(project) {
     const [{ findAgent }, { parseProjectName }] = await Promise.all([import("../agent/client.ts"), import("../core/index.ts")]);
     const name = parseProjectName(project);

@@ -54,6 +54,7 @@ export async function stream<End>(context: Context, session: Session<End>, optio
     else leave();
   });
   using _raw = raw ? rawMode(context) : undefined;
+  if (raw) await context.doors.passOutputThrough();
   using _size = options.tty ? followSize(session) : undefined;
   using _input = options.stdin ? forwardInput(stdin, session, new DetachKeys(raw ? options.detachKeys : []), leave) : undefined;
   try {

@@ -18,6 +18,7 @@ const members: Readonly<Record<keyof NativeBinding, "number" | "function">> = {
   isLocked: "function", close: "function", listenUnix: "function", connectUnix: "function", peerCredentials: "function",
   requestDescriptors: "function", netlink: "function", createNetns: "function", removeNetns: "function", watchFilters: "function", signal: "function",
   unmount: "function", mount: "function", setxattr: "function", renameNoReplace: "function", syncfs: "function",
+  terminalOutput: "function",
 };
 
 describe.skipIf(!built)("the addon", () => {

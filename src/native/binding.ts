@@ -64,6 +64,8 @@ export interface NativeBinding {
   /** renameat2(RENAME_NOREPLACE). False if the target exists. */
   renameNoReplace(from: string, to: string): boolean;
   syncfs(path: string): Promise<void>;
+  /** OPOST of the terminal at `fd` (termios(3)): false hands what is written to it through as it is. */
+  terminalOutput(fd: number, processed: boolean): void;
 }
 
 /** One operation each; done in order, stopping at the first failure (its index is in the error's `details`). */
