@@ -461,6 +461,9 @@ describe("TLS", () => {
     expect(connects).toEqual([`registry.test:443 Basic ${Buffer.from("me:pw").toString("base64")}`]);
     await client("registry.test:443", { insecure: true, env }).registry.manifest(parseReference("registry.test:443/app:1"), signal);
     expect(secure.count("GET", "/v2/app/manifests/1")).toBe(1);
+    // Docker Hub's registry has another name than its images.
+    await client("docker.io", { insecure: true, env }).registry.manifest({ ...parseReference("redis:7"), repository: "app", tag: "1" }, signal);
+    expect(connects.at(-1)).toMatch(/^registry-1\.docker\.io:443 /);
     proxy.closeAllConnections();
     await new Promise((resolve) => proxy.close(resolve));
   });
