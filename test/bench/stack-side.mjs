@@ -38,7 +38,7 @@ export async function stackSide(scratch) {
       for (const part of ["blobs", "layers", "images"]) rmSync(join(root, part), { recursive: true, force: true });
     },
     mainPid(project, service) {
-      for (const id of readdirSync(join(root, "containers"))) {
+      for (const id of readdirSync(join(root, "containers")).filter((name) => /^[0-9a-f]+$/.test(name))) {
         const at = join(root, "containers", id);
         if (JSON.parse(readFileSync(join(at, "container.json"), "utf8")).name !== `${project}-${service}-1`) continue;
         const { pid } = JSON.parse(readFileSync(join(at, "state.json"), "utf8"));
