@@ -178,7 +178,8 @@ class Making {
       joins.push({ id: other, namespace, directory });
       if (namespace === "ipc") shm = `${directory}/shm` as HostPath;
     }
-    if (ipc === "shareable") {
+    const wanted = Object.values(this.#work.project.services).some((other) => other.ipc === `service:${this.#service.name}`);
+    if (ipc === "shareable" || (wanted && (ipc === undefined || ipc === ""))) {
       shm = `${this.#directory}/shm` as HostPath;
       hostMounts.push({ type: "tmpfs", target: shm, data: `mode=1777,size=${this.#service.shm_size ?? 64 * 1024 * 1024}` });
     }

@@ -92,11 +92,28 @@ async function stopContainer(work: Work, id: ContainerId, graceMs: number | unde
   else if (result.killed) context.note(`did not stop within ${(graceMs ?? container.record.stop.graceMs) / 1000} s: killed`);
 }
 
+/** How long a monitor whose container was stopped may take to end, milliseconds. */
+const monitorEndMs = 30_000;
+
+async function monitorEnded(monitor: ReturnType<Work["hub"]["monitor"]>, name: string): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new StackError("timeout", `Container ${name} still runs: it could not be stopped`, { hint: "Try `stack kill`, then again." }));
+    }, monitorEndMs);
+  });
+  try {
+    await Promise.race([monitor.ended(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 export async function removeContainer(work: Pick<Work, "rooms" | "hub">, id: ContainerId, anonymousVolumes: boolean): Promise<void> {
   const { rooms, hub } = work;
   const record = hub.get(id)?.record ?? (await rooms.containers.find(id))?.record;
   if (record === undefined) return;
-  await hub.monitor(id).ended();
+  await monitorEnded(hub.monitor(id), record.name);
   await rooms.networks.disconnect(id);
   await rooms.containers.remove(id);
   hub.untrack(id);

@@ -66,6 +66,7 @@ export function observedContainer(container: ContainerSummary): ObservedContaine
     networks: Object.fromEntries(record.networks.map((attachment) => [attachment.key, attachment.network])),
     volumes: record.volumes,
     joins: record.joins,
+    ...(state === undefined || state.startedAt === "" ? {} : { startedAt: Date.parse(state.startedAt) }),
     createdAt: Date.parse(record.createdAt),
     labels: record.labels,
   };

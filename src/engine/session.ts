@@ -7,6 +7,7 @@ import type { NativeBinding } from "../native/index.ts";
 import type { Dns } from "../network/index.ts";
 import { reconcile } from "../reconcile/index.ts";
 import type { Plan, ReconcileOptions } from "../reconcile/index.ts";
+import { checkService } from "../runtime/index.ts";
 import type { ContainerRecord, MonitorClient } from "../runtime/index.ts";
 import { execute } from "./execute.ts";
 import { executorsFor, removeContainer } from "./executors.ts";
@@ -175,7 +176,8 @@ export class ProjectSession {
     const signal = AbortSignal.any([clientSignal, this.#ending.signal]);
     const { project, options } = request;
     this.#workingDirectory?.(project.working_dir);
-    const plan = await this.#plan(project, options);
+    const now = systemClock.now();
+    const plan = await this.#plan(project, options, now);
     const both = (event: EngineEvent): void => {
       emit(event);
       this.events.emit(event);
@@ -193,14 +195,16 @@ export class ProjectSession {
       this.#finished = options.goal === "down" && options.services.length === 0;
       return { ok: true, done: 0, failures: [], skipped: 0 };
     }
-    const work = this.#work(project);
-    const result = await execute(plan, {
-      executors: executorsFor(work),
+    checkServices(project, plan);
+    const run = (next: Plan): Promise<ApplyResult> => execute(next, {
+      executors: executorsFor(this.#work(project)),
       signal,
       emit: both,
       clock: systemClock,
       parallel: request.parallel ?? parallelism(),
     });
+    let result = await run(plan);
+    if (result.ok && pulled(plan)) result = await this.#afterPull(request, now, result, both, run);
     this.#finished = options.goal === "down" && result.ok && options.services.length === 0;
     if (this.#finished) {
       await rm(join(paths.project(this.#root, this.project), "desired.json"), { force: true });
@@ -210,10 +214,26 @@ export class ProjectSession {
     return result;
   }
 
-  async #plan(project: Project, options: ReconcileOptions): Promise<Plan> {
+  /** What an image is became known only by pulling it: containers of an older one are recreated now. */
+  async #afterPull(
+    { project, options }: ApplyRequest,
+    now: number,
+    before: ApplyResult,
+    emit: (event: EngineEvent) => void,
+    run: (plan: Plan) => Promise<ApplyResult>,
+  ): Promise<ApplyResult> {
+    const plan = await this.#plan(project, options, now);
+    const due = plan.operations.some((operation) => operation.kind !== "ensure-image" && operation.kind !== "wait");
+    if (!due || plan.questions.length > 0) return before;
+    emit({ type: "plan", plan });
+    const after = await run(plan);
+    return { ...after, done: before.done + after.done };
+  }
+
+  async #plan(project: Project, options: ReconcileOptions, now: number): Promise<Plan> {
     await this.#trackAll();
     const observed = await observe(this.#rooms, project, this.#hub.all);
-    return reconcile(project, observed, options, reconcileContext(systemClock.now()));
+    return reconcile(project, observed, options, reconcileContext(now));
   }
 
   #work(project: Project): Work {
@@ -270,6 +290,17 @@ export class ProjectSession {
     } catch {
       return undefined;
     }
+  }
+}
+
+const pulled = (plan: Plan): boolean => plan.operations.some((operation) => operation.kind === "ensure-image" && operation.policy === "always");
+
+/** Refuses services that no machine could run, before anything is made. */
+function checkServices(project: Project, plan: Plan): void {
+  const names = new Set(plan.operations.flatMap((operation) => (operation.kind === "create-container" ? [operation.service] : [])));
+  for (const name of names) {
+    const service = project.services[name] ?? project.disabled_services[name];
+    if (service !== undefined) checkService(service);
   }
 }
 

@@ -13,6 +13,11 @@ export async function startContainer(work: Work, record: ContainerRecord, note: 
     return;
   }
   if (container?.status === "running" || container?.status === "restarting") return;
+  for (const volume of record.volumes) {
+    const found = await work.rooms.volumes.find(volume.name);
+    // What is mounted for it went with the last boot.
+    if (found !== undefined && Object.keys(found.driverOptions).length > 0) await work.rooms.volumes.path(found);
+  }
   try {
     const started = await hub.monitor(record.id).start({});
     for (const warning of started.warnings) note(warning);
