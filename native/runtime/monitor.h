@@ -82,6 +82,8 @@ class Monitor {
   /** Somebody has attached: a process that waited for that (MonitorSpec.startOnAttach) is executed
    * now. */
   void attached();
+  /** What was asked for and could not be had at the last start, one sentence each. */
+  const std::vector<std::string>& warnings() const { return warnings_; }
   bool running() const { return run_.pid > 0; }
   using StopDone = std::function<void(const StopOutcome&)>;
   /** `done` is called when the run has ended and is recorded; at once if nothing runs. */
@@ -146,6 +148,7 @@ class Monitor {
   Status launch_run();
   Result<Launched> launch_own(const OciConfig& config);
   Result<Launched> launch_foreign();
+  void note_warnings(const Launched& launched);
   void hold_start(Launched launched);
   void release_start();
   Status watch_oom();
@@ -204,6 +207,7 @@ class Monitor {
   std::map<pid_t, std::function<void(ProcessEnd)>> children_;
   std::vector<std::function<void()>> ended_tasks_;
   Inherited original_;
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace stack

@@ -94,10 +94,12 @@ Status supervise(const Options& options, UniqueFd& status) {
   TRY(options.adopt ? monitor->adopt() : monitor->start());
   Json ports = Json::array();
   for (const BoundPort& port : monitor->record().ports) ports.push(to_json(port));
-  tell(status, Json::object()
-                   .set("ok", true)
-                   .set("pid", monitor->record().pid)
-                   .set("ports", std::move(ports)));
+  Json line = Json::object();
+  line.set("ok", true).set("pid", monitor->record().pid).set("ports", std::move(ports));
+  Json warnings = Json::array();
+  for (const std::string& text : monitor->warnings()) warnings.push(text);
+  if (warnings.size() > 0) line.set("warnings", std::move(warnings));
+  tell(status, line);
   return monitor->run();
 }
 

@@ -192,6 +192,7 @@ Status Monitor::launch_run() {
     if (foreign_ && !config.cgroups_path.empty()) {
       if (auto made = Cgroup::open(config.cgroups_path)) cgroup_ = std::move(made).take();
     }
+    note_warnings(launched);
     run_ = Run{launched.pid,        std::move(launched.pidfd),
                launched.start_time, monotonic_ms(),
                events_from,         false,
@@ -212,6 +213,14 @@ Status Monitor::launch_run() {
   record_.netns = network_->path();
   events_.add("start", Json::object().set("pid", run_.pid).set("run", record_.restarts));
   return ok();
+}
+
+void Monitor::note_warnings(const Launched& launched) {
+  warnings_ = cgroup_.warnings();
+  if (!foreign_ && cgroup_.directories().empty())
+    warnings_.push_back("no cgroups: nothing limits the container, and it cannot be paused");
+  warnings_.insert(warnings_.end(), launched.warnings.begin(), launched.warnings.end());
+  for (const std::string& text : warnings_) events_.add("warning", Json::object().set("message", text));
 }
 
 void Monitor::hold_start(Launched launched) {

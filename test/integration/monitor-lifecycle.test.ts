@@ -115,6 +115,12 @@ test("PID 1 shows nothing of the host: not its paths, not its starter's environm
   expect(alive(pid)).toBe(true);
 });
 
+test("what was asked for and cannot be had is said at the start", async () => {
+  const container = world.container({ args: ["true"], resources: { unified: { "nosuch.knob": "1" } } });
+  const status = await container.start();
+  expect(JSON.stringify(status)).toContain("nosuch");
+});
+
 describe("stop", () => {
   test("the stop signal ends a process that knows nothing of signals, at once", async () => {
     const container = world.container({ args: ["sleep", "1000"] });
