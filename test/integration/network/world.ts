@@ -179,7 +179,10 @@ export class World {
     const bundle = join(scratch, "driver.mjs");
     buildSync({ entryPoints: [fileURLToPath(new URL("driver.ts", import.meta.url))], bundle: true, platform: "node", format: "esm", outfile: bundle });
     const driver = new Driver(["unshare", "--net", process.execPath, bundle, addon]);
-    await driver.ready();
+    await driver.ready().catch((error: unknown) => {
+      rmSync(scratch, { recursive: true });
+      throw error;
+    });
     const world = new World(scratch, driver, buildProbe(scratch));
     mkdirSync(world.root);
     world.host.sh("ip link set lo up");
