@@ -139,8 +139,9 @@ function sshKeys(node: Node, context: Context): Node {
   const made = mapOf([], node.at, node.keyAt);
   for (const item of node.items) {
     const text = stringOf(item) ?? "";
-    const equals = text.indexOf("=");
-    if (equals !== -1) made.entries.set(text.slice(0, equals), scalar(text.slice(equals + 1), item.at, item.at));
+    // `ID: PATH` is how Docker Compose prints them.
+    const [, id, path] = /^(.*?)(?:=|: )(.*)$/s.exec(text) ?? [];
+    if (id !== undefined && path !== undefined) made.entries.set(id, scalar(path, item.at, item.at));
     else if (text === "default" || context.lenient) made.entries.set(text, scalar(null, item.at, item.at));
     else
       context.report.error(item, {

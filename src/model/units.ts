@@ -50,6 +50,8 @@ const BYTES: Readonly<Record<string, number>> = { "": 1, b: 1, k: 2 ** 10, m: 2 
 
 /** `512`, `64m`, `1.5gb`, `2GiB`: bytes, 1024 to the next unit. */
 export function parseBytes(text: string): number | undefined {
+  // What `memswap_limit: -1` is printed as.
+  if (text === "-1") return -1;
   const match = /^(\d+(?:\.\d+)?|\.\d+) ?([bkmgtp]?)(i?b)?$/i.exec(text.trim());
   if (match === null) return undefined;
   const [, number = "", unit = "", suffix = ""] = match;
