@@ -69,10 +69,10 @@ void Client::read() {
     return;
   }
   if (n <= 0) {
-    // A half-closed client may still wait for its answer; one that has gone shows by EPOLLHUP.
+    // Who has only ended its requests may still wait for an answer; one that has gone shows by
+    // EPOLLHUP.
     input_ended_ = true;
-    if (n < 0 || (mode_ == Mode::lines && out_.empty() && !subscribed_)) close_after_writing();
-    if (mode_ == Mode::lines && subscribed_) close();
+    if (n < 0 || subscribed_) close();
     if (open()) rewatch();
     return;
   }

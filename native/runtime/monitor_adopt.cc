@@ -59,7 +59,7 @@ Status Monitor::adopt() {
   using Phase = ContainerRecord::Phase;
   if (record_.phase == Phase::created || record_.phase == Phase::exited)
     return fail("adopt", "the container does not run", ESRCH, directory_);
-  if (record_.pid > 0) {
+  if (record_.pid > 0 && record_.boot == boot_id()) {  // else these are numbers of another life
     auto pidfd = open_pidfd(record_.pid);
     auto start = process_start_time(record_.pid);
     if (pidfd && start && *start == record_.pid_start) {

@@ -51,6 +51,7 @@ ContainerRecord container_record(const Json& json) {
   ContainerRecord record;
   record.id = json["id"].as_string();
   record.phase = phase_of(json["status"].as_string());
+  record.boot = json["bootId"].as_string();
   record.monitor_pid = static_cast<pid_t>(json["monitorPid"].as_int());
   record.pid = static_cast<pid_t>(json["pid"].as_int());
   record.pid_start = json["pidStart"].as_uint();

@@ -25,6 +25,7 @@ struct ContainerRecord {
   enum class Phase : uint8_t { created, running, paused, restarting, exited };
   std::string id;
   Phase phase = Phase::created;
+  std::string boot;  // as read; written is always the present one
   pid_t monitor_pid = 0;
   pid_t pid = 0;
   uint64_t pid_start = 0;

@@ -15,8 +15,9 @@ namespace stack {
 
 namespace {
 
-constexpr size_t kChunk = 65536;     // a FIFO's capacity
-constexpr size_t kBatch = 16384;     // raw bytes in one write to the log
+constexpr size_t kChunk = 65536;  // a FIFO's capacity
+constexpr size_t kBatch = 16384;  // raw bytes in one write to the log
+constexpr int64_t kTerminalRetryMs = 10;
 constexpr int64_t kReportMs = 1000;  // between two records of what was dropped
 
 uint64_t hash_of(std::string_view bytes) {  // FNV-1a
@@ -335,18 +336,20 @@ size_t Stdio::write_input(std::string_view bytes) {
 void Stdio::when_input_ready(std::function<void()> task) {
   int fd = terminal_ ? outputs_[0].fd.get() : input_.get();
   if (fd < 0) return;
-  if (terminal_) {
-    input_ready_ = std::move(task);
-    loop_.after(10, [this] {
-      if (input_ready_) std::exchange(input_ready_, nullptr)();
-    });
+  input_waiters_.push_back(std::move(task));
+  if (input_waiters_.size() > 1) return;  // somebody waits already
+  if (terminal_) {                        // its master is watched for output already
+    loop_.after(kTerminalRetryMs, [this] { wake_input_waiters(); });
     return;
   }
-  input_ready_ = std::move(task);
   (void)loop_.add(fd, EPOLLOUT, [this, fd](uint32_t) {
     loop_.remove(fd);
-    if (input_ready_) std::exchange(input_ready_, nullptr)();
+    wake_input_waiters();
   });
+}
+
+void Stdio::wake_input_waiters() {
+  for (auto& task : std::exchange(input_waiters_, {})) task();
 }
 
 void Stdio::close_input() {

@@ -90,6 +90,7 @@ class Stdio {
   void take(Output& output, size_t bytes);
   void lost(size_t bytes);
   void report_lost();
+  void wake_input_waiters();
   void tell(int stream, std::string_view bytes);
 
   EventLoop& loop_;
@@ -106,7 +107,7 @@ class Stdio {
   UniqueFd input_;
   bool input_open_ = false;
   Listener listener_;
-  std::function<void()> input_ready_;
+  std::vector<std::function<void()>> input_waiters_;
   uint64_t lost_ = 0, lost_reported_ = 0;
   int64_t lost_reported_ms_ = 0;
   bool interactive_ = false;

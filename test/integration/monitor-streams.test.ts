@@ -254,6 +254,16 @@ describe("attach", () => {
 });
 
 describe("the socket", () => {
+  test("answers who has ended its requests but still listens", async () => {
+    const container = world.container({ args: ["sh", "-c", "trap 'sleep 0.2; exit 0' TERM; echo ready; while :; do sleep 0.02; done"] });
+    await container.started();
+    await container.untilLog("ready");
+    const connection = await container.connect();
+    connection.write({ v: 1, op: "stop" });
+    connection.end();
+    expect(await connection.line()).toMatchObject({ ok: true, state: { status: "exited", exitCode: 0 } });
+  });
+
   test("refuses what it does not know, and goes on", async () => {
     const container = await running();
     const connection = await container.connect();

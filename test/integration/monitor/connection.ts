@@ -41,7 +41,7 @@ export class Connection {
   static open(directory: string): Promise<Connection> {
     const fd = openSync(directory, "r");
     return new Promise((resolve, reject) => {
-      const socket = connect(`/proc/self/fd/${fd}/monitor.sock`);
+      const socket = connect({ path: `/proc/self/fd/${fd}/monitor.sock`, allowHalfOpen: true });
       socket.once("connect", () => {
         closeSync(fd);
         resolve(new Connection(socket));
@@ -137,6 +137,11 @@ export class Connection {
       if (frame.type === stream) text += frame.payload.toString();
     }
     return text;
+  }
+
+  /** No more requests; what comes is still read. */
+  end(): void {
+    this.#socket.end();
   }
 
   close(): void {
