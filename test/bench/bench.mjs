@@ -1,13 +1,13 @@
 // Speed and size, side by side with Docker Compose in one run. Needs root, a build, and the test images.
 //
-//   node test/bench/bench.mjs [--quick] [--only NAME,…] [--side stack|docker]
+//   node test/bench/bench.mjs [--quick] [--only NAME,…] [--side stack|docker] [--write README.md]
 //
 // With Docker, two variables say how it is reached; without, only stack is measured.
 //   STACK_BENCH_DOCKER      command prefix that runs programs where dockerd is: "" on the same machine, or e.g.
 //                           "chroot /srv/docker-root"
 //   STACK_BENCH_DOCKER_DIR  HOST:INSIDE, a directory that both see, if paths differ there
 // Measurements alternate between the two, so that a busy moment hits both. Figures are medians.
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { dockerSide } from "./docker-side.mjs";
@@ -57,9 +57,13 @@ try {
     process.stderr.write(`measuring ${name}\n`);
     rows.push(...(await measure(sides)));
   }
-  console.log(`Linux ${release()}, ${cpus().length} × ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB, Node ${process.versions.node}`);
-  for (const side of sides) console.log(`${side.name}: ${side.version()}`);
-  console.log(`\n${table(rows)}`);
+  const about = [`Linux ${release()}, ${cpus().length} × ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB, Node ${process.versions.node}`, ...sides.map((side) => side.version())].join("; ");
+  const text = `${table(rows)}\n\n${about}.`;
+  console.log(text);
+  if (args.includes("--write")) {
+    const file = args[args.indexOf("--write") + 1];
+    writeFileSync(file, readFileSync(file, "utf8").replace(/(<!-- bench:begin -->\n)[^]*(<!-- bench:end -->)/, (_, begin, end) => `${begin}${text}\n${end}`));
+  }
 } finally {
   for (const side of sides.reverse()) await side.close();
   rmSync(scratch, { recursive: true, force: true });

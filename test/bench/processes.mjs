@@ -23,11 +23,11 @@ export function timed(argv, options = {}) {
   return { ms, stdout: result.stdout };
 }
 
-/** Every process: [pid, command line, comm]. */
+/** Every process. */
 export function processes() {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
-    .map((name) => ({ pid: Number(name), command: read(`/proc/${name}/cmdline`).replaceAll("\0", " "), comm: read(`/proc/${name}/comm`).trim() }));
+    .map((name) => ({ pid: Number(name), command: read(`/proc/${name}/cmdline`).replaceAll("\0", " "), comm: read(`/proc/${name}/comm`).trim(), environment: read(`/proc/${name}/environ`) }));
 }
 
 /** Proportional set size in MB: shared pages count once, divided among those who share them. */

@@ -47,9 +47,9 @@ export async function stackSide(scratch) {
       throw new Error(`no container of ${service}`);
     },
     /** The agent, the monitors and our init in every container. */
-    memory: () => pss(processes().filter((p) => p.command.includes(root) || p.comm.startsWith("stack-")).map((p) => p.pid)),
+    memory: () => pss(processes().filter((p) => p.command.includes(root) || p.environment.includes(`STACK_ROOT=${root}\0`)).map((p) => p.pid)),
     async close() {
-      for (const { pid, command } of processes()) if (command.includes(root) && pid !== process.pid) process.kill(pid, "SIGKILL");
+      for (const p of processes()) if ((p.command.includes(root) || p.environment.includes(`STACK_ROOT=${root}\0`)) && p.pid !== process.pid) process.kill(p.pid, "SIGKILL");
       registry.removeAllListeners("exit");
       registry.kill();
       holder.disconnect();
