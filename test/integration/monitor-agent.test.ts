@@ -1,7 +1,7 @@
 import { readFileSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { MonitorWorld, until } from "./monitor/container.ts";
+import { alive, MonitorWorld, until } from "./monitor/container.ts";
 import type { TestContainer } from "./monitor/container.ts";
 import type { Connection } from "./monitor/connection.ts";
 
@@ -24,7 +24,14 @@ beforeEach(async () => {
   sessions = await Promise.all(containers.map((container) => container.connect()));
   for (const session of sessions) await session.request("subscribe", { role: "agent" });
 });
-afterEach(() => world.dispose());
+afterEach(async () => {
+  // After a failed test, too, no stand-in may wait for ever.
+  for (const line of starts()) {
+    const pid = Number(line.split(" ")[0]);
+    if (pid > 0 && alive(pid)) process.kill(pid, "SIGKILL");
+  }
+  await world.dispose();
+});
 
 describe("the agent of a project", () => {
   test("is brought back by one of its monitors when it goes without goodbye", async () => {
