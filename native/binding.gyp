@@ -1,7 +1,6 @@
 {
   "variables": { "asan%": 0 },
   "target_defaults": {
-    "cflags_cc!": ["-fno-rtti", "-fno-exceptions", "-std=gnu++17", "-std=gnu++20"],
     # -Wno-restrict: GCC 12 finds overlaps in std::string's own operator+ that are not there (GCC bug 105651).
     "cflags_cc": ["-std=c++20", "-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers", "-Wno-restrict", "-O2", "-g0"],
     "include_dirs": ["lib"],

@@ -81,9 +81,6 @@ export class StackError extends Error {
         return 126;
       case "cancelled":
         return 130;
-      case "model-invalid":
-      case "no-stack-file":
-        return 15; // Docker Compose exits 15 on a file that does not load ("failed to parse")
       default:
         return 1;
     }

@@ -1,6 +1,6 @@
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { EventSource, paths, StackError, systemClock, writeFileAtomic } from "../core/index.ts";
+import { EventSource, paths, StackError, systemClock, toStackError, writeFileAtomic } from "../core/index.ts";
 import type { ContainerId, DataRoot, ProjectName } from "../core/index.ts";
 import type { Project } from "../model/index.ts";
 import type { NativeBinding } from "../native/index.ts";
@@ -43,6 +43,7 @@ export class ProjectSession {
   /** Of those that wait or run: how many a client asked for. */
   #asked = 0;
   #finished = false;
+  #watching = false;
   /** Containers with `--rm` whose client is still there. */
   readonly #held = new Set<ContainerId>();
   #converged = false;
@@ -103,6 +104,10 @@ export class ProjectSession {
   adopt(): Promise<void> {
     return this.#exclusive(async () => {
       this.#desired = await this.#readDesired();
+      if (this.#desired !== undefined)
+        await this.#prepareNetworks(this.#ending.signal, (event) => {
+          this.events.emit(event);
+        });
       if (this.#desired !== undefined) this.#workingDirectory?.(this.#desired.working_dir);
       await this.#trackAll();
       for (const container of this.#hub.all) this.#discardEnded(container.id);
@@ -196,6 +201,7 @@ export class ProjectSession {
       return { ok: true, done: 0, failures: [], skipped: 0 };
     }
     checkServices(project, plan);
+    if (starts(options.goal)) await this.#prepareNetworks(signal, both);
     const run = (next: Plan): Promise<ApplyResult> => execute(next, {
       executors: executorsFor(this.#work(project)),
       signal,
@@ -212,6 +218,22 @@ export class ProjectSession {
     }
     this.#converged = result.ok;
     return result;
+  }
+
+  /** What a reboot, a firewall's reload or a person has undone is made again; from then on as soon as it happens. */
+  async #prepareNetworks(signal: AbortSignal, emit: (event: EngineEvent) => void): Promise<void> {
+    const { networks, containers } = this.#rooms;
+    if ((await networks.list()).length > 0) {
+      await networks.sweep(new Set((await containers.list()).map((container) => container.record.id)));
+      for (const mended of await networks.repair(signal)) emit({ type: "warning", rule: "network-repaired", message: `Network repaired: ${mended}` });
+      for (const message of networks.warnings()) emit({ type: "warning", rule: "network", message });
+    }
+    if (this.#watching) return;
+    this.#watching = true;
+    networks.watch(this.#ending.signal, (mended, error) => {
+      for (const what of mended) this.events.emit({ type: "warning", rule: "network-repaired", message: `Network repaired: ${what}` });
+      if (error !== undefined) this.events.emit({ type: "warning", rule: "network", message: toStackError(error).message });
+    });
   }
 
   /** What an image is became known only by pulling it: containers of an older one are recreated now. */
@@ -292,6 +314,8 @@ export class ProjectSession {
     }
   }
 }
+
+const starts = (goal: ReconcileOptions["goal"]): boolean => goal === "up" || goal === "create" || goal === "start" || goal === "restart";
 
 const pulled = (plan: Plan): boolean => plan.operations.some((operation) => operation.kind === "ensure-image" && operation.policy === "always");
 
