@@ -11,7 +11,7 @@ afterAll(() => {
 
 /** The first of these files (v1 name, v2 name) that the container's cgroup has. */
 function file(id: string, ...names: string[]): string {
-  for (const directory of world.cgroups().filter((d) => d.endsWith(`/${(world.state(id).bundle as string).split("/").at(-1)}`))) {
+  for (const directory of world.cgroups().filter((d) => d.endsWith(`/${world.state(id).bundle.split("/").at(-1)}`))) {
     for (const name of names) if (existsSync(join(directory, name))) return readFileSync(join(directory, name), "utf8").trim();
   }
   throw new Error(`no ${names.join(" or ")} for ${id}`);
@@ -65,7 +65,7 @@ describe("limits", () => {
 describe("a cgroup", () => {
   it("is one container's only", () => {
     const id = world.sleeping();
-    const bundle = world.bundle((c) => (c.linux.cgroupsPath = `/stack-oci-test-${process.pid}/${(world.state(id).bundle as string).split("/").at(-1)}`));
+    const bundle = world.bundle((c) => (c.linux.cgroupsPath = `/stack-oci-test-${process.pid}/${world.state(id).bundle.split("/").at(-1)}`));
     expect(world.leave(["create", "-b", bundle, "second"])).toMatchObject({ code: 1, stderr: expect.stringContaining("has processes already") });
     expect(world.state(id).status).toBe("running");
   });

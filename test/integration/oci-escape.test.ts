@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, openSync, closeSync, readFileSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { OciWorld, runtimeBinary } from "./oci/bundle.ts";
-import type { Config } from "./oci/bundle.ts";
+import { OciWorld, bind, grant, runtimeBinary } from "./oci/bundle.ts";
+import type { Change, Report } from "./oci/bundle.ts";
 
 // One test for each way out of a container that has worked somewhere; the names are those of the advisories.
 
@@ -16,7 +16,6 @@ afterAll(() => {
   expect(world.cgroups()).toEqual([]);
 });
 
-const bind = (source: string, destination: string, ...options: string[]) => ({ destination, type: "bind", source, options: ["bind", ...options] });
 const hash = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
 const EROFS = "30";
 
@@ -31,18 +30,16 @@ describe("the runtime's own file (CVE-2019-5736)", () => {
 
   it("is read-only for a process that is executed in and looks at its own file", () => {
     const id = world.sleeping((c) => {
-      for (const set of ["bounding", "effective", "permitted"]) c.process.capabilities[set].push("CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN");
+      grant(c, "CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN");
     });
     const before = hash(runtimeBinary);
     // Looks for a process that runs the runtime's file while further ones are executed, and tries to write to it.
     const hunter = `for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do for p in /proc/[0-9]*; do
       case "$(readlink $p/exe)" in */busybox|*/probe|"") ;; *) probe open-write $p/exe >> /found;; esac; done; done`;
     const running = world.start(["exec", id, "sh", "-c", hunter], "ignore");
-    let over = false;
-    running.once("exit", () => (over = true));
-    for (let i = 0; i < 60 && !over; i++) world.call(["exec", id, "/bin/true"]);
+    for (let i = 0; i < 60 && running.exitCode === null; i++) world.call(["exec", id, "/bin/true"]);
     running.kill("SIGKILL");
-    const rootfs = join((world.state(id) as { bundle: string }).bundle, "rootfs/found");
+    const rootfs = join(world.state(id).bundle, "rootfs/found");
     const found = existsSync(rootfs) ? readFileSync(rootfs, "utf8").split("\n").filter((l) => l !== "") : [];
     expect(found.filter((errno) => errno === "0")).toEqual([]);
     expect(hash(runtimeBinary)).toBe(before);
@@ -72,15 +69,15 @@ describe("descriptors and the working directory (CVE-2016-9962, CVE-2024-21626)"
     const stdio = ["ignore", "pipe", "pipe", ...Array<number>(50).fill(leaked)] as ["ignore", "pipe", "pipe", ...number[]];
     const bundle = world.bundle((c) => (c.process.args = ["sh", "-c", "probe; ls -l /proc/1/fd"]));
     const out = world.call(["run", "-b", bundle, "clean"], { stdio });
-    expect(JSON.parse(out.stdout.split("\n")[0]!).fds.map((f: [number]) => f[0])).toEqual([0, 1, 2]);
+    expect((JSON.parse(out.stdout.split("\n")[0] ?? "") as Report).fds.map((f) => f[0])).toEqual([0, 1, 2]);
     const id = world.sleeping();
-    expect(world.report(world.call(["exec", id, "probe"], { stdio })).fds.map((f: [number]) => f[0])).toEqual([0, 1, 2]);
+    expect(world.report(world.call(["exec", id, "probe"], { stdio })).fds.map((f) => f[0])).toEqual([0, 1, 2]);
     closeSync(leaked);
   });
 });
 
 describe("links in the image", () => {
-  const hostile = (make: (rootfs: string) => void, change: (c: Config) => void = () => undefined) => {
+  const hostile = (make: (rootfs: string) => void, change: Change = () => undefined) => {
     const bundle = world.bundle((c) => ((c.process.args = ["true"]), change(c)));
     make(join(bundle, "rootfs"));
     return { rootfs: join(bundle, "rootfs"), out: world.call(["run", "-b", bundle, "hostile"]) };
@@ -99,7 +96,7 @@ describe("links in the image", () => {
   it("/dev as a link leads nowhere outside (CVE-2026-41579, CVE-2026-47766)", () => {
     const before = readdirSync(outside);
     for (const target of [outside, `../../../../../../../../..${outside}`]) {
-      const { rootfs } = hostile((r) => symlinkSync(target, join(r, "dev")), (c) => (c.mounts = c.mounts.filter((m: Config) => m.destination.startsWith("/dev") === false)));
+      const { rootfs } = hostile((r) => symlinkSync(target, join(r, "dev")), (c) => (c.mounts = c.mounts.filter((m) => !m.destination.startsWith("/dev"))));
       // Inside of the root, if anywhere.
       expect(existsSync(join(rootfs, "dev", "null")) && statSync(join(rootfs, "dev")).dev === statSync(outside).dev && readdirSync(outside).length > before.length).toBe(false);
     }
@@ -165,18 +162,18 @@ describe("races", () => {
 describe("what the kernel must refuse in there", () => {
   it("devices that were not given (and making them is no help)", () => {
     const out = world.run(["probe", "device", "b", "254", "0"], (c) => {
-      for (const set of ["bounding", "effective", "permitted"]) c.process.capabilities[set].push("CAP_MKNOD");
+      grant(c, "CAP_MKNOD");
     });
     expect(out.stdout).toBe("mknod=0 open=1\n");
     const given = world.run(["probe", "device", "c", "1", "5"], (c) => {
-      for (const set of ["bounding", "effective", "permitted"]) c.process.capabilities[set].push("CAP_MKNOD");
+      grant(c, "CAP_MKNOD");
     });
     expect(given.stdout).toBe("mknod=0 open=0\n");
   });
 
   it("writes to what is read-only: release_agent, sysrq, sysctls", () => {
     const out = world.run(["sh", "-c", `for f in /proc/sysrq-trigger /proc/sys/kernel/core_pattern $(find /sys/fs/cgroup -name release_agent) $(find /sys/fs/cgroup -name cgroup.procs | head -1); do test -e $f && probe open-write $f; done; true`], (c) => {
-      for (const set of ["bounding", "effective", "permitted"]) c.process.capabilities[set].push("CAP_DAC_OVERRIDE");
+      grant(c, "CAP_DAC_OVERRIDE");
     });
     for (const errno of out.stdout.trim().split("\n")) expect(errno).toBe(EROFS);
   });

@@ -2,7 +2,8 @@ import { existsSync, openSync, readFileSync, writeFileSync, chmodSync, mkdirSync
 import { once } from "node:events";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { OciWorld } from "./oci/bundle.ts";
+import { OciWorld, bind, set } from "./oci/bundle.ts";
+import type { Change } from "./oci/bundle.ts";
 
 const world = new OciWorld();
 afterAll(() => {
@@ -26,7 +27,7 @@ describe("the life of a container", () => {
     expect(readFileSync(`/proc/${created.pid}/cmdline`, "utf8")).toBe("sleep\0" + "1000\0");
     expect(world.call(["kill", "life", "KILL"]).code).toBe(0);
     expect(world.call(["delete", "--force", "life"]).code).toBe(0);
-    expect(alive(created.pid as number)).toBe(false);
+    expect(alive(created.pid)).toBe(false);
     expect(world.call(["state", "life"])).toMatchObject({ code: 1, stderr: expect.stringContaining("does not exist") });
     expect(existsSync(join(world.root, "life"))).toBe(false);
   });
@@ -131,9 +132,9 @@ describe("the life of a container", () => {
   it("passes on the descriptors that were asked for, and no other", () => {
     const file = openSync("/etc/hostname", "r");
     const out = world.call(["run", "--preserve-fds", "1", "-b", world.bundle((c) => (c.process.args = ["probe"])), "fds"], { stdio: ["ignore", "pipe", "pipe", file, file, file] });
-    expect(world.report(out).fds.map((f: [number, string]) => f[0])).toEqual([0, 1, 2, 3]);
+    expect(world.report(out).fds.map((f) => f[0])).toEqual([0, 1, 2, 3]);
     const without = world.call(["run", "-b", world.bundle((c) => (c.process.args = ["probe"])), "fds"], { stdio: ["ignore", "pipe", "pipe", ...Array<number>(50).fill(file)] });
-    expect(world.report(without).fds.map((f: [number, string]) => f[0])).toEqual([0, 1, 2]);
+    expect(world.report(without).fds.map((f) => f[0])).toEqual([0, 1, 2]);
     expect(world.call(["run", "--preserve-fds", "9", "-b", world.bundle(), "fds"]).code).toBe(1);
   });
 
@@ -200,22 +201,22 @@ describe("hooks", () => {
 });
 
 describe("bad configurations", () => {
-  it.each([
-    ["process.cwd", (c: any) => (c.process.cwd = "relative"), "process.cwd"],
-    ["process.args", (c: any) => (c.process.args = []), "process.args"],
-    ["a namespace", (c: any) => c.linux.namespaces.push({ type: "nonsense" }), "nonsense"],
-    ["a namespace twice", (c: any) => c.linux.namespaces.push({ type: "pid" }), "twice"],
-    ["the version", (c: any) => (c.ociVersion = "2.0.0"), "ociVersion"],
-    ["a type", (c: any) => (c.hostname = 5), "hostname must be a string"],
-    ["a rlimit", (c: any) => (c.process.rlimits = [{ type: "RLIMIT_X", soft: 1, hard: 1 }]), "RLIMIT_X"],
-    ["mappings without user namespace", (c: any) => (c.linux.uidMappings = [{ containerID: 0, hostID: 0, size: 1 }]), "uidMappings"],
-    ["intelRdt", (c: any) => (c.linux.intelRdt = { closID: "a" }), "intelRdt"],
-    ["a sysctl of the machine", (c: any) => (c.linux.sysctl = { "kernel.panic": "1" }), "kernel.panic"],
-    ["a mount source", (c: any) => c.mounts.push({ destination: "/x", type: "bind", source: "/no/such/source", options: ["bind"] }), "/no/such/source"],
-    ["a file system", (c: any) => c.mounts.push({ destination: "/x", type: "nosuchfs", source: "none" }), "nosuchfs"],
-    ["a mount option", (c: any) => c.mounts.push({ destination: "/x", type: "tmpfs", source: "tmpfs", options: ["frob=1"] }), "frob"],
+  it.each<[string, Change, string]>([
+    ["process.cwd", set("process.cwd", "relative"), "process.cwd"],
+    ["process.args", set("process.args", []), "process.args"],
+    ["a namespace", (c) => c.linux.namespaces.push({ type: "nonsense" }), "nonsense"],
+    ["a namespace twice", (c) => c.linux.namespaces.push({ type: "pid" }), "twice"],
+    ["the version", set("ociVersion", "2.0.0"), "ociVersion"],
+    ["a type", set("hostname", 5), "hostname must be a string"],
+    ["a rlimit", set("process.rlimits", [{ type: "RLIMIT_X", soft: 1, hard: 1 }]), "RLIMIT_X"],
+    ["mappings without user namespace", set("linux.uidMappings", [{ containerID: 0, hostID: 0, size: 1 }]), "uidMappings"],
+    ["intelRdt", set("linux.intelRdt", { closID: "a" }), "intelRdt"],
+    ["a sysctl of the machine", set("linux.sysctl", { "kernel.panic": "1" }), "kernel.panic"],
+    ["a mount source", (c) => c.mounts.push(bind("/no/such/source", "/x")), "/no/such/source"],
+    ["a file system", (c) => c.mounts.push({ destination: "/x", type: "nosuchfs", source: "none" }), "nosuchfs"],
+    ["a mount option", (c) => c.mounts.push({ destination: "/x", type: "tmpfs", source: "tmpfs", options: ["frob=1"] }), "frob"],
   ])("%s: refused with its name, and nothing is left", (_what, change, named) => {
-    const bundle = world.bundle(change as (c: any) => void);
+    const bundle = world.bundle(change);
     mkdirSync(join(bundle, "rootfs/x"));
     const out = world.call(["run", "-b", bundle, "bad"]);
     expect(out.code).toBe(1);

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { OciWorld } from "./oci/bundle.ts";
+import { OciWorld, bind, grant } from "./oci/bundle.ts";
 import type { Config } from "./oci/bundle.ts";
 
 const world = new OciWorld();
@@ -17,7 +17,6 @@ function directory(): string {
   mkdirSync(path);
   return path;
 }
-const bind = (source: string, destination: string, ...options: string[]) => ({ destination, type: "bind", source, options: ["bind", ...options] });
 
 describe("the root and what the kernel shows", () => {
   it("has proc, sys, dev and its links, and nothing of the host's mounts", () => {
@@ -100,12 +99,12 @@ describe("mounts", () => {
     const shared = directory();
     const bundle = world.bundle((c) => {
       c.process.args = ["sh", "-c", "mount -t tmpfs none /shared && touch /shared/inside"];
-      for (const set of ["bounding", "effective", "permitted"]) c.process.capabilities[set].push("CAP_SYS_ADMIN");
+      grant(c, "CAP_SYS_ADMIN");
       c.mounts.push(bind(shared, "/shared"));
     });
     const script = `mount --bind ${shared} ${shared} && mount --make-shared ${shared} && "$@" && ls ${shared}`;
     expect(world.inNamespace(script, ["run", "-b", bundle, "private"])).toMatchObject({ code: 0, stdout: "" });
-    world.configure(bundle, (c) => c.mounts.at(-1).options.push("rshared"));
+    world.configure(bundle, (c) => c.mounts.at(-1)?.options?.push("rshared"));
     expect(world.inNamespace(script, ["run", "-b", bundle, "shared"])).toMatchObject({ code: 0, stdout: "inside\n" });
   });
 
@@ -160,7 +159,7 @@ describe("mounts", () => {
     expect(out.code).toBe(0);
     for (const line of out.stdout.split("\n").filter((l) => /^\d+:/.test(l))) expect(line).toMatch(/:\/$/);
     expect(out.stdout).toMatch(/type (cgroup|cgroup2) \(ro,nosuid,nodev,noexec/);
-    const joined = world.run(["sh", "-c", "find /sys/fs/cgroup -name cgroup.procs | head -1"], (c) => (c.linux.namespaces = c.linux.namespaces.filter((n: Config) => n.type !== "cgroup")));
+    const joined = world.run(["sh", "-c", "find /sys/fs/cgroup -name cgroup.procs | head -1"], (c) => (c.linux.namespaces = c.linux.namespaces.filter((n) => n.type !== "cgroup")));
     expect(joined).toMatchObject({ code: 0, stdout: expect.stringContaining("cgroup.procs") });
   });
 
@@ -204,9 +203,9 @@ describe("user namespaces", () => {
     world.ownRootfs(bundle, 100000);
     expect(world.leave(["run", "--detach", "-b", bundle, "userns-exec"])).toMatchObject({ code: 0 });
     expect(world.report(world.call(["exec", "userns-exec", "probe"]))).toMatchObject({ uid: [0, 0] });
-    const pid = world.state("userns-exec").pid as number;
+    const pid = world.state("userns-exec").pid;
     const other = world.bundle((c) => {
-      for (const n of c.linux.namespaces) if (["network", "ipc"].includes(n.type as string)) n.path = `/proc/${pid}/ns/${n.type === "network" ? "net" : n.type}`;
+      for (const n of c.linux.namespaces) if (["network", "ipc"].includes(n.type)) n.path = `/proc/${pid}/ns/${n.type === "network" ? "net" : n.type}`;
       c.linux.namespaces.push({ type: "user", path: `/proc/${pid}/ns/user` });
       c.process.args = ["cat", "/proc/self/uid_map"];
     });

@@ -4,8 +4,112 @@ import { chmodSync, closeSync, copyFileSync, existsSync, mkdirSync, mkdtempSync,
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
-/** What a test changes in config.json: any of its JSON. */
-export type Config = Record<string, any>; // eslint-disable-line @typescript-eslint/no-explicit-any
+export interface IdMapping {
+  readonly containerID: number;
+  readonly hostID: number;
+  readonly size: number;
+}
+
+export interface Mount {
+  readonly destination: string;
+  readonly type: string;
+  readonly source: string;
+  readonly options?: string[];
+  readonly uidMappings?: readonly IdMapping[];
+  readonly gidMappings?: readonly IdMapping[];
+}
+
+export interface Hook {
+  readonly path: string;
+  readonly args?: readonly string[];
+  readonly env?: readonly string[];
+  readonly timeout?: number;
+}
+
+/** What tests change in config.json. */
+export interface Config {
+  hostname?: string;
+  domainname?: string;
+  annotations?: Readonly<Record<string, string>>;
+  hooks?: Readonly<Record<string, readonly Hook[]>>;
+  root: { path: string; readonly: boolean };
+  mounts: Mount[];
+  process: {
+    terminal: boolean;
+    consoleSize?: { height: number; width: number };
+    args: string[];
+    cwd: string;
+    env: string[];
+    user: { uid: number; gid: number; additionalGids?: number[]; umask?: number };
+    capabilities?: Record<string, string[]>;
+    noNewPrivileges: boolean;
+    rlimits?: { type: string; soft: number; hard: number }[];
+    oomScoreAdj?: number;
+    scheduler?: object;
+    ioPriority?: object;
+    selinuxLabel?: string;
+    apparmorProfile?: string;
+  };
+  linux: {
+    cgroupsPath: string;
+    namespaces: { type: string; path?: string }[];
+    uidMappings?: IdMapping[];
+    gidMappings?: IdMapping[];
+    devices?: object[];
+    resources: object;
+    seccomp?: object;
+    sysctl?: Record<string, string>;
+    personality?: object;
+    timeOffsets?: object;
+    maskedPaths: string[];
+    readonlyPaths: string[];
+  };
+}
+
+export type Change = (config: Config) => void;
+
+/** Sets a member by its dotted name to anything, also what is not allowed there. */
+export function set(name: string, value: unknown): Change {
+  return (config) => {
+    const path = name.split(".");
+    const last = path.pop() ?? "";
+    let at = config as unknown as Record<string, unknown>;
+    for (const part of path) at = at[part] as Record<string, unknown>;
+    at[last] = value;
+  };
+}
+
+/** Adds capabilities to what the process has. */
+export function grant(config: Config, ...names: string[]): void {
+  for (const kind of ["bounding", "effective", "permitted"]) config.process.capabilities?.[kind]?.push(...names);
+}
+
+export function bind(source: string, destination: string, ...options: string[]): Mount & { readonly options: string[] } {
+  return { destination, type: "bind", source, options: ["bind", ...options] };
+}
+
+/** What `probe report` prints. */
+export interface Report {
+  readonly pid: number;
+  readonly sid: number;
+  readonly uid: readonly number[];
+  readonly groups: readonly number[];
+  readonly caps: Readonly<Record<"inheritable" | "permitted" | "effective" | "bounding" | "ambient", string>>;
+  readonly nnp: number;
+  readonly nofile: readonly number[];
+  readonly fds: readonly (readonly [number, string])[];
+  readonly ns: Readonly<Record<string, string>>;
+  readonly monotonic: number;
+  readonly priority: number;
+}
+
+/** What `state` prints. */
+export interface State {
+  readonly id: string;
+  readonly status: string;
+  readonly pid: number;
+  readonly bundle: string;
+}
 
 const repository = resolve(import.meta.dirname, "../../..");
 export const runtimeBinary = process.env["STACK_RUNTIME"] ?? join(repository, "dist/native/stack-runtime");
@@ -32,7 +136,7 @@ export class OciWorld {
   }
 
   /** A bundle: static busybox, the probe, and the configuration that `spec` writes, changed by `change`. */
-  bundle(change: (config: Config) => void = () => undefined): string {
+  bundle(change: Change = () => undefined): string {
     const bundle = join(this.directory, `bundle-${++this.#count}`);
     const bin = join(bundle, "rootfs/bin");
     mkdirSync(bin, { recursive: true });
@@ -51,7 +155,7 @@ export class OciWorld {
     return bundle;
   }
 
-  configure(bundle: string, change: (config: Config) => void): void {
+  configure(bundle: string, change: Change): void {
     const path = join(bundle, "config.json");
     const config = JSON.parse(readFileSync(path, "utf8")) as Config;
     change(config);
@@ -65,7 +169,9 @@ export class OciWorld {
       ...(options.stdio === undefined ? {} : { stdio: options.stdio }),
       ...(options.input === undefined ? {} : { input: options.input }),
     });
-    return { code: done.status, stdout: done.stdout ?? "", stderr: done.stderr ?? "" };
+    // Null, whatever its type says, where a stream is no pipe.
+    const text = (stream: string | null): string => stream ?? "";
+    return { code: done.status, stdout: text(done.stdout), stderr: text(done.stderr) };
   }
 
   /** For what leaves a process behind: that would hold a pipe of ours open, so standard error is a file. */
@@ -86,7 +192,7 @@ export class OciWorld {
   }
 
   /** `run` of one command in a container of its own. */
-  run(command: readonly string[], change: (config: Config) => void = () => undefined): Outcome {
+  run(command: readonly string[], change: Change = () => undefined): Outcome {
     const bundle = this.bundle((config) => {
       config.process.args = [...command];
       change(config);
@@ -95,7 +201,7 @@ export class OciWorld {
   }
 
   /** A container that sleeps, started. Its stdio is /dev/null. */
-  sleeping(change: (config: Config) => void = () => undefined): string {
+  sleeping(change: Change = () => undefined): string {
     const bundle = this.bundle((config) => {
       config.process.args = ["sleep", "1000"];
       change(config);
@@ -119,15 +225,15 @@ export class OciWorld {
     for (const directory of [this.directory, bundle]) chmodSync(directory, 0o755);
   }
 
-  state(id: string): Config {
+  state(id: string): State {
     const out = this.call(["state", id]);
     if (out.code !== 0) throw new Error(out.stderr);
-    return JSON.parse(out.stdout) as Config;
+    return JSON.parse(out.stdout) as State;
   }
 
-  report(out: Outcome): Config {
+  report(out: Outcome): Report {
     if (out.code !== 0) throw new Error(out.stderr);
-    return JSON.parse(out.stdout) as Config;
+    return JSON.parse(out.stdout) as Report;
   }
 
   close(): void {
