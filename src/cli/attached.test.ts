@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { AgentClient, PendingAgent } from "../agent/client.ts";
-import type { ApplyRequest, ApplyResult, ContainerSummary, EngineEvent } from "../engine/index.ts";
+import type { ApplyRequest, ApplyResult, ContainerSummary, Engine, EngineEvent } from "../engine/index.ts";
 import type { Project } from "../model/index.ts";
 import { command } from "./commands/up.ts";
 import { fakeContainer, fakeContext, fakeProject } from "./fake-context.ts";
@@ -23,6 +23,7 @@ class Rig {
   readonly containers = new Map<string, ContainerSummary>();
   readonly goals: string[] = [];
   readonly context: FakeContext;
+  #kill: () => void = () => undefined;
   #tell: (event: EngineEvent) => void = () => undefined;
   #apply: (request: ApplyRequest, signal: AbortSignal) => Promise<ApplyResult> = () => Promise.resolve(fine);
 
@@ -42,7 +43,25 @@ class Rig {
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
     const agent: PendingAgent = { bind: () => Promise.resolve(client), abandon: () => undefined };
-    this.context = fakeContext({ project, root, agent, engine: { containers: () => Promise.resolve([...this.containers.values()]) } });
+    this.context = fakeContext({
+      project,
+      root,
+      agent,
+      engine: {
+        containers: () => Promise.resolve([...this.containers.values()]),
+        monitor: () =>
+          ({
+            kill: () => {
+              this.#kill();
+              return Promise.resolve();
+            },
+          }) as unknown as ReturnType<Engine["monitor"]>,
+      },
+    });
+  }
+
+  onKill(work: () => void): void {
+    this.#kill = work;
   }
 
   /** What `up` does. */
@@ -124,6 +143,34 @@ describe("stack up in the foreground", () => {
     expect(rig.goals).toEqual(["up", "stop"]);
     expect(rig.context.err.text).toContain("Gracefully Stopping... press Ctrl+C again to force");
     expect(rig.context.out.text).toContain("web-1 exited with code 143");
+  });
+
+  test("a second signal kills what does not want to stop", async () => {
+    const rig = new Rig(fakeProject(["web"]));
+    rig.onUp(async () => {
+      await rig.starts("web", "ready");
+      return fine;
+    });
+    let stopping: () => void = () => undefined;
+    const asked = new Promise<void>((resolve) => (stopping = resolve));
+    let killed: () => void = () => undefined;
+    rig.onKill(() => {
+      rig.exits("web", 137);
+      killed();
+    });
+    rig.stopAll = async () => {
+      stopping();
+      await new Promise<void>((resolve) => (killed = resolve));
+      return fine;
+    };
+    const ended = rig.up();
+    await rig.context.out.shows("ready");
+    rig.context.interrupts.raise("SIGINT");
+    await asked;
+    rig.context.interrupts.raise("SIGINT");
+    expect(await ended).toBe(130);
+    expect(rig.context.err.text).toContain("Killing web-1\n");
+    expect(rig.context.out.text).toContain("web-1 exited with code 137");
   });
 
   test("a signal while it starts cancels that, and stops what runs already", async () => {

@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import type { ContainerSummary, EngineEvent } from "../engine/index.ts";
 import type { Project } from "../model/index.ts";
 import type { ReconcileOptions } from "../reconcile/index.ts";
@@ -206,11 +207,14 @@ class AttachedSession {
     const { hard } = this.#context.interrupts;
     const options = reconcileOptions("stop", { services: this.#options.services, ...(this.#options.graceMs === undefined ? {} : { graceMs: this.#options.graceMs }) });
     const progress = await createProgress(this.#context, { plain: true });
+    // The second signal does not cancel the stop: it makes it short.
+    const onHard = (): void => this.#run(this.#killAll());
+    hard.addEventListener("abort", onHard);
+    if (hard.aborted) onHard();
     try {
-      await applyAndDraw(this.#context, this.#agent.client, this.#agent.project, options, { signal: hard, progress });
-    } catch (error) {
-      if (!hard.aborted) throw error;
-      await this.#killAll();
+      await applyAndDraw(this.#context, this.#agent.client, this.#agent.project, options, { signal: new AbortController().signal, progress });
+    } finally {
+      hard.removeEventListener("abort", onHard);
     }
     // Everything that they wrote while they were stopping.
     await Promise.all(this.#tasks);
@@ -220,12 +224,7 @@ class AttachedSession {
     const engine = await this.#context.doors.engine();
     const alive = (await engine.containers({ project: this.#agent.project.name })).filter((c) => this.#containers.has(c.id) && isAlive(c));
     await this.#context.stderr.write(`Killing ${alive.map(shortName).join(", ")}\n`);
-    await Promise.allSettled(
-      alive.map(async (container) => {
-        const monitor = engine.monitor(container.id);
-        await Promise.all([monitor.stop({ graceMs: 0 }), monitor.kill(9)]);
-      }),
-    );
+    await Promise.allSettled(alive.map((container) => engine.monitor(container.id).kill(constants.signals.SIGKILL, true)));
   }
 
   #run(task: Promise<void>): void {
