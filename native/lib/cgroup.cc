@@ -65,7 +65,8 @@ void for_each_child(const std::string& directory, auto&& visit) {
   if (stream == nullptr) return;
   while (dirent* entry = ::readdir(stream)) {
     std::string_view name = entry->d_name;
-    if (entry->d_type == DT_DIR && name != "." && name != "..") visit(directory + "/" + entry->d_name);
+    if (entry->d_type == DT_DIR && name != "." && name != "..")
+      visit(directory + "/" + entry->d_name);
   }
   ::closedir(stream);
 }
@@ -119,8 +120,8 @@ const Cgroup::Place* Cgroup::unified() const {
 
 void Cgroup::enable_controllers(const Place& place, const Json& resources) {
   (void)resources;
-  // Every level above a leaf has to hand a controller down. Whatever is there is handed down: statistics and
-  // later updates need it too.
+  // Every level above a leaf has to hand a controller down. Whatever is there is handed down:
+  // statistics and later updates need it too.
   constexpr const char* kWanted[] = {"cpu", "memory", "pids", "io", "cpuset", "hugetlb", "rdma"};
   std::vector<std::string> levels = {""};
   for (std::string& prefix : prefixes(path_)) levels.push_back(std::move(prefix));
@@ -130,11 +131,13 @@ void Cgroup::enable_controllers(const Place& place, const Json& resources) {
     auto handed = read_file(directory + "/cgroup.subtree_control");
     if (!there.ok() || !handed.ok()) return;
     for (const char* controller : kWanted) {
-      if (!has_word(trimmed(*there), controller) || has_word(trimmed(*handed), controller)) continue;
-      auto written = write_existing(directory + "/cgroup.subtree_control", std::string("+") + controller);
+      if (!has_word(trimmed(*there), controller) || has_word(trimmed(*handed), controller))
+        continue;
+      auto written =
+          write_existing(directory + "/cgroup.subtree_control", std::string("+") + controller);
       if (!written.ok() && not_enabled_.empty()) {
-        not_enabled_ = "controller " + std::string(controller) + " cannot be enabled in " + directory +
-                       ": " + ::strerror(written.failure().err);
+        not_enabled_ = "controller " + std::string(controller) + " cannot be enabled in " +
+                       directory + ": " + ::strerror(written.failure().err);
         if (written.failure().err == EBUSY) not_enabled_ += " (it has processes of its own)";
       }
     }
@@ -150,7 +153,8 @@ Status Cgroup::make_directory(const CgroupHierarchy& hierarchy, const Json& reso
     if (::mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
       int err = errno;
       if (!forbidden(err)) return sys_fail("cgroup", "mkdir", directory, err);
-      warnings_.push_back("no limits by " + (hierarchy.unified ? "cgroup v2" : joined(hierarchy.controllers, ",")) +
+      warnings_.push_back("no limits by " +
+                          (hierarchy.unified ? "cgroup v2" : joined(hierarchy.controllers, ",")) +
                           ": " + directory + ": " + ::strerror(err));
       return ok();
     }
@@ -160,7 +164,8 @@ Status Cgroup::make_directory(const CgroupHierarchy& hierarchy, const Json& reso
   if (hierarchy.unified) {
     enable_controllers(place, resources);
     std::string leaf = place.directory + "/init";
-    if (::mkdir(leaf.c_str(), 0755) != 0 && errno != EEXIST) return sys_fail("cgroup", "mkdir", leaf);
+    if (::mkdir(leaf.c_str(), 0755) != 0 && errno != EEXIST)
+      return sys_fail("cgroup", "mkdir", leaf);
   }
   places_.push_back(std::move(place));
   return ok();
@@ -169,7 +174,8 @@ Status Cgroup::make_directory(const CgroupHierarchy& hierarchy, const Json& reso
 Result<Cgroup> Cgroup::create(const std::string& path, const Json& resources) {
   Cgroup out;
   out.path_ = clean_path(path);
-  if (out.path_ == "/") return fail("cgroup", "the root cgroup cannot be a container's", EINVAL, path);
+  if (out.path_ == "/")
+    return fail("cgroup", "the root cgroup cannot be a container's", EINVAL, path);
   for (const CgroupHierarchy& hierarchy : TRY(find_cgroup_hierarchies())) {
     auto made = out.make_directory(hierarchy, resources);
     if (!made.ok()) {
@@ -235,7 +241,8 @@ Status Cgroup::attach(pid_t pid, std::string_view leaf) const {
 
 namespace {
 
-/** Waits for `wanted` ("frozen 1") in cgroup.events; the kernel marks each change of it with POLLPRI. */
+/** Waits for `wanted` ("frozen 1") in cgroup.events; the kernel marks each change of it with
+ * POLLPRI. */
 Status wait_for_event(const std::string& directory, const std::string& wanted, int timeout_ms) {
   std::string path = directory + "/cgroup.events";
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -314,8 +321,9 @@ Result<bool> Cgroup::frozen() const {
 
 Result<std::vector<pid_t>> Cgroup::processes() const {
   std::vector<pid_t> out;
-  // Of the unified one if it is there: somebody privileged in the container may have moved processes
-  // elsewhere in one hierarchy, so all of them are looked at, and each process counted once.
+  // Of the unified one if it is there: somebody privileged in the container may have moved
+  // processes elsewhere in one hierarchy, so all of them are looked at, and each process counted
+  // once.
   for (const Place& place : places_) collect_processes(place.directory, out);
   std::sort(out.begin(), out.end());
   out.erase(std::unique(out.begin(), out.end()), out.end());
@@ -324,7 +332,8 @@ Result<std::vector<pid_t>> Cgroup::processes() const {
 
 Status Cgroup::signal_all(int signal) const {
   for (pid_t pid : TRY(processes())) {
-    if (::kill(pid, signal) != 0 && errno != ESRCH) return sys_fail("kill", "kill", std::to_string(pid));
+    if (::kill(pid, signal) != 0 && errno != ESRCH)
+      return sys_fail("kill", "kill", std::to_string(pid));
   }
   return ok();
 }

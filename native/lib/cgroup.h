@@ -13,7 +13,8 @@
 
 namespace stack {
 
-/** One mounted hierarchy: v1 with its controllers (`cpu,cpuacct`, `name=systemd`), or the unified one. */
+/** One mounted hierarchy: v1 with its controllers (`cpu,cpuacct`, `name=systemd`), or the unified
+ * one. */
 struct CgroupHierarchy {
   bool unified = false;
   std::vector<std::string> controllers;  // v1: as mounted; v2: cgroup.controllers of its root
@@ -27,8 +28,8 @@ Result<std::vector<CgroupHierarchy>> find_cgroup_hierarchies();
 
 /**
  * A container's cgroup: the same path below every hierarchy that is mounted. On the unified one
- * processes live only in leaves below it (`init`, `exec`), on v1 in the directory itself, which that
- * version allows and where counters and limits then are together.
+ * processes live only in leaves below it (`init`, `exec`), on v1 in the directory itself, which
+ * that version allows and where counters and limits then are together.
  *
  * Under systemd as PID 1 the path should lie in a delegated unit (Delegate=yes): systemd tidies up
  * what it does not know about. The caller chooses it; nothing here talks to systemd.
@@ -46,14 +47,16 @@ class Cgroup {
 
   bool valid() const { return !path_.empty(); }
   const std::string& path() const { return path_; }
-  /** Things asked for that this kernel or place cannot do, one sentence each; from create and apply. */
+  /** Things asked for that this kernel or place cannot do, one sentence each; from create and
+   * apply. */
   const std::vector<std::string>& warnings() const { return warnings_; }
 
   /** Applies or changes limits (linux.resources). Absent members keep what they have. */
   Status apply(const Json& resources);
 
-  /** Opened `cgroup.procs` of all v1 hierarchies, to be written "0" by the process that joins; and the
-      unified leaf's directory for CLONE_INTO_CGROUP (invalid if there is no unified hierarchy). */
+  /** Opened `cgroup.procs` of all v1 hierarchies, to be written "0" by the process that joins; and
+     the unified leaf's directory for CLONE_INTO_CGROUP (invalid if there is no unified hierarchy).
+   */
   struct Entry {
     std::vector<UniqueFd> procs_v1;
     UniqueFd unified_dir;
@@ -74,15 +77,17 @@ class Cgroup {
   Result<std::vector<pid_t>> processes() const;
   /** Removes the directories, children first. EBUSY when processes are left. Idempotent. */
   Status remove() const;
-  /** Waits (bounded by `timeout_ms`) until no process is left, by cgroup.events or by the pidfds. */
+  /** Waits (bounded by `timeout_ms`) until no process is left, by cgroup.events or by the pidfds.
+   */
   Status wait_empty(int timeout_ms) const;
 
   /** Statistics in the shape of runc's `events --stats` data. */
   Result<Json> stats() const;
   /** How often the kernel killed something in it for lack of memory. 0 if it cannot be known. */
   uint64_t oom_kills() const;
-  /** Becomes readable when memory runs out: v1 an eventfd (read 8 bytes), v2 an inotify descriptor on
-      memory.events (read and drop the events, compare oom_kills()). Invalid: no memory controller. */
+  /** Becomes readable when memory runs out: v1 an eventfd (read 8 bytes), v2 an inotify descriptor
+     on memory.events (read and drop the events, compare oom_kills()). Invalid: no memory
+     controller. */
   Result<UniqueFd> oom_events() const;
 
   /** Directory of a controller's hierarchy ("memory"), "" if there is none; for tests and stats. */

@@ -6,8 +6,9 @@
 #include "cgroup.h"
 #include "fs.h"
 
-// Which devices a container may open: the devices controller of v1, a BPF program on the unified hierarchy.
-// Rules apply in order, the last that fits decides (config-linux.md "Allowed Device list").
+// Which devices a container may open: the devices controller of v1, a BPF program on the unified
+// hierarchy. Rules apply in order, the last that fits decides (config-linux.md "Allowed Device
+// list").
 
 namespace stack {
 
@@ -22,13 +23,13 @@ struct Rule {
   std::string access;  // of r w m
 };
 
-/** Appended to the configuration's own: what every container has in /dev, and making nodes (opening is what
-    is checked). */
+/** Appended to the configuration's own: what every container has in /dev, and making nodes (opening
+   is what is checked). */
 const std::vector<Rule>& default_rules() {
   static const std::vector<Rule> rules = {
-      {true, 'c', kAny, kAny, "m"}, {true, 'b', kAny, kAny, "m"},  {true, 'c', 1, 3, "rwm"},
-      {true, 'c', 1, 8, "rwm"},     {true, 'c', 1, 7, "rwm"},      {true, 'c', 5, 0, "rwm"},
-      {true, 'c', 1, 5, "rwm"},     {true, 'c', 1, 9, "rwm"},      {true, 'c', 136, kAny, "rwm"},
+      {true, 'c', kAny, kAny, "m"}, {true, 'b', kAny, kAny, "m"}, {true, 'c', 1, 3, "rwm"},
+      {true, 'c', 1, 8, "rwm"},     {true, 'c', 1, 7, "rwm"},     {true, 'c', 5, 0, "rwm"},
+      {true, 'c', 1, 5, "rwm"},     {true, 'c', 1, 9, "rwm"},     {true, 'c', 136, kAny, "rwm"},
       {true, 'c', 5, 2, "rwm"}};
   return rules;
 }
@@ -42,14 +43,16 @@ Result<Rule> parse_rule(const Json& json) {
   } else if (type == "c" || type == "u" || type == "b") {
     rule.type = type == "b" ? 'b' : 'c';
   } else {
-    return fail("cgroup devices", "linux.resources.devices: unknown type " + type, EINVAL, "devices");
+    return fail("cgroup devices", "linux.resources.devices: unknown type " + type, EINVAL,
+                "devices");
   }
   rule.major = json["major"].as_int(kAny);
   rule.minor = json["minor"].as_int(kAny);
   rule.access = json["access"].string_or("rwm");
   if (rule.access.empty()) rule.access = "rwm";
   if (rule.access.find_first_not_of("rwm") != std::string::npos) {
-    return fail("cgroup devices", "linux.resources.devices: access must be of r, w, m", EINVAL, "devices");
+    return fail("cgroup devices", "linux.resources.devices: access must be of r, w, m", EINVAL,
+                "devices");
   }
   return rule;
 }
@@ -67,7 +70,8 @@ Status write_rule_v1(const std::string& directory, const Rule& rule) {
   auto written = write_existing(file, line);
   if (written.ok()) return ok();
   Failure failure = sys_fail("cgroup devices", "write", file, written.failure().err);
-  if (failure.err == EPERM) failure.message += " (\"" + line + "\" is more than the parent cgroup allows)";
+  if (failure.err == EPERM)
+    failure.message += " (\"" + line + "\" is more than the parent cgroup allows)";
   return failure;
 }
 
@@ -106,14 +110,16 @@ int32_t access_mask(const std::string& access) {
   return mask;
 }
 
-/** One rule: falls through to the next if it does not fit. r2 type, r3 access, r4 major, r5 minor. */
+/** One rule: falls through to the next if it does not fit. r2 type, r3 access, r4 major, r5 minor.
+ */
 void emit_rule(Program& out, const Rule& rule) {
   std::vector<size_t> to_next;
   auto unless_equal = [&](uint8_t reg, int32_t value) {
     to_next.push_back(out.size());
     out.op(kJumpNotEqual, reg, 0, 0, value);
   };
-  if (rule.type != 'a') unless_equal(2, rule.type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR);
+  if (rule.type != 'a')
+    unless_equal(2, rule.type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR);
   int32_t mask = access_mask(rule.access);
   constexpr int32_t kAll = BPF_DEVCG_ACC_MKNOD | BPF_DEVCG_ACC_READ | BPF_DEVCG_ACC_WRITE;
   if (mask != kAll) {
@@ -149,7 +155,8 @@ Program compile(const std::vector<Rule>& rules) {
   // What is before a rule for everything can never decide.
   for (size_t i = 0; i < rules.size(); i++) {
     const Rule& rule = rules[i];
-    if (rule.type != 'a' || rule.major >= 0 || rule.minor >= 0 || access_mask(rule.access) != 7) continue;
+    if (rule.type != 'a' || rule.major >= 0 || rule.minor >= 0 || access_mask(rule.access) != 7)
+      continue;
     first = i;
     decided = true;
   }
@@ -218,7 +225,8 @@ Status attach_program(const std::string& path, const std::vector<Rule>& rules) {
     attr.attach_flags |= BPF_F_REPLACE;
     attr.replace_bpf_fd = static_cast<uint32_t>(before.get());
   }
-  if (bpf(BPF_PROG_ATTACH, attr) != 0) return sys_fail("cgroup devices", "bpf(BPF_PROG_ATTACH)", path);
+  if (bpf(BPF_PROG_ATTACH, attr) != 0)
+    return sys_fail("cgroup devices", "bpf(BPF_PROG_ATTACH)", path);
   return ok();
 }
 

@@ -83,7 +83,8 @@ Result<std::vector<CgroupHierarchy>> look_for_hierarchies() {
     size_t second = line.find(':', first + 1);
     if (first == std::string::npos || second == std::string::npos) continue;
     CgroupHierarchy hierarchy;
-    hierarchy.controllers = split(std::string_view(line).substr(first + 1, second - first - 1), ',');
+    hierarchy.controllers =
+        split(std::string_view(line).substr(first + 1, second - first - 1), ',');
     hierarchy.unified = hierarchy.controllers.empty();
     std::string path = line.substr(second + 1);
     auto mount = std::find_if(mounts.begin(), mounts.end(), [&](const MountLine& m) {
@@ -106,7 +107,8 @@ Result<std::vector<CgroupHierarchy>> look_for_hierarchies() {
 }  // namespace
 
 Result<std::vector<CgroupHierarchy>> find_cgroup_hierarchies() {
-  // The host's hierarchies do not change while it is up; a forked child inherits what its parent found.
+  // The host's hierarchies do not change while it is up; a forked child inherits what its parent
+  // found.
   static std::vector<CgroupHierarchy> found;
   if (found.empty()) found = TRY(look_for_hierarchies());
   return found;

@@ -4,7 +4,8 @@
 #include "cgroup.h"
 #include "fs.h"
 
-// linux.resources (config-linux.md "Control groups") → files of cgroup v1 or v2, decided for each controller.
+// linux.resources (config-linux.md "Control groups") → files of cgroup v1 or v2, decided for each
+// controller.
 
 namespace stack {
 
@@ -15,7 +16,8 @@ constexpr int64_t kAbsent = INT64_MIN;
 Status set(const std::string& directory, const std::string& file, const std::string& value) {
   auto written = write_existing(directory + "/" + file, value);
   if (written.ok()) return ok();
-  Failure failure = sys_fail("cgroup " + file, "write", directory + "/" + file, written.failure().err);
+  Failure failure =
+      sys_fail("cgroup " + file, "write", directory + "/" + file, written.failure().err);
   failure.message = file + " = " + value + ": " + ::strerror(failure.err);
   return failure;
 }
@@ -64,7 +66,8 @@ Status Cgroup::missing(std::string_view controller, const std::string& what) {
   return fail("cgroup " + std::string(controller), message, ENOTSUP, std::string(controller));
 }
 
-Status Cgroup::set_and_mirror(const Place& place, const std::string& file, const std::string& value) {
+Status Cgroup::set_and_mirror(const Place& place, const std::string& file,
+                              const std::string& value) {
   TRY(set(place.directory, file, value));
   // Absent where the controller is not handed down; the limit itself is above, and holds.
   (void)write_existing(place.directory + "/init/" + file, value).ok();
@@ -75,7 +78,8 @@ Status Cgroup::apply_memory_v1(const std::string& directory, const Json& memory)
   int64_t limit = number(memory, "limit"), swap = number(memory, "swap");
   if (limit == 0) limit = kAbsent;
   if (swap == 0) swap = kAbsent;
-  if (limit == -1 && swap == kAbsent && exists(directory + "/memory.memsw.limit_in_bytes")) swap = -1;
+  if (limit == -1 && swap == kAbsent && exists(directory + "/memory.memsw.limit_in_bytes"))
+    swap = -1;
   bool has_swap_file = exists(directory + "/memory.memsw.limit_in_bytes");
   if (swap != kAbsent && !has_swap_file) {
     warn_unsupported("memory.swap");
@@ -131,11 +135,13 @@ Status Cgroup::apply_memory_v2(const std::string& directory, const Json& memory)
       return fail("cgroup memory", "a swap limit needs a memory limit", EINVAL, "memory.swap.max");
     }
     if (swap > 0 && swap < limit) {
-      return fail("cgroup memory", "memory+swap limit is below the memory limit", EINVAL, "memory.swap.max");
+      return fail("cgroup memory", "memory+swap limit is below the memory limit", EINVAL,
+                  "memory.swap.max");
     }
     std::string value = swap < 0 ? "max" : text_of(swap - limit);
     auto written = write_existing(directory + "/memory.swap.max", value);
-    bool harmless = value == "max" || value == "0";  // no swap accounting: there is nothing to limit
+    bool harmless =
+        value == "max" || value == "0";  // no swap accounting: there is nothing to limit
     if (!written.ok() && !(written.failure().err == ENOENT && harmless)) {
       return set(directory, "memory.swap.max", value);
     }
@@ -154,7 +160,8 @@ Status Cgroup::apply_memory(const Json& memory) {
   if (number(memory, "kernel") > 0) warn_unsupported("memory.kernel");
   if (number(memory, "kernelTCP") > 0) warn_unsupported("memory.kernelTCP");
   const Place* place = place_of("memory");
-  if (place == nullptr || !exists(place->directory + (place->hierarchy.unified ? "/memory.max" : ""))) {
+  if (place == nullptr ||
+      !exists(place->directory + (place->hierarchy.unified ? "/memory.max" : ""))) {
     return missing("memory", "memory");
   }
   if (!place->hierarchy.unified) return apply_memory_v1(place->directory, memory);
@@ -167,14 +174,16 @@ Status Cgroup::apply_memory(const Json& memory) {
 }
 
 Status Cgroup::apply_cpu(const Json& cpu) {
-  constexpr const char* kKeys[] = {"shares", "quota", "period", "burst", "idle",
-                                   "realtimeRuntime", "realtimePeriod"};
-  bool any = std::any_of(std::begin(kKeys), std::end(kKeys), [&](const char* k) { return given(cpu, k); });
+  constexpr const char* kKeys[] = {"shares", "quota",           "period",        "burst",
+                                   "idle",   "realtimeRuntime", "realtimePeriod"};
+  bool any =
+      std::any_of(std::begin(kKeys), std::end(kKeys), [&](const char* k) { return given(cpu, k); });
   if (!any) return ok();
   const Place* place = place_of("cpu");
   if (place == nullptr) return missing("cpu", "cpu");
   const std::string& directory = place->directory;
-  int64_t shares = number(cpu, "shares"), quota = number(cpu, "quota"), period = number(cpu, "period");
+  int64_t shares = number(cpu, "shares"), quota = number(cpu, "quota"),
+          period = number(cpu, "period");
   if (quota == 0) quota = -1;
   bool realtime = number(cpu, "realtimeRuntime") > 0 || number(cpu, "realtimePeriod") > 0;
   if (!place->hierarchy.unified) {
@@ -190,7 +199,8 @@ Status Cgroup::apply_cpu(const Json& cpu) {
       }
     }
     if (given(cpu, "quota")) TRY(set(directory, "cpu.cfs_quota_us", text_of(quota)));
-    if (number(cpu, "burst") >= 0) TRY(set(directory, "cpu.cfs_burst_us", text_of(number(cpu, "burst"))));
+    if (number(cpu, "burst") >= 0)
+      TRY(set(directory, "cpu.cfs_burst_us", text_of(number(cpu, "burst"))));
     if (given(cpu, "idle")) TRY(set(directory, "cpu.idle", text_of(number(cpu, "idle"))));
     if (number(cpu, "realtimePeriod") > 0) {
       TRY(set(directory, "cpu.rt_period_us", text_of(number(cpu, "realtimePeriod"))));
@@ -202,7 +212,8 @@ Status Cgroup::apply_cpu(const Json& cpu) {
   }
   if (!exists(directory + "/cpu.weight")) return missing("cpu", "cpu");
   if (realtime) {
-    return fail("cgroup cpu", "realtime limits do not exist in cgroup v2", ENOTSUP, "cpu.realtimeRuntime");
+    return fail("cgroup cpu", "realtime limits do not exist in cgroup v2", ENOTSUP,
+                "cpu.realtimeRuntime");
   }
   if (shares > 0) {
     TRY(set(directory, "cpu.weight",
@@ -218,7 +229,8 @@ Status Cgroup::apply_cpu(const Json& cpu) {
     if (period > 0) value += " " + text_of(period);
     TRY(set_and_mirror(*place, "cpu.max", value));
   }
-  if (number(cpu, "burst") >= 0) TRY(set(directory, "cpu.max.burst", text_of(number(cpu, "burst"))));
+  if (number(cpu, "burst") >= 0)
+    TRY(set(directory, "cpu.max.burst", text_of(number(cpu, "burst"))));
   return ok();
 }
 
@@ -226,7 +238,8 @@ Status Cgroup::apply_cpuset(const Json& cpu) {
   const std::string &cpus = cpu["cpus"].as_string(), &mems = cpu["mems"].as_string();
   if (cpus.empty() && mems.empty()) return ok();
   const Place* place = place_of("cpuset");
-  if (place == nullptr || !exists(place->directory + "/cpuset.cpus")) return missing("cpuset", "cpuset");
+  if (place == nullptr || !exists(place->directory + "/cpuset.cpus"))
+    return missing("cpuset", "cpuset");
   if (!cpus.empty()) TRY(set(place->directory, "cpuset.cpus", cpus));
   if (!mems.empty()) TRY(set(place->directory, "cpuset.mems", mems));
   return ok();
@@ -271,7 +284,8 @@ Status Cgroup::apply_block_io(const Json& block) {
   const std::string& directory = place->directory;
   bool v2 = place->hierarchy.unified;
   if (number(block, "leafWeight") > 0) warn_unsupported("blockIO.leafWeight");
-  // The weights belong to schedulers that a kernel may lack: bfq's file first, then the general one.
+  // The weights belong to schedulers that a kernel may lack: bfq's file first, then the general
+  // one.
   std::string bfq = v2 ? "io.bfq.weight" : "blkio.bfq.weight";
   std::string plain = v2 ? "io.weight" : "blkio.weight";
   bool use_bfq = exists(directory + "/" + bfq);

@@ -4,7 +4,8 @@
 #include "cgroup.h"
 #include "fs.h"
 
-// Counters, in the shape of the `data` member of runc's `events --stats`, which monitoring tools parse.
+// Counters, in the shape of the `data` member of runc's `events --stats`, which monitoring tools
+// parse.
 
 namespace stack {
 
@@ -32,7 +33,8 @@ Json read_table(const std::string& path) {
     std::string line = text->substr(at, end - at);
     at = end + 1;
     size_t space = line.find(' ');
-    if (space != std::string::npos) out.set(line.substr(0, space), number_in(line.substr(space + 1)));
+    if (space != std::string::npos)
+      out.set(line.substr(0, space), number_in(line.substr(space + 1)));
   }
   return out;
 }
@@ -113,11 +115,12 @@ Json memory_v2(const std::string& directory) {
 Result<Json> Cgroup::stats() const {
   Json out = Json::object();
   const Place* cpu = place_of("cpu");
-  if (cpu != nullptr) out.set("cpu", cpu->hierarchy.unified ? cpu_v2(cpu->directory) : cpu_v1(*this));
+  if (cpu != nullptr)
+    out.set("cpu", cpu->hierarchy.unified ? cpu_v2(cpu->directory) : cpu_v1(*this));
   const Place* memory = place_of("memory");
   if (memory != nullptr) {
-    out.set("memory",
-            memory->hierarchy.unified ? memory_v2(memory->directory) : memory_v1(memory->directory));
+    out.set("memory", memory->hierarchy.unified ? memory_v2(memory->directory)
+                                                : memory_v1(memory->directory));
   }
   const Place* pids = place_of("pids");
   if (pids != nullptr) {

@@ -157,10 +157,12 @@ Result<uint64_t> process_start_time(pid_t pid) {
   std::string text = TRY(read_all(fd.get(), 8192));
   // The command name may contain anything, also ")": fields are counted from its last one.
   size_t position = text.rfind(')');
-  if (position == std::string::npos) return fail("find process", "cannot read " + path, EINVAL, path);
+  if (position == std::string::npos)
+    return fail("find process", "cannot read " + path, EINVAL, path);
   for (int field = 2; field < 22; field++) {
     position = text.find(' ', position + 1);
-    if (position == std::string::npos) return fail("find process", "cannot read " + path, EINVAL, path);
+    if (position == std::string::npos)
+      return fail("find process", "cannot read " + path, EINVAL, path);
   }
   uint64_t value = 0;
   std::from_chars(text.data() + position + 1, text.data() + text.size(), value);

@@ -118,7 +118,8 @@ Status write_existing(const std::string& path, std::string_view data) {
 Status replace_file(const std::string& path, std::string_view data, mode_t mode) {
   std::string temporary = path + ".tmp-" + std::to_string(::getpid());
   ::unlink(temporary.c_str());
-  UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
+  UniqueFd fd(
+      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
   if (!fd) return sys_fail("replace file", "open", temporary);
   auto written = write_all(fd.get(), data);
   if (!written.ok()) {

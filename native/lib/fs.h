@@ -13,9 +13,9 @@
 namespace stack {
 
 /**
- * Files, and paths inside a root that somebody hostile owns. In-root functions resolve by openat2(2) with
- * RESOLVE_IN_ROOT (absolute symlinks and ".." stay inside) and RESOLVE_NO_MAGICLINKS; they never
- * fall back to a path of the host.
+ * Files, and paths inside a root that somebody hostile owns. In-root functions resolve by
+ * openat2(2) with RESOLVE_IN_ROOT (absolute symlinks and ".." stay inside) and
+ * RESOLVE_NO_MAGICLINKS; they never fall back to a path of the host.
  */
 
 /** Opens `path` inside `root`; O_CLOEXEC is added. `resolve`: further RESOLVE_* flags. */
@@ -25,7 +25,8 @@ Result<UniqueFd> open_in_root(int root, const std::string& path, int flags, mode
 Result<UniqueFd> make_directories_in_root(int root, const std::string& path, mode_t mode = 0755);
 /** The file at `path` (O_PATH), made empty with its parents if missing. */
 Result<UniqueFd> make_file_in_root(int root, const std::string& path, mode_t mode = 0644);
-/** Opens the parent directory (made if missing) and yields the last component. Fails for "/" and "..". */
+/** Opens the parent directory (made if missing) and yields the last component. Fails for "/" and
+ * "..". */
 struct InRootEntry {
   UniqueFd parent;
   std::string name;
@@ -42,7 +43,8 @@ Status write_existing_at(int dir, const std::string& path, std::string_view data
 /** Creates `path` or replaces it by rename; 0600 unless told. */
 Status replace_file(const std::string& path, std::string_view data, mode_t mode = 0600);
 Status make_directories(const std::string& path, mode_t mode = 0755);
-/** Removes a tree without following symlinks or crossing into what is mounted there (EBUSY stays). */
+/** Removes a tree without following symlinks or crossing into what is mounted there (EBUSY stays).
+ */
 Status remove_tree(int parent, const std::string& name);
 bool exists(const std::string& path);
 

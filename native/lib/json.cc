@@ -154,8 +154,12 @@ Json& Json::push(Json value) {
 
 void Json::dump_to(std::string& out) const {
   switch (kind_) {
-    case Kind::null: out += "null"; return;
-    case Kind::boolean: out += integer_ != 0 ? "true" : "false"; return;
+    case Kind::null:
+      out += "null";
+      return;
+    case Kind::boolean:
+      out += integer_ != 0 ? "true" : "false";
+      return;
     case Kind::integer:
       out += unsigned_ ? std::to_string(static_cast<uint64_t>(integer_)) : std::to_string(integer_);
       return;
@@ -169,7 +173,9 @@ void Json::dump_to(std::string& out) const {
       out += text;
       return;
     }
-    case Kind::string: append_json_string(out, string_); return;
+    case Kind::string:
+      append_json_string(out, string_);
+      return;
     case Kind::array: {
       out += '[';
       for (size_t i = 0; i < items_.size(); i++) {
@@ -288,15 +294,23 @@ class JsonParser {
     skip_space();
     if (at_ >= text_.size()) return no("ends too early");
     switch (text_[at_]) {
-      case '{': return parse_object(out, depth);
-      case '[': return parse_array(out, depth);
+      case '{':
+        return parse_object(out, depth);
+      case '[':
+        return parse_array(out, depth);
       case '"':
         out.kind_ = Json::Kind::string;
         return parse_string(out.string_);
-      case 't': out = Json(true); return literal("true");
-      case 'f': out = Json(false); return literal("false");
-      case 'n': return literal("null");
-      default: return parse_number(out);
+      case 't':
+        out = Json(true);
+        return literal("true");
+      case 'f':
+        out = Json(false);
+        return literal("false");
+      case 'n':
+        return literal("null");
+      default:
+        return parse_number(out);
     }
   }
 
@@ -334,8 +348,7 @@ class JsonParser {
 
   bool parse_hex(uint32_t& code) {
     if (at_ + 4 > text_.size()) return no("bad \\u escape");
-    auto [end, error] =
-        std::from_chars(text_.data() + at_, text_.data() + at_ + 4, code, 16);
+    auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + at_ + 4, code, 16);
     if (error != std::errc() || end != text_.data() + at_ + 4) return no("bad \\u escape");
     at_ += 4;
     return true;
@@ -358,16 +371,34 @@ class JsonParser {
   bool parse_escape(std::string& out) {
     if (at_ >= text_.size()) return no("a string does not end");
     switch (text_[at_++]) {
-      case '"': out += '"'; return true;
-      case '\\': out += '\\'; return true;
-      case '/': out += '/'; return true;
-      case 'b': out += '\b'; return true;
-      case 'f': out += '\f'; return true;
-      case 'n': out += '\n'; return true;
-      case 'r': out += '\r'; return true;
-      case 't': out += '\t'; return true;
-      case 'u': return parse_unicode(out);
-      default: return no("unknown escape");
+      case '"':
+        out += '"';
+        return true;
+      case '\\':
+        out += '\\';
+        return true;
+      case '/':
+        out += '/';
+        return true;
+      case 'b':
+        out += '\b';
+        return true;
+      case 'f':
+        out += '\f';
+        return true;
+      case 'n':
+        out += '\n';
+        return true;
+      case 'r':
+        out += '\r';
+        return true;
+      case 't':
+        out += '\t';
+        return true;
+      case 'u':
+        return parse_unicode(out);
+      default:
+        return no("unknown escape");
     }
   }
 

@@ -12,8 +12,8 @@ namespace stack {
 
 /**
  * A JSON value (RFC 8259). Objects keep their order; of equal keys the last counts, as with the
- * parsers of the other OCI runtimes. Whole numbers keep all 64 bits. Reading what is not there gives
- * a null value, so that optional fields need no ceremony.
+ * parsers of the other OCI runtimes. Whole numbers keep all 64 bits. Reading what is not there
+ * gives a null value, so that optional fields need no ceremony.
  */
 class Json {
  public:
@@ -21,18 +21,18 @@ class Json {
   using Member = std::pair<std::string, Json>;
 
   Json() = default;
-  Json(std::nullptr_t) {}                                                  // NOLINT
-  Json(bool value) : kind_(Kind::boolean), integer_(value) {}              // NOLINT
-  Json(int value) : kind_(Kind::integer), integer_(value) {}               // NOLINT
-  Json(unsigned value) : kind_(Kind::integer), integer_(value) {}          // NOLINT
-  Json(long value) : kind_(Kind::integer), integer_(value) {}              // NOLINT
-  Json(long long value) : kind_(Kind::integer), integer_(value) {}         // NOLINT
-  Json(unsigned long value);                                               // NOLINT
+  Json(std::nullptr_t) {}                                                      // NOLINT
+  Json(bool value) : kind_(Kind::boolean), integer_(value) {}                  // NOLINT
+  Json(int value) : kind_(Kind::integer), integer_(value) {}                   // NOLINT
+  Json(unsigned value) : kind_(Kind::integer), integer_(value) {}              // NOLINT
+  Json(long value) : kind_(Kind::integer), integer_(value) {}                  // NOLINT
+  Json(long long value) : kind_(Kind::integer), integer_(value) {}             // NOLINT
+  Json(unsigned long value);                                                   // NOLINT
   Json(unsigned long long value) : Json(static_cast<unsigned long>(value)) {}  // NOLINT
-  Json(double value) : kind_(Kind::real), real_(value) {}                  // NOLINT
+  Json(double value) : kind_(Kind::real), real_(value) {}                      // NOLINT
   Json(std::string value) : kind_(Kind::string), string_(std::move(value)) {}  // NOLINT
-  Json(std::string_view value) : Json(std::string(value)) {}               // NOLINT
-  Json(const char* value) : Json(std::string(value)) {}                    // NOLINT
+  Json(std::string_view value) : Json(std::string(value)) {}                   // NOLINT
+  Json(const char* value) : Json(std::string(value)) {}                        // NOLINT
   static Json array() { return Json(Kind::array); }
   static Json object() { return Json(Kind::object); }
 
@@ -76,7 +76,8 @@ class Json {
   /** Indented by two spaces. */
   std::string pretty() const;
 
-  /** Strict: one value, nothing behind it; at most 128 levels. The failure names line and column. */
+  /** Strict: one value, nothing behind it; at most 128 levels. The failure names line and column.
+   */
   static Result<Json> parse(std::string_view text);
 
  private:

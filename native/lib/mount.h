@@ -12,9 +12,9 @@
 namespace stack {
 
 /**
- * The mount API by descriptors (Linux 5.12 and newer): what is mounted is made detached, with all its
- * flags, and then attached to a descriptor; no path is looked at twice. Called by number, because
- * C libraries older than glibc 2.36 lack the wrappers.
+ * The mount API by descriptors (Linux 5.12 and newer): what is mounted is made detached, with all
+ * its flags, and then attached to a descriptor; no path is looked at twice. Called by number,
+ * because C libraries older than glibc 2.36 lack the wrappers.
  */
 
 /** A file system being configured (fsopen). Failures carry the kernel's own log of it. */

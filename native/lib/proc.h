@@ -16,8 +16,8 @@ struct Cloned {
   UniqueFd pidfd;
 };
 
-/** clone3(2) as fork with namespaces: handlers reset (CLONE_CLEAR_SIGHAND), SIGCHLD at the end. `cgroup`: with
-    CLONE_INTO_CGROUP, else -1. */
+/** clone3(2) as fork with namespaces: handlers reset (CLONE_CLEAR_SIGHAND), SIGCHLD at the end.
+   `cgroup`: with CLONE_INTO_CGROUP, else -1. */
 Result<Cloned> clone_process(uint64_t flags, int cgroup = -1);
 
 /** How a child ended, from waitid on its pidfd; blocks. */

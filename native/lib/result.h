@@ -11,8 +11,8 @@ namespace stack {
 
 /**
  * What went wrong in the native side. `stage` says where in the course of things ("mount /proc",
- * "join cgroup memory", "exec"), `call` is the system call ("" if none), `err` its errno (0 if none),
- * `path` what it was about. NativeFailure in src/runtime/formats.ts is the same.
+ * "join cgroup memory", "exec"), `call` is the system call ("" if none), `err` its errno (0 if
+ * none), `path` what it was about. NativeFailure in src/runtime/formats.ts is the same.
  */
 struct Failure {
   std::string stage;
@@ -44,7 +44,8 @@ inline Failure sys_fail(std::string stage, std::string call, std::string path = 
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit on purpose
+  Result(T value)
+      : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit on purpose
   Result(Failure failure) : state_(std::in_place_index<1>, std::move(failure)) {}  // NOLINT
 
   bool ok() const { return state_.index() == 0; }
@@ -88,9 +89,9 @@ inline Status ok() { return {}; }
 }  // namespace stack
 
 /** `auto x = TRY(call());` returns the failure from the enclosing function, or yields the value. */
-#define TRY(expression)                                          \
-  ({                                                             \
-    auto try_result = (expression);                              \
+#define TRY(expression)                                           \
+  ({                                                              \
+    auto try_result = (expression);                               \
     if (!try_result.ok()) return std::move(try_result).failure(); \
-    std::move(try_result).take();                                \
+    std::move(try_result).take();                                 \
   })

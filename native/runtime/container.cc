@@ -15,14 +15,15 @@
 #include "mount.h"
 #include "proc.h"
 
-// The parent's side of launch(): prepares everything that needs its rights, clones, answers the child.
+// The parent's side of launch(): prepares everything that needs its rights, clones, answers the
+// child.
 
 namespace stack {
 
 namespace {
 
-/** Flags for clone3: namespaces that are new. The cgroup namespace is the child's own business (it has to
-    be in its cgroup first), time a stage process's. */
+/** Flags for clone3: namespaces that are new. The cgroup namespace is the child's own business (it
+   has to be in its cgroup first), time a stage process's. */
 uint64_t new_namespace_flags(const OciConfig& config, const LaunchOptions& options) {
   uint64_t flags = 0;
   for (const OciNamespace& space : config.namespaces) {
@@ -75,13 +76,15 @@ Status open_rootfs(const OciConfig& config, const LaunchOptions& options, ChildS
     if (!tree.ok()) return sys_fail("root file system", "open_tree", path, tree.failure().err);
     state.rootfs = std::move(tree).take();
   }
-  // Until everything is in place nothing may travel to the host; rootfsPropagation comes at the end.
+  // Until everything is in place nothing may travel to the host; rootfsPropagation comes at the
+  // end.
   const std::string& propagation = config.rootfs_propagation;
   bool linked = !propagation.empty() && propagation != "private" && propagation != "rprivate";
   MountChange change;
   change.propagation = linked ? MS_SLAVE : MS_PRIVATE;
   auto changed = change_mount(state.rootfs.get(), change, true);
-  if (!changed.ok()) return sys_fail("root file system", "mount_setattr", "", changed.failure().err);
+  if (!changed.ok())
+    return sys_fail("root file system", "mount_setattr", "", changed.failure().err);
   return ok();
 }
 
@@ -158,8 +161,9 @@ Result<ChildState> prepare(const OciConfig& config, const LaunchOptions& options
   return state;
 }
 
-/** Is another process needed before the container's? Joining a pid namespace and making or joining a time
-    namespace count for children only, and host namespaces must be joined before a new user namespace. */
+/** Is another process needed before the container's? Joining a pid namespace and making or joining
+   a time namespace count for children only, and host namespaces must be joined before a new user
+   namespace. */
 bool needs_stage(const ChildState& state) {
   if (state.config->find_namespace(CLONE_NEWTIME) != nullptr) return true;
   for (const auto& [flag, fd] : state.joins) {
@@ -196,11 +200,12 @@ SignalsBlocked::~SignalsBlocked() { ::sigprocmask(SIG_SETMASK, &before_, nullptr
 
 namespace {
 
-/** The stage process: takes on what children inherit, then makes the container's process its sibling. */
+/** The stage process: takes on what children inherit, then makes the container's process its
+ * sibling. */
 [[noreturn]] void run_stage(ChildState& state, uint64_t flags) {
   // A dead parent must not leave this one waiting; the container's process has its start socket.
-  constexpr int kAll = CLONE_NEWPID | CLONE_NEWTIME | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET |
-                       CLONE_NEWCGROUP;
+  constexpr int kAll =
+      CLONE_NEWPID | CLONE_NEWTIME | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
   auto step = [&](const Status& status) {
     if (!status.ok()) die(state, status.failure());
   };

@@ -14,10 +14,11 @@
 namespace stack {
 
 /**
- * Starting containers. launch() brings a new container up to the point where everything is set up and its
- * first process waits; start() lets it go on and returns when the user's execve has succeeded. exec_in()
- * runs another process in a living container. All children are direct children of the caller, which must
- * be single-threaded; it never changes its own namespaces, root, or working directory.
+ * Starting containers. launch() brings a new container up to the point where everything is set up
+ * and its first process waits; start() lets it go on and returns when the user's execve has
+ * succeeded. exec_in() runs another process in a living container. All children are direct children
+ * of the caller, which must be single-threaded; it never changes its own namespaces, root, or
+ * working directory.
  */
 
 /** What PID 1 needs to go on, valid in the child only. */
@@ -27,23 +28,26 @@ struct InitPlan {
   int start_fd = -1;
   /** LaunchOptions::init_data and ::init_fds (same numbers as in the caller). */
   void* data = nullptr;
-  /** Slave of the terminal as 0, 1, 2; exec_main makes it the main process's controlling terminal. */
+  /** Slave of the terminal as 0, 1, 2; exec_main makes it the main process's controlling terminal.
+   */
   bool tty = false;
   const struct ChildState* state = nullptr;
 };
 
 /**
- * Our init: runs as PID 1, without exec, in the finished container (namespaces, root, cgroup, sysctls), its
- * own session, every signal blocked (as launch() left it), with only 0, 1, 2, start_fd and init_fds open. It forks the
- * main process, whose child side calls exec_main(plan). Its return value is PID 1's exit status.
+ * Our init: runs as PID 1, without exec, in the finished container (namespaces, root, cgroup,
+ * sysctls), its own session, every signal blocked (as launch() left it), with only 0, 1, 2,
+ * start_fd and init_fds open. It forks the main process, whose child side calls exec_main(plan).
+ * Its return value is PID 1's exit status.
  */
 using InitMain = int (*)(const InitPlan& plan);
 
-/** In the main process: startContainer hooks are done; session, terminal, rights, seccomp, execve. Signals
-    unblocked and reset. On failure tells whoever waits in start(), and exits with 126, 127 or 128. */
+/** In the main process: startContainer hooks are done; session, terminal, rights, seccomp, execve.
+   Signals unblocked and reset. On failure tells whoever waits in start(), and exits with 126, 127
+   or 128. */
 [[noreturn]] void exec_main(const InitPlan& plan);
 
-/** In PID 1, after the fork: keeps CAP_KILL and CAP_SYS_CHROOT-free minimum; not dumpable. */
+/** In PID 1, after the fork: keeps CAP_KILL alone, gains nothing by execve, cannot be dumped or traced. */
 Status drop_init_rights(const InitPlan& plan);
 
 struct LaunchOptions {
@@ -73,10 +77,11 @@ struct LaunchOptions {
   winsize window{};
   bool no_pivot = false;
   bool no_new_keyring = false;
-  /** A listening SOCK_SEQPACKET socket on which the waiting process accepts its start (`create` verb, whose
-      process ends before `start` runs). -1: Launched::start_sync. */
+  /** A listening SOCK_SEQPACKET socket on which the waiting process accepts its start (`create`
+     verb, whose process ends before `start` runs). -1: Launched::start_sync. */
   int start_listen_fd = -1;
-  /** More paths to bind into the container after the mounts of the configuration (source, target). */
+  /** More paths to bind into the container after the mounts of the configuration (source, target).
+   */
   std::vector<std::pair<std::string, std::string>> extra_binds;
 };
 
@@ -87,15 +92,16 @@ struct Launched {
   /** Close it without start() and the container ends by itself. */
   UniqueFd start_sync;
   UniqueFd console_master;
-  /** Things asked for that could not be had (oom_score_adj without privilege …), one sentence each. */
+  /** Things asked for that could not be had (oom_score_adj without privilege …), one sentence each.
+   */
   std::vector<std::string> warnings;
 };
 
 /** On failure nothing is left but the cgroup, which is the caller's. */
 Result<Launched> launch(const OciConfig& config, const LaunchOptions& options);
 
-/** Returns after the user's execve: ok, or why not (stage "exec", errno ENOENT/EACCES …, path = what was
-    looked for). Use start_exit_code() for the exit code that belongs to it. */
+/** Returns after the user's execve: ok, or why not (stage "exec", errno ENOENT/EACCES …, path =
+   what was looked for). Use start_exit_code() for the exit code that belongs to it. */
 Status start(Launched& container);
 /** The same over a socket of one's own (connected to start_listen_fd). */
 Status start_over(int start_socket);
@@ -131,8 +137,9 @@ struct ExecChild {
 /** Returns after the execve succeeded. The child is the caller's own. */
 Result<ExecChild> exec_in(const ExecOptions& options);
 
-/** Looks `user[:group]` up in the container's /etc/passwd and /etc/group (`root_fd`: its root directory; in a
-    living container open /proc/PID/root): numbers, names, supplementary groups, home. "" = 0:0. */
+/** Looks `user[:group]` up in the container's /etc/passwd and /etc/group (`root_fd`: its root
+   directory; in a living container open /proc/PID/root): numbers, names, supplementary groups,
+   home. "" = 0:0. */
 struct ResolvedUser {
   uid_t uid = 0;
   gid_t gid = 0;
@@ -141,13 +148,15 @@ struct ResolvedUser {
 };
 Result<ResolvedUser> resolve_user(int root_fd, const std::string& spec);
 
-/** All hooks of one kind in order; the container's state on their standard input. A failing one stops. */
+/** All hooks of one kind in order; the container's state on their standard input. A failing one
+ * stops. */
 Status run_hooks(const std::vector<OciHook>& hooks, std::string_view kind,
                  const std::string& state_json);
 
-/** Re-executes this program from a read-only detached mount of itself (or a sealed memory copy), unless it runs from
-    one already, so that nothing that gets hold of /proc/PID/exe can write to the file
-    (CVE-2019-5736). Returns only if it is protected or on failure. Call first, before threads or state. */
+/** Re-executes this program from a read-only detached mount of itself (or a sealed memory copy),
+   unless it runs from one already, so that nothing that gets hold of /proc/PID/exe can write to the
+   file (CVE-2019-5736). Returns only if it is protected or on failure. Call first, before threads
+   or state. */
 Status protect_self(char** argv);
 
 }  // namespace stack

@@ -6,8 +6,9 @@
 #include "fs.h"
 #include "mount.h"
 
-// Mounts of type cgroup and cgroup2: the hierarchies as the host has them, seen from the container's own
-// cgroup, by a cgroup namespace where there is one, else by bind mounts of its directories.
+// Mounts of type cgroup and cgroup2: the hierarchies as the host has them, seen from the
+// container's own cgroup, by a cgroup namespace where there is one, else by bind mounts of its
+// directories.
 
 namespace stack {
 
@@ -25,12 +26,14 @@ bool has_cgroup_namespace(const ChildState& state) {
   return state.config->find_namespace(CLONE_NEWCGROUP) != nullptr;
 }
 
-/** The container's directory in one hierarchy, as the host sees it; the one that this process is in. */
+/** The container's directory in one hierarchy, as the host sees it; the one that this process is
+ * in. */
 std::string own_directory(const ChildState& state, const CgroupHierarchy& hierarchy) {
   const Cgroup* cgroup = state.options == nullptr ? nullptr : state.options->cgroup;
   if (cgroup != nullptr) {
     for (const auto& [controllers, directory] : cgroup->directories()) {
-      bool same = hierarchy.unified ? controllers.empty() : controllers == joined(hierarchy.controllers);
+      bool same =
+          hierarchy.unified ? controllers.empty() : controllers == joined(hierarchy.controllers);
       if (same) return hierarchy.unified ? directory + "/init" : directory;
     }
   }

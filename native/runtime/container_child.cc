@@ -69,8 +69,8 @@ Status open_host_pseudo_mounts(ChildState& state) {
     size_t end = text.find('\n', start);
     std::string line = text.substr(start, end - start);
     start = end == std::string::npos ? text.size() : end + 1;
-    bool pseudo = line.find(" - proc ") != std::string::npos ||
-                  line.find(" - sysfs ") != std::string::npos;
+    bool pseudo =
+        line.find(" - proc ") != std::string::npos || line.find(" - sysfs ") != std::string::npos;
     size_t at = 0;
     for (int field = 0; field < 4 && at != std::string::npos; field++) at = line.find(' ', at) + 1;
     if (!pseudo || at == 0) continue;
@@ -105,7 +105,8 @@ Status set_root_propagation(const std::string& wanted) {
               "linux.rootfsPropagation");
 }
 
-/** Waits for the start; leaves the connection to answer on in `state.start`. Its end = nobody wants us. */
+/** Waits for the start; leaves the connection to answer on in `state.start`. Its end = nobody wants
+ * us. */
 void wait_for_start(ChildState& state) {
   for (;;) {
     UniqueFd connection;
@@ -212,7 +213,8 @@ Status join_namespaces(const ChildState& state, int which_flags) {
     if ((flag & which_flags) == 0) continue;
     if (::setns(fd.get(), flag) == 0) continue;
     // The user namespace that we are in already is refused with EINVAL: nothing to do then.
-    struct stat ours {}, theirs{};
+    struct stat ours {
+    }, theirs{};
     if (flag == CLONE_NEWUSER && errno == EINVAL && ::stat("/proc/self/ns/user", &ours) == 0 &&
         ::fstat(fd.get(), &theirs) == 0 && ours.st_ino == theirs.st_ino) {
       continue;
@@ -226,7 +228,8 @@ Status become_root_of_userns(const ChildState& state) {
   if (!state.in_userns) return ok();
   if (::setresgid(0, 0, 0) != 0) return sys_fail("user namespace", "setresgid");
   // EPERM: setgroups is denied in it, and then there are no groups to lose.
-  if (::setgroups(0, nullptr) != 0 && errno != EPERM) return sys_fail("user namespace", "setgroups");
+  if (::setgroups(0, nullptr) != 0 && errno != EPERM)
+    return sys_fail("user namespace", "setgroups");
   if (::setresuid(0, 0, 0) != 0) return sys_fail("user namespace", "setresuid");
   return ok();
 }
@@ -269,8 +272,8 @@ void run_container_child(ChildState& state) {
   report_ready(state, console);
   wait_for_start(state);
   if (!hooks.start_container.empty()) {
-    std::string text =
-        state_document(*state.config, state.options->id, "created", ::getpid(), state.options->bundle);
+    std::string text = state_document(*state.config, state.options->id, "created", ::getpid(),
+                                      state.options->bundle);
     auto ran = run_hooks(hooks.start_container, "startContainer", text);
     if (!ran.ok()) {
       send_text(state.start.get(), sync_message::kFailure, failure_to_json(ran.failure()).dump());

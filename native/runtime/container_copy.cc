@@ -7,8 +7,8 @@
 #include "container_state.h"
 #include "fs.h"
 
-// tmpcopyup: what the image has at a place, copied into the tmpfs that goes there. All by descriptors, never
-// through a symlink.
+// tmpcopyup: what the image has at a place, copied into the tmpfs that goes there. All by
+// descriptors, never through a symlink.
 
 namespace stack {
 

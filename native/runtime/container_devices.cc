@@ -25,8 +25,8 @@ namespace {
 
 const std::vector<OciDevice>& default_devices() {
   static const std::vector<OciDevice> devices = {
-      {'c', "/dev/null", 1, 3, 0666, 0, 0},   {'c', "/dev/zero", 1, 5, 0666, 0, 0},
-      {'c', "/dev/full", 1, 7, 0666, 0, 0},   {'c', "/dev/random", 1, 8, 0666, 0, 0},
+      {'c', "/dev/null", 1, 3, 0666, 0, 0},    {'c', "/dev/zero", 1, 5, 0666, 0, 0},
+      {'c', "/dev/full", 1, 7, 0666, 0, 0},    {'c', "/dev/random", 1, 8, 0666, 0, 0},
       {'c', "/dev/urandom", 1, 9, 0666, 0, 0}, {'c', "/dev/tty", 5, 0, 0666, 0, 0}};
   return devices;
 }
@@ -43,13 +43,13 @@ Failure at_device(const OciDevice& device, Failure failure) {
   return failure;
 }
 
-/** What is there must be the device that was meant: an image or a race may have put something else. */
+/** What is there must be the device that was meant: an image or a race may have put something else.
+ */
 Status verify(int fd, const OciDevice& device) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) return sys_fail("device", "fstat");
   bool same_type = (info.st_mode & S_IFMT) == type_bits(device.type);
-  bool same_number =
-      device.type == 'p' || info.st_rdev == makedev(device.major, device.minor);
+  bool same_number = device.type == 'p' || info.st_rdev == makedev(device.major, device.minor);
   if (!same_type || !same_number) {
     return fail("device", device.path + " exists and is something else", EEXIST);
   }
@@ -169,8 +169,9 @@ Status verify_multiplexer(int fd) {
 }  // namespace
 
 Result<Console> open_console(int root, const winsize& size) {
-  // The image or another container must not be able to put something else in its place: it has to be the
-  // multiplexer (5:2) at the place where each devpts has it. Looked at before it is opened, and again after.
+  // The image or another container must not be able to put something else in its place: it has to
+  // be the multiplexer (5:2) at the place where each devpts has it. Looked at before it is opened,
+  // and again after.
   UniqueFd path = TRY(open_in_root(root, "/dev/pts/ptmx", O_PATH | O_NOFOLLOW));
   TRY(verify_multiplexer(path.get()));
   Console out;
@@ -182,7 +183,8 @@ Result<Console> open_console(int root, const winsize& size) {
   out.slave.reset(::ioctl(out.master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
   if (!out.slave) return sys_fail("terminal", "TIOCGPTPEER");
   if (size.ws_row != 0 || size.ws_col != 0) {
-    if (::ioctl(out.master.get(), TIOCSWINSZ, &size) != 0) return sys_fail("terminal", "TIOCSWINSZ");
+    if (::ioctl(out.master.get(), TIOCSWINSZ, &size) != 0)
+      return sys_fail("terminal", "TIOCSWINSZ");
   }
   return out;
 }

@@ -25,10 +25,10 @@ struct NamespaceFile {
   const char* name;
   int flag;
 };
-constexpr NamespaceFile kNamespaces[] = {
-    {"mnt", CLONE_NEWNS}, {"pid", CLONE_NEWPID},   {"net", CLONE_NEWNET},
-    {"ipc", CLONE_NEWIPC}, {"uts", CLONE_NEWUTS},  {"cgroup", CLONE_NEWCGROUP},
-    {"time", CLONE_NEWTIME}, {"user", CLONE_NEWUSER}};
+constexpr NamespaceFile kNamespaces[] = {{"mnt", CLONE_NEWNS},    {"pid", CLONE_NEWPID},
+                                         {"net", CLONE_NEWNET},   {"ipc", CLONE_NEWIPC},
+                                         {"uts", CLONE_NEWUTS},   {"cgroup", CLONE_NEWCGROUP},
+                                         {"time", CLONE_NEWTIME}, {"user", CLONE_NEWUSER}};
 
 /** In which namespaces that process differs from us: exactly these have to be joined. */
 Result<int> different_namespaces(pid_t pid) {
@@ -36,7 +36,8 @@ Result<int> different_namespaces(pid_t pid) {
   for (const NamespaceFile& file : kNamespaces) {
     std::string theirs = "/proc/" + std::to_string(pid) + "/ns/" + file.name;
     std::string ours = std::string("/proc/self/ns/") + file.name;
-    struct stat a {}, b{};
+    struct stat a {
+    }, b{};
     if (::stat(ours.c_str(), &b) != 0) continue;  // a kernel without it
     if (::stat(theirs.c_str(), &a) != 0) return sys_fail("join namespaces", "stat", theirs);
     if (a.st_ino != b.st_ino || a.st_dev != b.st_dev) flags |= file.flag;
@@ -47,7 +48,8 @@ Result<int> different_namespaces(pid_t pid) {
 Status join_all(int pidfd, int flags, ChildState& state, bool labels) {
   int others = flags & ~CLONE_NEWUSER;
   if (others != 0 && ::setns(pidfd, others) != 0) {
-    // Without privilege of our own only the container's user namespace gives the right to the others.
+    // Without privilege of our own only the container's user namespace gives the right to the
+    // others.
     if (errno != EPERM || others == flags) return sys_fail("join namespaces", "setns");
     if (::setns(pidfd, flags) != 0) return sys_fail("join namespaces", "setns");
     flags = 0;
@@ -100,8 +102,8 @@ Status join_all(int pidfd, int flags, ChildState& state, bool labels) {
   for (const std::string& name : state.process->unknown_capabilities) {
     warn(state, "process.capabilities: this runtime does not know " + name);
   }
-  bool labels = !state.privileged && (!state.process->apparmor_profile.empty() ||
-                                      !state.process->selinux_label.empty());
+  bool labels = !state.privileged &&
+                (!state.process->apparmor_profile.empty() || !state.process->selinux_label.empty());
   step(join_all(pidfd, flags, state, labels));
   ::prctl(PR_SET_DUMPABLE, 0);
   auto cloned = clone_process(CLONE_PARENT);
@@ -145,18 +147,24 @@ class ExecParent {
           out_.pid = std::atoi(message.data.c_str() + 1);
           if (message.fds.size() == 1) out_.pidfd = std::move(message.fds[0]);
           break;
-        case sync_message::kWarning: out_.warnings.push_back(message.data.substr(1)); break;
+        case sync_message::kWarning:
+          out_.warnings.push_back(message.data.substr(1));
+          break;
         case sync_message::kReady:
           if (!message.fds.empty()) TRY(take_master(std::move(message.fds[0])));
           break;
-        case sync_message::kExec: about_to_exec = true; break;
+        case sync_message::kExec:
+          about_to_exec = true;
+          break;
         case sync_message::kFailure: {
           // The pid may still be on its way: its process is reaped only when it is known.
           auto json = Json::parse(std::string_view(message.data).substr(1));
-          failure = json.ok() ? failure_from_json(*json) : fail("exec", "unreadable failure", EPROTO);
+          failure =
+              json.ok() ? failure_from_json(*json) : fail("exec", "unreadable failure", EPROTO);
           break;
         }
-        default: return fail("exec", "unexpected message", EPROTO);
+        default:
+          return fail("exec", "unexpected message", EPROTO);
       }
     }
     if (!failure.message.empty()) return failure;

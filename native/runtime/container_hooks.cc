@@ -8,7 +8,8 @@
 #include "container_launch.h"
 #include "proc.h"
 
-// config.md "POSIX-platform Hooks": programs at points of the life cycle, the state on their standard input.
+// config.md "POSIX-platform Hooks": programs at points of the life cycle, the state on their
+// standard input.
 
 namespace stack {
 
@@ -50,8 +51,9 @@ Status run_hook(const OciHook& hook, const std::string& stage, const std::string
   if (ready == 0) {
     (void)signal_pidfd(child.pidfd.get(), SIGKILL).ok();
     (void)wait_pidfd(child.pidfd.get()).ok();
-    return fail(stage, "hook " + hook.path + " did not end within " +
-                std::to_string(hook.timeout) + " s", ETIMEDOUT, hook.path);
+    return fail(stage,
+                "hook " + hook.path + " did not end within " + std::to_string(hook.timeout) + " s",
+                ETIMEDOUT, hook.path);
   }
   Ended ended = TRY(wait_pidfd(child.pidfd.get()));
   if (ended.code == 0) return ok();

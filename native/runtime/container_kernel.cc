@@ -17,11 +17,10 @@ namespace {
 
 /** Which namespace makes a sysctl the container's own; 0: none, it is the whole machine's. */
 int namespace_of_sysctl(const std::string& path) {
-  constexpr const char* kIpc[] = {"kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem",
-                                  "kernel/shmall", "kernel/shmmax", "kernel/shmmni",
-                                  "kernel/shm_rmid_forced", "kernel/shm_next_id",
-                                  "kernel/msg_next_id", "kernel/sem_next_id",
-                                  "kernel/auto_msgmni"};
+  constexpr const char* kIpc[] = {
+      "kernel/msgmax",      "kernel/msgmnb",      "kernel/msgmni",      "kernel/sem",
+      "kernel/shmall",      "kernel/shmmax",      "kernel/shmmni",      "kernel/shm_rmid_forced",
+      "kernel/shm_next_id", "kernel/msg_next_id", "kernel/sem_next_id", "kernel/auto_msgmni"};
   for (const char* name : kIpc) {
     if (path == name) return CLONE_NEWIPC;
   }
@@ -56,7 +55,8 @@ Status set_sysctl(ChildState& state, const std::string& key, const std::string& 
   }
   bool own_network = space == CLONE_NEWNET && state.options->netns_fd >= 0;
   if (!own_network && state.config->find_namespace(space) == nullptr) {
-    return at_sysctl(key, key + " needs a namespace of its own, which this container has not", EINVAL);
+    return at_sysctl(key, key + " needs a namespace of its own, which this container has not",
+                     EINVAL);
   }
   int proc = TRY(private_proc(state));
   auto fd = open_in_root(proc, "sys/" + path, O_WRONLY);
@@ -71,9 +71,11 @@ Status set_sysctl(ChildState& state, const std::string& key, const std::string& 
 
 Result<int> private_proc(ChildState& state) {
   if (!state.private_proc) {
-    // Never attached anywhere: nothing in the container can cover what we write to (CVE-2025-52881).
+    // Never attached anywhere: nothing in the container can cover what we write to
+    // (CVE-2025-52881).
     FsContext context = TRY(FsContext::open("proc"));
-    state.private_proc = TRY(context.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+    state.private_proc =
+        TRY(context.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
   }
   return state.private_proc.get();
 }

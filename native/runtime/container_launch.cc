@@ -83,8 +83,8 @@ Result<UniqueFd> make_user_namespace(const std::vector<OciIdMapping>& uids,
   return fd;
 }
 
-std::string state_document(const OciConfig& config, const std::string& id, const std::string& status,
-                           pid_t pid, const std::string& bundle) {
+std::string state_document(const OciConfig& config, const std::string& id,
+                           const std::string& status, pid_t pid, const std::string& bundle) {
   Json out = Json::object();
   out.set("ociVersion", "1.3.0").set("id", id).set("status", status);
   if (pid > 0) out.set("pid", static_cast<int>(pid));
@@ -160,8 +160,8 @@ Status LaunchParent::on_ready(Received& message, Launched& out) {
 }
 
 Status LaunchParent::run(Launched& out) {
-  // With a stage process its message and the child's may come in any order, but the pid comes before the
-  // child can need an answer: what is early is kept.
+  // With a stage process its message and the child's may come in any order, but the pid comes
+  // before the child can need an answer: what is early is kept.
   std::vector<Received> early;
   for (;;) {
     Received message;

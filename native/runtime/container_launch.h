@@ -21,7 +21,8 @@ class SignalsBlocked {
   sigset_t before_;
 };
 
-/** The parent's half of the conversation with a child that sets itself up. Kills it if anything fails. */
+/** The parent's half of the conversation with a child that sets itself up. Kills it if anything
+ * fails. */
 class LaunchParent {
  public:
   LaunchParent(const OciConfig& config, const LaunchOptions& options, UniqueFd sync)
@@ -59,7 +60,7 @@ Result<UniqueFd> make_user_namespace(const std::vector<OciIdMapping>& uids,
                                      const std::vector<OciIdMapping>& gids);
 
 /** State of the container as hooks and the `state` verb get it (runtime.md "State"). */
-std::string state_document(const OciConfig& config, const std::string& id, const std::string& status,
-                           pid_t pid, const std::string& bundle);
+std::string state_document(const OciConfig& config, const std::string& id,
+                           const std::string& status, pid_t pid, const std::string& bundle);
 
 }  // namespace stack

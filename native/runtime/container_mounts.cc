@@ -13,13 +13,12 @@
 #include "fs.h"
 #include "mount.h"
 
-// config.md "Mounts" and the paths of config-linux.md. Targets are resolved in the container's root by
-// descriptor, once; what is mounted is finished, flags and all, before it is attached.
+// config.md "Mounts" and the paths of config-linux.md. Targets are resolved in the container's root
+// by descriptor, once; what is mounted is finished, flags and all, before it is attached.
 
 namespace stack {
 
 namespace {
-
 
 Failure at_mount(const OciMount& mount, Failure failure) {
   failure.stage = "mount " + mount.destination;
@@ -59,14 +58,16 @@ Status apply_idmap(int tree, const OciMount& mount, const MountOptions& options,
   return change_mount(tree, change, options.idmap_recursive);
 }
 
-/** A detached copy of the source, with all its options. Runs in the parent; in the child if that may not. */
+/** A detached copy of the source, with all its options. Runs in the parent; in the child if that
+ * may not. */
 Result<UniqueFd> clone_source(const OciMount& mount, const MountOptions& options,
                               const OciConfig& config) {
   UniqueFd source(::open(mount.source.c_str(),
                          O_PATH | O_CLOEXEC | (options.source_nofollow ? O_NOFOLLOW : 0)));
   if (!source) return sys_fail("mount", "open", mount.source);
   UniqueFd tree = TRY(clone_mount(source.get(), "", options.recursive));
-  // A copy of a shared mount is its peer, and what is mounted in the container would appear on the host.
+  // A copy of a shared mount is its peer, and what is mounted in the container would appear on the
+  // host.
   if (options.propagation == 0) {
     MountChange change;
     change.propagation = MS_PRIVATE;
@@ -92,14 +93,23 @@ bool lies_on(int fd, long magic) {
   return ::fstatfs(fd, &info) == 0 && static_cast<long>(info.f_type) == magic;
 }
 
-/** Files below /proc that may be mounted over, as lxcfs and systemd do; anything else could hide or fake
-    what the kernel and we ourselves read there. */
+/** Files below /proc that may be mounted over, as lxcfs and systemd do; anything else could hide or
+   fake what the kernel and we ourselves read there. */
 bool allowed_in_proc(const std::string& destination) {
-  constexpr const char* kAllowed[] = {
-      "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps",
-      "/proc/uptime", "/proc/loadavg", "/proc/slabinfo", "/proc/sys/kernel/ns_last_pid",
-      "/proc/sys/crypto/fips_enabled", "/proc/sys/kernel/random/boot_id",
-      "/proc/pressure/cpu", "/proc/pressure/io", "/proc/pressure/memory"};
+  constexpr const char* kAllowed[] = {"/proc/cpuinfo",
+                                      "/proc/diskstats",
+                                      "/proc/meminfo",
+                                      "/proc/stat",
+                                      "/proc/swaps",
+                                      "/proc/uptime",
+                                      "/proc/loadavg",
+                                      "/proc/slabinfo",
+                                      "/proc/sys/kernel/ns_last_pid",
+                                      "/proc/sys/crypto/fips_enabled",
+                                      "/proc/sys/kernel/random/boot_id",
+                                      "/proc/pressure/cpu",
+                                      "/proc/pressure/io",
+                                      "/proc/pressure/memory"};
   for (const char* path : kAllowed) {
     if (destination == path) return true;
   }
@@ -114,7 +124,8 @@ struct Target {
 Result<Target> open_target(const ChildState& state, const OciMount& mount, bool directory) {
   int root = state.rootfs.get();
   bool pseudo = mount.type == "proc" || mount.type == "sysfs";
-  // A symlink at /proc would lead procfs, and all that is masked in it, somewhere else (CVE-2019-19921).
+  // A symlink at /proc would lead procfs, and all that is masked in it, somewhere else
+  // (CVE-2019-19921).
   uint64_t resolve = pseudo ? RESOLVE_NO_SYMLINKS : 0;
   auto found = open_in_root(root, mount.destination, O_PATH, 0, resolve);
   if (found.ok()) {
@@ -128,7 +139,8 @@ Result<Target> open_target(const ChildState& state, const OciMount& mount, bool 
     return Target{std::move(found).take(), true};
   }
   if (found.failure().err == ELOOP && pseudo) {
-    return fail("mount", mount.destination + " must not be a symbolic link for " + mount.type, ELOOP);
+    return fail("mount", mount.destination + " must not be a symbolic link for " + mount.type,
+                ELOOP);
   }
   if (found.failure().err != ENOENT) return std::move(found).failure();
   auto made = directory ? make_directories_in_root(root, mount.destination)
@@ -215,7 +227,8 @@ Result<UniqueFd> make_file_system(const ChildState& state, const OciMount& mount
   return tree;
 }
 
-/** sysfs belongs to the network namespace; one that is not ours to rule can only be shown as it is. */
+/** sysfs belongs to the network namespace; one that is not ours to rule can only be shown as it is.
+ */
 Status mount_sysfs_of_host(ChildState& state, const Target& target, const Failure& why) {
   if (why.err != EPERM || !state.in_userns || !state.sys_tree) return why;
   return attach_mount(state.sys_tree.get(), target.fd.get());
@@ -237,10 +250,10 @@ Status mount_file_system(ChildState& state, const OciMount& mount, const MountOp
   bool readonly = (options.set & MOUNT_ATTR_RDONLY) != 0;
   if (readonly && mount.type == "tmpfs" && mount.destination != "/dev") {
     // After the copy; but a tmpfs that others mount into has to take their directories first.
-    bool has_children = std::any_of(
-        state.config->mounts.begin(), state.config->mounts.end(), [&](const OciMount& other) {
-          return other.destination.starts_with(mount.destination + "/");
-        });
+    bool has_children = std::any_of(state.config->mounts.begin(), state.config->mounts.end(),
+                                    [&](const OciMount& other) {
+                                      return other.destination.starts_with(mount.destination + "/");
+                                    });
     if (!has_children) {
       MountChange change;
       change.set = MOUNT_ATTR_RDONLY;
@@ -253,7 +266,8 @@ Status mount_file_system(ChildState& state, const OciMount& mount, const MountOp
 Status make_mount(ChildState& state, const OciMount& mount, MountSource& source) {
   if (source.options.remount) return mount_remount(state, mount, source.options);
   if (is_bind(mount, source.options)) return mount_bind(state, mount, source);
-  if (mount.type.empty()) return fail("mount", "a type is required for " + mount.destination, EINVAL);
+  if (mount.type.empty())
+    return fail("mount", "a type is required for " + mount.destination, EINVAL);
   return mount_file_system(state, mount, source.options);
 }
 
@@ -273,7 +287,8 @@ Result<UniqueFd> empty_directory() {
   TRY(context.set("mode", "0555"));
   TRY(context.set("size", "0"));
   TRY(context.set("nr_inodes", "1"));
-  return context.mount(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  return context.mount(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                       MOUNT_ATTR_NOEXEC);
 }
 
 /** Covers paths; directories share one empty file system, files one null device. Both are attached
@@ -284,7 +299,8 @@ class Mask {
 
   Status cover(const std::string& path) {
     auto found = open_in_root(state_.rootfs.get(), path, O_PATH);
-    if (!found.ok() && (found.failure().err == ENOENT || found.failure().err == ENOTDIR)) return ok();
+    if (!found.ok() && (found.failure().err == ENOENT || found.failure().err == ENOTDIR))
+      return ok();
     if (!found.ok()) return std::move(found).failure();
     bool directory = TRY(is_directory(found->get()));
     UniqueFd& first = directory ? directory_ : file_;

@@ -37,12 +37,15 @@ struct PropagationOption {
   const char* name;
   uint64_t flag;
 };
-constexpr PropagationOption kPropagation[] = {
-    {"private", MS_PRIVATE}, {"slave", MS_SLAVE}, {"shared", MS_SHARED}, {"unbindable", MS_UNBINDABLE}};
+constexpr PropagationOption kPropagation[] = {{"private", MS_PRIVATE},
+                                              {"slave", MS_SLAVE},
+                                              {"shared", MS_SHARED},
+                                              {"unbindable", MS_UNBINDABLE}};
 
 // Meant for mount(8) or the file system at large; nothing to do here.
-constexpr const char* kWithoutMeaning[] = {"defaults", "nomand", "async", "noiversion", "loud", "silent",
-                                           "_netdev", "nofail", "auto", "noauto", "user", "nouser"};
+constexpr const char* kWithoutMeaning[] = {"defaults", "nomand", "async",   "noiversion",
+                                           "loud",     "silent", "_netdev", "nofail",
+                                           "auto",     "noauto", "user",    "nouser"};
 constexpr const char* kSuperFlags[] = {"sync", "dirsync", "lazytime", "mand", "iversion"};
 
 /** The later option wins. */

@@ -9,8 +9,8 @@
 #include "container_state.h"
 #include "fs.h"
 
-// What belongs to a process of the container before it loses its rights: working directory, the program's
-// place, scheduling, standard streams.
+// What belongs to a process of the container before it loses its rights: working directory, the
+// program's place, scheduling, standard streams.
 
 namespace stack {
 
@@ -98,8 +98,10 @@ Status set_scheduling(const OciProcess& process) {
   }
   if (process.scheduler) {
     const OciScheduler& s = *process.scheduler;
-    SchedAttr attributes{sizeof(SchedAttr), static_cast<uint32_t>(s.policy), s.flags, s.nice,
-                         s.priority, s.runtime, s.deadline, s.period};
+    SchedAttr attributes{sizeof(SchedAttr), static_cast<uint32_t>(s.policy),
+                         s.flags,           s.nice,
+                         s.priority,        s.runtime,
+                         s.deadline,        s.period};
     if (::syscall(SYS_sched_setattr, 0, &attributes, 0) != 0) {
       return sys_fail("scheduler", "sched_setattr");
     }

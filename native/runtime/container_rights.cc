@@ -18,9 +18,10 @@
 #include "fs.h"
 #include "proc.h"
 
-// The last steps of a process of the container: it loses its rights and becomes the user's. The order is
-// that of dependence: labels and (without no_new_privs) seccomp need privilege, so they go before it;
-// with no_new_privs seccomp goes last, so that the steps before need not be allowed by the profile.
+// The last steps of a process of the container: it loses its rights and becomes the user's. The
+// order is that of dependence: labels and (without no_new_privs) seccomp need privilege, so they go
+// before it; with no_new_privs seccomp goes last, so that the steps before need not be allowed by
+// the profile.
 
 namespace stack {
 
@@ -63,7 +64,8 @@ Status drop_bounding(uint64_t keep) {
     if (there < 0) return ok();  // beyond the kernel's last
     if (there == 0 || (keep >> cap & 1) != 0) continue;
     if (::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0) {
-      return sys_fail("capabilities", "PR_CAPBSET_DROP", capability_names()[static_cast<size_t>(cap)]);
+      return sys_fail("capabilities", "PR_CAPBSET_DROP",
+                      capability_names()[static_cast<size_t>(cap)]);
     }
   }
   return ok();
@@ -131,16 +133,19 @@ Status set_labels(const ChildState& state) {
   }
   if (!process.apparmor_profile.empty()) {
     std::string value = "exec " + process.apparmor_profile;
-    // "apparmor/exec" (5.8 and newer) is AppArmor's own; "exec" belongs to the first module that has one.
+    // "apparmor/exec" (5.8 and newer) is AppArmor's own; "exec" belongs to the first module that
+    // has one.
     auto own = write_exec_label(state, "apparmor/exec", value, "AppArmor");
-    if (!own.ok() && own.failure().err == ENOTSUP) own = write_exec_label(state, "exec", value, "AppArmor");
+    if (!own.ok() && own.failure().err == ENOTSUP)
+      own = write_exec_label(state, "exec", value, "AppArmor");
     return own;
   }
   return ok();
 }
 
-/** The user must be able to open /dev/stdout anew: pipes and the container's own terminal become his. Files,
-    sockets and terminals of whoever started us stay as they are: they outlive the container. */
+/** The user must be able to open /dev/stdout anew: pipes and the container's own terminal become
+   his. Files, sockets and terminals of whoever started us stay as they are: they outlive the
+   container. */
 Status own_stdio(const OciProcess& process) {
   for (int fd = 0; fd < 3; fd++) {
     struct stat info {};
@@ -148,8 +153,8 @@ Status own_stdio(const OciProcess& process) {
     bool terminal = process.terminal && S_ISCHR(info.st_mode) && ::isatty(fd) == 1;
     if (!S_ISFIFO(info.st_mode) && !terminal) continue;
     // Not ours to give away: he can still use what is open.
-    if (::fchown(fd, process.uid, static_cast<gid_t>(-1)) != 0 && errno != EPERM && errno != EROFS &&
-        errno != EINVAL) {
+    if (::fchown(fd, process.uid, static_cast<gid_t>(-1)) != 0 && errno != EPERM &&
+        errno != EROFS && errno != EINVAL) {
       return sys_fail("standard streams", "fchown");
     }
   }
@@ -158,12 +163,14 @@ Status own_stdio(const OciProcess& process) {
 
 void join_keyring(const ChildState& state) {
   if (state.no_new_keyring) return;
-  // Keys of whoever started us must not be readable in there. No keyrings in the kernel, or no quota
-  // left for one: then there is nothing to share, or the session's stays unreachable by seccomp.
+  // Keys of whoever started us must not be readable in there. No keyrings in the kernel, or no
+  // quota left for one: then there is nothing to share, or the session's stays unreachable by
+  // seccomp.
   (void)::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr, 0, 0, 0);
 }
 
-/** config-linux.md "Seccomp": the listener goes to whoever waits at listenerPath, with the process's state. */
+/** config-linux.md "Seccomp": the listener goes to whoever waits at listenerPath, with the
+ * process's state. */
 Status send_listener(const ChildState& state, int listener) {
   UniqueFd fd(listener);
   Json fds = Json::array();
@@ -227,9 +234,12 @@ Status lose_rights(const ChildState& state, bool tty) {
 Failure exec_failure(const std::string& path, int err) {
   Failure failure = sys_fail("exec", "execve", path, err);
   if (err == ENOENT && ::access(path.c_str(), F_OK) == 0) {
-    failure.message = "exec " + path + ": no such file or directory (the file is there: its interpreter or loader is missing)";
+    failure.message =
+        "exec " + path +
+        ": no such file or directory (the file is there: its interpreter or loader is missing)";
   } else if (err == ENOEXEC) {
-    failure.message = "exec " + path + ": exec format error (made for another architecture, or a script without #!)";
+    failure.message = "exec " + path +
+                      ": exec format error (made for another architecture, or a script without #!)";
   } else {
     std::string reason = ::strerror(err);
     reason[0] = static_cast<char>(reason[0] | 0x20);
@@ -255,14 +265,15 @@ std::vector<char*> pointers(const std::vector<std::string>& words) {
 
 Status set_rlimits(const OciProcess& process, pid_t pid) {
   for (const OciRlimit& limit : process.rlimits) {
-    int result = static_cast<int>(
-        ::syscall(SYS_prlimit64, pid, limit.resource, &limit.limit, nullptr));
+    int result =
+        static_cast<int>(::syscall(SYS_prlimit64, pid, limit.resource, &limit.limit, nullptr));
     if (result == 0) continue;
     Failure failure = sys_fail("rlimit " + limit.name, "prlimit64", limit.name);
     if (errno == EPERM) {
-      failure.message = limit.name +
-                        " cannot be raised above the hard limit of whoever started this: that needs "
-                        "CAP_SYS_RESOURCE";
+      failure.message =
+          limit.name +
+          " cannot be raised above the hard limit of whoever started this: that needs "
+          "CAP_SYS_RESOURCE";
     }
     return failure;
   }

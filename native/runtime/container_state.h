@@ -28,15 +28,16 @@ struct MountOptions {
 };
 MountOptions parse_mount_options(const std::vector<std::string>& options);
 
-/** A mount's source as far as the parent could open it, in its own mount namespace with its rights. */
+/** A mount's source as far as the parent could open it, in its own mount namespace with its rights.
+ */
 struct MountSource {
   MountOptions options;
   UniqueFd tree;  // bind mounts: detached and finished; invalid: the child does it
 };
 
 /**
- * Everything the child needs; built by the parent before clone3, so that the child finds it in its copy of
- * the memory and nothing has to be sent.
+ * Everything the child needs; built by the parent before clone3, so that the child finds it in its
+ * copy of the memory and nothing has to be sent.
  */
 struct ChildState {
   const OciConfig* config = nullptr;
@@ -45,11 +46,14 @@ struct ChildState {
   std::vector<MountSource> sources;  // one for each of config->mounts
   std::vector<MountSource> extra_sources;
   UniqueFd rootfs;
-  /** Host devices to bind, for user namespaces, where mknod is forbidden: (path, detached mount). */
+  /** Host devices to bind, for user namespaces, where mknod is forbidden: (path, detached mount).
+   */
   std::vector<std::pair<std::string, UniqueFd>> device_trees;
-  UniqueFd null_tree;   // /dev/null of the host, verified, for masked files; only with a user namespace
-  UniqueFd sys_tree;    // /sys of the host, for a user namespace without a network namespace of its own
-  UniqueFd null_file;   // opened /dev/null
+  UniqueFd
+      null_tree;  // /dev/null of the host, verified, for masked files; only with a user namespace
+  UniqueFd
+      sys_tree;  // /sys of the host, for a user namespace without a network namespace of its own
+  UniqueFd null_file;                           // opened /dev/null
   std::vector<std::pair<int, UniqueFd>> joins;  // (CLONE_NEW*, namespace)
   Cgroup::Entry cgroup;
   SeccompProgram seccomp;
@@ -69,20 +73,20 @@ struct ChildState {
   bool start_listens = false;
   UniqueFd private_proc;  // a procfs of our own, reachable by nobody else; made when needed
   std::vector<UniqueFd> host_pseudo_mounts;  // with no_pivot
-  std::string executable;  // process.args[0] as found
+  std::string executable;                    // process.args[0] as found
 };
 
 /** What the child says on the sync socket; the first byte of a message. */
 namespace sync_message {
-constexpr char kMap = 'M';       // user namespace exists: write the maps
-constexpr char kHooks = 'H';     // namespaces exist: run prestart and createRuntime hooks
-constexpr char kReady = 'R';     // done; with the terminal's master if there is one
-constexpr char kWarning = 'W';   // text
-constexpr char kFailure = 'F';   // Failure as JSON
-constexpr char kPid = 'P';       // from a stage process: pid of the container's, with its pidfd
-constexpr char kGo = 'g';        // the parent's answer
-constexpr char kStart = 's';     // on the start socket
-constexpr char kExec = 'x';      // on the start socket: about to execve
+constexpr char kMap = 'M';      // user namespace exists: write the maps
+constexpr char kHooks = 'H';    // namespaces exist: run prestart and createRuntime hooks
+constexpr char kReady = 'R';    // done; with the terminal's master if there is one
+constexpr char kWarning = 'W';  // text
+constexpr char kFailure = 'F';  // Failure as JSON
+constexpr char kPid = 'P';      // from a stage process: pid of the container's, with its pidfd
+constexpr char kGo = 'g';       // the parent's answer
+constexpr char kStart = 's';    // on the start socket
+constexpr char kExec = 'x';     // on the start socket: about to execve
 }  // namespace sync_message
 
 /** The child's whole life up to the start. Never returns. */

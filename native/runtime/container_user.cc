@@ -6,8 +6,8 @@
 #include "container.h"
 #include "fs.h"
 
-// `user: NAME[:GROUP]` looked up in the container's own files, never in the host's (and without the C
-// library's name service, which would load the host's or the image's modules).
+// `user: NAME[:GROUP]` looked up in the container's own files, never in the host's (and without the
+// C library's name service, which would load the host's or the image's modules).
 
 namespace stack {
 
@@ -75,7 +75,8 @@ Result<ResolvedUser> resolve_user(int root_fd, const std::string& spec) {
   std::string name;
   auto take = [&](const std::vector<std::string>& line) {
     uint64_t uid = 0, gid = 0;
-    if (!parse_id(line[2], uid) || !parse_id(line[3], gid) || uid > kLastId || gid > kLastId) return;
+    if (!parse_id(line[2], uid) || !parse_id(line[3], gid) || uid > kLastId || gid > kLastId)
+      return;
     found = true;
     name = line[0];
     out.uid = static_cast<uid_t>(uid);
@@ -91,7 +92,8 @@ Result<ResolvedUser> resolve_user(int root_fd, const std::string& spec) {
     if (!found && numeric && parse_id(line[2], uid) && uid == number) take(line);
   });
   if (!found && !numeric) {
-    return fail("user", "unable to find user " + user + ": no matching entries in the image's /etc/passwd",
+    return fail("user",
+                "unable to find user " + user + ": no matching entries in the image's /etc/passwd",
                 ENOENT, spec);
   }
   if (!found) {
@@ -110,8 +112,10 @@ Result<ResolvedUser> resolve_user(int root_fd, const std::string& spec) {
       gid = id;
     });
     if (!group_found && !group_numeric) {
-      return fail("user", "unable to find group " + group + ": no matching entries in the image's /etc/group",
-                  ENOENT, spec);
+      return fail(
+          "user",
+          "unable to find group " + group + ": no matching entries in the image's /etc/group",
+          ENOENT, spec);
     }
     TRY(check_id(gid, spec));
     out.gid = static_cast<gid_t>(gid);

@@ -3,7 +3,8 @@
 
 /**
  * The runtime binary: one program, chosen by its first word. The OCI verbs may follow options
- * (`--root DIR run ID`), so that anything that is not one of ours goes to oci_main, which parses both.
+ * (`--root DIR run ID`), so that anything that is not one of ours goes to oci_main, which parses
+ * both.
  */
 
 int monitor_main(int argc, char** argv);
@@ -32,18 +33,4 @@ int main(int argc, char** argv) {
     }
   }
   return oci_main(argc, argv);
-}
-
-// Until their files exist; a strong definition elsewhere wins.
-__attribute__((weak)) int monitor_main(int, char**) {
-  std::fputs("monitor is not part of this build\n", stderr);
-  return 125;
-}
-__attribute__((weak)) int unpack_main(int, char**) {
-  std::fputs("unpack is not part of this build\n", stderr);
-  return 125;
-}
-__attribute__((weak)) int oci_main(int, char**) {
-  std::fputs("the OCI verbs are not part of this build\n", stderr);
-  return 125;
 }

@@ -4,7 +4,8 @@ namespace stack {
 
 namespace {
 
-const OciOption* find(const std::vector<OciOption>& options, const std::string& name, bool is_short) {
+const OciOption* find(const std::vector<OciOption>& options, const std::string& name,
+                      bool is_short) {
   for (const OciOption& option : options) {
     if (name == (is_short ? option.short_name : option.name)) return &option;
     if (is_short && name == option.name) return &option;  // Go's flags: one dash is as good as two
@@ -33,7 +34,8 @@ Result<OciArgs> OciArgs::parse(const std::vector<std::string>& words,
     const OciOption* option = find(options, name, is_short);
     if (option == nullptr) return fail("arguments", "unknown option " + word, EINVAL, word);
     if (!option->has_value) {
-      if (equals == std::string::npos || value == "true") out.values_.emplace_back(option->name, "true");
+      if (equals == std::string::npos || value == "true")
+        out.values_.emplace_back(option->name, "true");
       continue;
     }
     if (equals == std::string::npos) {

@@ -19,7 +19,8 @@ struct OciOption {
 /** Options before and after the verb, and what is left. */
 class OciArgs {
  public:
-  /** `--name value`, `--name=value`, `-n value`; `--` ends them; so does the first word that is no option. */
+  /** `--name value`, `--name=value`, `-n value`; `--` ends them; so does the first word that is no
+   * option. */
   static Result<OciArgs> parse(const std::vector<std::string>& words,
                                const std::vector<OciOption>& options);
 

@@ -37,27 +37,25 @@ struct NamedNumber {
 };
 
 constexpr NamedNumber kRlimits[] = {
-    {"RLIMIT_CPU", 0},     {"RLIMIT_FSIZE", 1},   {"RLIMIT_DATA", 2},       {"RLIMIT_STACK", 3},
-    {"RLIMIT_CORE", 4},    {"RLIMIT_RSS", 5},     {"RLIMIT_NPROC", 6},      {"RLIMIT_NOFILE", 7},
-    {"RLIMIT_MEMLOCK", 8}, {"RLIMIT_AS", 9},      {"RLIMIT_LOCKS", 10},     {"RLIMIT_SIGPENDING", 11},
-    {"RLIMIT_MSGQUEUE", 12}, {"RLIMIT_NICE", 13}, {"RLIMIT_RTPRIO", 14},    {"RLIMIT_RTTIME", 15}};
+    {"RLIMIT_CPU", 0},       {"RLIMIT_FSIZE", 1}, {"RLIMIT_DATA", 2},    {"RLIMIT_STACK", 3},
+    {"RLIMIT_CORE", 4},      {"RLIMIT_RSS", 5},   {"RLIMIT_NPROC", 6},   {"RLIMIT_NOFILE", 7},
+    {"RLIMIT_MEMLOCK", 8},   {"RLIMIT_AS", 9},    {"RLIMIT_LOCKS", 10},  {"RLIMIT_SIGPENDING", 11},
+    {"RLIMIT_MSGQUEUE", 12}, {"RLIMIT_NICE", 13}, {"RLIMIT_RTPRIO", 14}, {"RLIMIT_RTTIME", 15}};
 
-constexpr NamedNumber kPolicies[] = {{"SCHED_OTHER", 0}, {"SCHED_FIFO", 1}, {"SCHED_RR", 2},
-                                     {"SCHED_BATCH", 3}, {"SCHED_ISO", 4},  {"SCHED_IDLE", 5},
+constexpr NamedNumber kPolicies[] = {{"SCHED_OTHER", 0},   {"SCHED_FIFO", 1}, {"SCHED_RR", 2},
+                                     {"SCHED_BATCH", 3},   {"SCHED_ISO", 4},  {"SCHED_IDLE", 5},
                                      {"SCHED_DEADLINE", 6}};
-constexpr NamedNumber kSchedFlags[] = {{"SCHED_FLAG_RESET_ON_FORK", 0x01},
-                                       {"SCHED_FLAG_RECLAIM", 0x02},
-                                       {"SCHED_FLAG_DL_OVERRUN", 0x04},
-                                       {"SCHED_FLAG_KEEP_POLICY", 0x08},
-                                       {"SCHED_FLAG_KEEP_PARAMS", 0x10},
-                                       {"SCHED_FLAG_UTIL_CLAMP_MIN", 0x20},
-                                       {"SCHED_FLAG_UTIL_CLAMP_MAX", 0x40}};
+constexpr NamedNumber kSchedFlags[] = {
+    {"SCHED_FLAG_RESET_ON_FORK", 0x01}, {"SCHED_FLAG_RECLAIM", 0x02},
+    {"SCHED_FLAG_DL_OVERRUN", 0x04},    {"SCHED_FLAG_KEEP_POLICY", 0x08},
+    {"SCHED_FLAG_KEEP_PARAMS", 0x10},   {"SCHED_FLAG_UTIL_CLAMP_MIN", 0x20},
+    {"SCHED_FLAG_UTIL_CLAMP_MAX", 0x40}};
 constexpr NamedNumber kIoClasses[] = {
     {"IOPRIO_CLASS_RT", 1}, {"IOPRIO_CLASS_BE", 2}, {"IOPRIO_CLASS_IDLE", 3}};
-constexpr NamedNumber kNamespaces[] = {
-    {"pid", CLONE_NEWPID},   {"network", CLONE_NEWNET}, {"mount", CLONE_NEWNS},
-    {"ipc", CLONE_NEWIPC},   {"uts", CLONE_NEWUTS},     {"user", CLONE_NEWUSER},
-    {"cgroup", CLONE_NEWCGROUP}, {"time", CLONE_NEWTIME}};
+constexpr NamedNumber kNamespaces[] = {{"pid", CLONE_NEWPID},       {"network", CLONE_NEWNET},
+                                       {"mount", CLONE_NEWNS},      {"ipc", CLONE_NEWIPC},
+                                       {"uts", CLONE_NEWUTS},       {"user", CLONE_NEWUSER},
+                                       {"cgroup", CLONE_NEWCGROUP}, {"time", CLONE_NEWTIME}};
 
 template <size_t N>
 int lookup(const NamedNumber (&table)[N], std::string_view name) {
@@ -222,7 +220,8 @@ void read_namespaces(const ConfigReader& linux_part, OciConfig& out) {
     if (!space.path.empty() && !space.path.starts_with('/')) {
       entry.wrong("path", "must be absolute");
     }
-    if (out.find_namespace(space.flag) != nullptr) entry.wrong("type", space.type + " is given twice");
+    if (out.find_namespace(space.flag) != nullptr)
+      entry.wrong("type", space.type + " is given twice");
     out.namespaces.push_back(std::move(space));
   }
 }
@@ -242,7 +241,8 @@ void read_devices(const ConfigReader& linux_part, OciConfig& out) {
     }
     device.major = static_cast<uint32_t>(entry.integer("major", 0, UINT32_MAX));
     device.minor = static_cast<uint32_t>(entry.integer("minor", 0, UINT32_MAX));
-    if (entry.has("fileMode")) device.mode = static_cast<mode_t>(entry.integer("fileMode", 0, 07777));
+    if (entry.has("fileMode"))
+      device.mode = static_cast<mode_t>(entry.integer("fileMode", 0, 07777));
     device.uid = static_cast<uid_t>(entry.integer("uid", 0, kMaxId));
     device.gid = static_cast<gid_t>(entry.integer("gid", 0, kMaxId));
     out.devices.push_back(std::move(device));

@@ -16,8 +16,8 @@
 namespace stack {
 
 /**
- * `config.json` of the OCI runtime specification (1.0 to 1.3), parsed and checked. Everything in it is
- * either carried here or refused by parse_oci_config with the member's name; unknown members are
+ * `config.json` of the OCI runtime specification (1.0 to 1.3), parsed and checked. Everything in it
+ * is either carried here or refused by parse_oci_config with the member's name; unknown members are
  * ignored, as the specification demands. Section numbers refer to config.md and config-linux.md.
  */
 

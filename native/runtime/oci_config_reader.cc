@@ -40,7 +40,8 @@ int64_t ConfigReader::integer(const char* key, int64_t low, int64_t high, int64_
   constexpr int64_t kNone = INT64_MIN;
   int64_t number = value.as_int(kNone);
   if (!value.is_number() || number == kNone || number < low || number > high) {
-    wrong(key, "must be a whole number from " + std::to_string(low) + " to " + std::to_string(high));
+    wrong(key,
+          "must be a whole number from " + std::to_string(low) + " to " + std::to_string(high));
     return otherwise;
   }
   return number;

@@ -9,7 +9,8 @@
 namespace stack {
 
 /**
- * Reads one JSON object member by member and remembers the first thing that is wrong with its full name
+ * Reads one JSON object member by member and remembers the first thing that is wrong with its full
+ * name
  * (`linux.namespaces[2].type`), so that parsing code needs no error handling at each line.
  */
 class ConfigReader {

@@ -18,9 +18,9 @@ namespace stack {
 namespace {
 
 const std::vector<OciOption> kOptions = {
-    {"bundle", "b", true},          {"console-socket", "", true}, {"pid-file", "", true},
-    {"no-pivot", "", false},        {"no-new-keyring", "", false}, {"preserve-fds", "", true},
-    {"detach", "d", false},         {"keep", "", false},           {"no-subreaper", "", false},
+    {"bundle", "b", true},     {"console-socket", "", true},  {"pid-file", "", true},
+    {"no-pivot", "", false},   {"no-new-keyring", "", false}, {"preserve-fds", "", true},
+    {"detach", "d", false},    {"keep", "", false},           {"no-subreaper", "", false},
     {"pidfd-socket", "", true}};
 
 struct Request {
@@ -48,8 +48,10 @@ std::string now_rfc3339() {
 Result<Request> parse(const std::vector<std::string>& words, bool detached) {
   Request out;
   out.args = TRY(OciArgs::parse(words, kOptions));
-  if (out.args.rest().size() != 1) return fail("arguments", "exactly one container id is required", EINVAL);
-  if (out.args.has("pidfd-socket")) return fail("arguments", "--pidfd-socket is not supported", ENOTSUP);
+  if (out.args.rest().size() != 1)
+    return fail("arguments", "exactly one container id is required", EINVAL);
+  if (out.args.has("pidfd-socket"))
+    return fail("arguments", "--pidfd-socket is not supported", ENOTSUP);
   out.id = out.args.rest()[0];
   TRY(check_container_id(out.id));
   char real[PATH_MAX];
@@ -58,7 +60,8 @@ Result<Request> parse(const std::vector<std::string>& words, bool detached) {
   out.bundle = real;
   auto text = read_file(out.bundle + "/config.json");
   if (!text.ok()) {
-    return fail("config", "cannot read " + out.bundle + "/config.json: " + ::strerror(text.failure().err),
+    return fail("config",
+                "cannot read " + out.bundle + "/config.json: " + ::strerror(text.failure().err),
                 text.failure().err, out.bundle + "/config.json");
   }
   out.config_text = std::move(text).take();
@@ -90,7 +93,8 @@ LaunchOptions launch_options(const OciGlobals& globals, const Request& request) 
   out.no_pivot = request.args.has("no-pivot");
   out.no_new_keyring = request.args.has("no-new-keyring");
   out.seccomp_cache_dir = globals.root + "/.seccomp";
-  if (::mkdir(out.seccomp_cache_dir.c_str(), 0700) != 0 && errno != EEXIST) out.seccomp_cache_dir = "";
+  if (::mkdir(out.seccomp_cache_dir.c_str(), 0700) != 0 && errno != EEXIST)
+    out.seccomp_cache_dir = "";
   return out;
 }
 
@@ -109,7 +113,8 @@ Result<Created> create_container(const OciGlobals& globals, Request& request, bo
     std::string path = cgroup_path(request);
     auto before = Cgroup::open(path);
     if (before.ok() && !TRY(before->processes()).empty()) {
-      return fail("cgroup", "the cgroup " + path + " has processes already: is another container using it?",
+      return fail("cgroup",
+                  "the cgroup " + path + " has processes already: is another container using it?",
                   EBUSY, path);
     }
     cgroup = TRY(Cgroup::create(path, request.config.resources));
@@ -149,8 +154,8 @@ Result<Created> create_container(const OciGlobals& globals, Request& request, bo
 /** Since 1.3 a poststart hook that fails stops the container. */
 Status run_poststart(const OciContainer& container, const OciConfig& config) {
   auto ran = run_hooks(config.hooks.poststart, "poststart",
-                       state_document(config, container.record().id, "running", container.record().pid,
-                                      container.record().bundle));
+                       state_document(config, container.record().id, "running",
+                                      container.record().pid, container.record().bundle));
   if (ran.ok()) return ok();
   (void)TRY(container.cgroup()).kill_all().ok();
   return ran;
@@ -166,12 +171,14 @@ Result<int> oci_create(const OciGlobals& globals, const std::vector<std::string>
 
 Result<int> oci_start(const OciGlobals& globals, const std::vector<std::string>& args) {
   OciArgs parsed = TRY(OciArgs::parse(args, {}));
-  if (parsed.rest().size() != 1) return fail("arguments", "exactly one container id is required", EINVAL);
+  if (parsed.rest().size() != 1)
+    return fail("arguments", "exactly one container id is required", EINVAL);
   OciContainer container = TRY(OciContainer::open(globals.root, parsed.rest()[0]));
   OciConfig config = TRY(container.config());
   OciStatus status = TRY(container.status());
   if (status != OciStatus::created) {
-    return fail("start", "cannot start a container that is " + std::string(status_name(status)), EINVAL);
+    return fail("start", "cannot start a container that is " + std::string(status_name(status)),
+                EINVAL);
   }
   UniqueFd socket = TRY(container.connect_to_start());
   Status started = start_over(socket.get());
@@ -195,9 +202,11 @@ Result<int> oci_run(const OciGlobals& globals, const std::vector<std::string>& a
   auto hooks = run_poststart(created.container, request.config);
   if (!hooks.ok()) return undo(std::move(hooks).failure());
   if (request.detach) return 0;
-  // Others may look at it, signal it, run things in it while it runs: the lock must not be held for that.
+  // Others may look at it, signal it, run things in it while it runs: the lock must not be held for
+  // that.
   created.container = OciContainer();
-  int code = TRY(attend_process(created.launched.pidfd.get(), std::move(created.launched.console_master)));
+  int code =
+      TRY(attend_process(created.launched.pidfd.get(), std::move(created.launched.console_master)));
   if (request.args.has("keep")) return code;
   auto container = OciContainer::open(globals.root, request.id);
   if (!container.ok() && container.failure().err == ENOENT) return code;  // deleted meanwhile

@@ -11,11 +11,11 @@ namespace stack {
 namespace {
 
 const std::vector<OciOption> kOptions = {
-    {"console-socket", "", true}, {"cwd", "", true},           {"env", "e", true},
-    {"tty", "t", false},          {"user", "u", true},         {"additional-gids", "g", true},
-    {"process", "p", true},       {"detach", "d", false},      {"pid-file", "", true},
-    {"process-label", "", true},  {"apparmor", "", true},      {"no-new-privs", "", false},
-    {"cap", "c", true},           {"preserve-fds", "", true},  {"ignore-paused", "", false},
+    {"console-socket", "", true}, {"cwd", "", true},          {"env", "e", true},
+    {"tty", "t", false},          {"user", "u", true},        {"additional-gids", "g", true},
+    {"process", "p", true},       {"detach", "d", false},     {"pid-file", "", true},
+    {"process-label", "", true},  {"apparmor", "", true},     {"no-new-privs", "", false},
+    {"cap", "c", true},           {"preserve-fds", "", true}, {"ignore-paused", "", false},
     {"cgroup", "", true},         {"pidfd-socket", "", true}};
 
 Status add_user(const std::string& spec, pid_t pid, OciProcess& process) {
@@ -70,7 +70,8 @@ Status add_gids(const OciArgs& args, OciProcess& process) {
 Result<OciProcess> process_from(const OciArgs& args, const OciConfig& config, pid_t pid) {
   std::vector<std::string> words(args.rest().begin() + 1, args.rest().end());
   if (args.has("process")) {
-    if (!words.empty()) return fail("arguments", "a command and --process exclude each other", EINVAL);
+    if (!words.empty())
+      return fail("arguments", "a command and --process exclude each other", EINVAL);
     std::string text = TRY(read_file(args.get("process")));
     return parse_oci_process(TRY(Json::parse(text)));
   }
@@ -81,7 +82,8 @@ Result<OciProcess> process_from(const OciArgs& args, const OciConfig& config, pi
   process.rows = process.columns = 0;
   for (const std::string& entry : args.all("env")) set_env(process.env, entry);
   if (args.has("cwd")) process.cwd = args.get("cwd");
-  if (!process.cwd.starts_with('/')) return fail("arguments", "--cwd must be absolute", EINVAL, process.cwd);
+  if (!process.cwd.starts_with('/'))
+    return fail("arguments", "--cwd must be absolute", EINVAL, process.cwd);
   if (args.has("user")) TRY(add_user(args.get("user"), pid, process));
   TRY(add_gids(args, process));
   if (args.has("process-label")) process.selinux_label = args.get("process-label");
@@ -97,7 +99,8 @@ Result<int> oci_exec(const OciGlobals& globals, const std::vector<std::string>& 
   OciArgs args = TRY(OciArgs::parse(words, kOptions));
   if (args.rest().empty()) return fail("arguments", "a container id is required", EINVAL);
   for (const char* name : {"cgroup", "pidfd-socket"}) {
-    if (args.has(name)) return fail("arguments", "--" + std::string(name) + " is not supported", ENOTSUP);
+    if (args.has(name))
+      return fail("arguments", "--" + std::string(name) + " is not supported", ENOTSUP);
   }
   OciContainer container = TRY(OciContainer::open(globals.root, args.rest()[0]));
   OciStatus status = TRY(container.status());
@@ -109,7 +112,8 @@ Result<int> oci_exec(const OciGlobals& globals, const std::vector<std::string>& 
     return fail("arguments", "--ignore-paused is not supported: it would wait for ever", ENOTSUP);
   }
   bool detach = args.has("detach");
-  UniqueFd console = TRY(connect_console_socket(args.get("console-socket"), process.terminal, detach));
+  UniqueFd console =
+      TRY(connect_console_socket(args.get("console-socket"), process.terminal, detach));
   ExecOptions options;
   options.pid = container.record().pid;
   options.start_time = container.record().pid_start;

@@ -104,10 +104,12 @@ Result<UniqueFd> connect_console_socket(const std::string& path, bool terminal, 
     }
     return UniqueFd();
   }
-  if (!terminal) return fail("arguments", "--console-socket without process.terminal", EINVAL, path);
+  if (!terminal)
+    return fail("arguments", "--console-socket without process.terminal", EINVAL, path);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return sys_fail("terminal", "connect", path, ENAMETOOLONG);
+  if (path.size() >= sizeof address.sun_path)
+    return sys_fail("terminal", "connect", path, ENAMETOOLONG);
   std::memcpy(address.sun_path, path.c_str(), path.size());
   UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket) return sys_fail("terminal", "socket");
@@ -140,7 +142,8 @@ Result<int> parse_preserve_fds(const OciArgs& args) {
   }
   for (int fd = 3; fd < 3 + count; fd++) {
     if (::fcntl(fd, F_GETFD) < 0) {
-      return fail("arguments", "--preserve-fds " + text + ": descriptor " + std::to_string(fd) + " is not open",
+      return fail("arguments",
+                  "--preserve-fds " + text + ": descriptor " + std::to_string(fd) + " is not open",
                   EBADF, text);
     }
   }

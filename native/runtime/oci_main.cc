@@ -23,21 +23,33 @@ struct VerbEntry {
   OciVerb run;
   bool starts_processes;  // in containers: then this program must be protected first
 };
-constexpr VerbEntry kVerbs[] = {
-    {"create", oci_create, true},  {"run", oci_run, true},       {"start", oci_start, false},
-    {"state", oci_state, false},   {"kill", oci_kill, false},    {"delete", oci_delete, false},
-    {"exec", oci_exec, true},      {"list", oci_list, false},    {"ps", oci_ps, false},
-    {"pause", oci_pause, false},   {"resume", oci_resume, false}, {"update", oci_update, false},
-    {"events", oci_events, false}, {"spec", oci_spec, false},    {"features", oci_features, false}};
+constexpr VerbEntry kVerbs[] = {{"create", oci_create, true},
+                                {"run", oci_run, true},
+                                {"start", oci_start, false},
+                                {"state", oci_state, false},
+                                {"kill", oci_kill, false},
+                                {"delete", oci_delete, false},
+                                {"exec", oci_exec, true},
+                                {"list", oci_list, false},
+                                {"ps", oci_ps, false},
+                                {"pause", oci_pause, false},
+                                {"resume", oci_resume, false},
+                                {"update", oci_update, false},
+                                {"events", oci_events, false},
+                                {"spec", oci_spec, false},
+                                {"features", oci_features, false}};
 
 const std::vector<OciOption> kGlobalOptions = {
-    {"root", "", true},   {"log", "", true},          {"log-format", "", true}, {"debug", "", false},
-    {"rootless", "", true}, {"systemd-cgroup", "", false}, {"version", "v", false}, {"help", "h", false}};
+    {"root", "", true},      {"log", "", true},      {"log-format", "", true},
+    {"debug", "", false},    {"rootless", "", true}, {"systemd-cgroup", "", false},
+    {"version", "v", false}, {"help", "h", false}};
 
 constexpr const char* kUsage =
-    "usage: stack-runtime [--root DIR] [--log FILE] [--log-format text|json] VERB [options] [ID] …\n"
+    "usage: stack-runtime [--root DIR] [--log FILE] [--log-format text|json] VERB [options] [ID] "
+    "…\n"
     "\n"
-    "An OCI runtime: create, start, state, kill, delete, run, exec, ps, list, pause, resume, update,\n"
+    "An OCI runtime: create, start, state, kill, delete, run, exec, ps, list, pause, resume, "
+    "update,\n"
     "events, spec, features, with the options of runc. And the parts of stack: monitor, unpack.\n";
 
 void log_line(const OciGlobals& globals, const char* level, const std::string& text) {

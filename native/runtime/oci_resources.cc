@@ -16,24 +16,23 @@ struct UpdateFlag {
   const char* member;
   bool text;
 };
-constexpr UpdateFlag kFlags[] = {
-    {"memory", "memory", "limit", false},
-    {"memory-swap", "memory", "swap", false},
-    {"memory-reservation", "memory", "reservation", false},
-    {"kernel-memory", "memory", "kernel", false},
-    {"kernel-memory-tcp", "memory", "kernelTCP", false},
-    {"cpu-share", "cpu", "shares", false},
-    {"cpu-shares", "cpu", "shares", false},
-    {"cpu-quota", "cpu", "quota", false},
-    {"cpu-period", "cpu", "period", false},
-    {"cpu-burst", "cpu", "burst", false},
-    {"cpu-rt-period", "cpu", "realtimePeriod", false},
-    {"cpu-rt-runtime", "cpu", "realtimeRuntime", false},
-    {"cpu-idle", "cpu", "idle", false},
-    {"cpuset-cpus", "cpu", "cpus", true},
-    {"cpuset-mems", "cpu", "mems", true},
-    {"pids-limit", "pids", "limit", false},
-    {"blkio-weight", "blockIO", "weight", false}};
+constexpr UpdateFlag kFlags[] = {{"memory", "memory", "limit", false},
+                                 {"memory-swap", "memory", "swap", false},
+                                 {"memory-reservation", "memory", "reservation", false},
+                                 {"kernel-memory", "memory", "kernel", false},
+                                 {"kernel-memory-tcp", "memory", "kernelTCP", false},
+                                 {"cpu-share", "cpu", "shares", false},
+                                 {"cpu-shares", "cpu", "shares", false},
+                                 {"cpu-quota", "cpu", "quota", false},
+                                 {"cpu-period", "cpu", "period", false},
+                                 {"cpu-burst", "cpu", "burst", false},
+                                 {"cpu-rt-period", "cpu", "realtimePeriod", false},
+                                 {"cpu-rt-runtime", "cpu", "realtimeRuntime", false},
+                                 {"cpu-idle", "cpu", "idle", false},
+                                 {"cpuset-cpus", "cpu", "cpus", true},
+                                 {"cpuset-mems", "cpu", "mems", true},
+                                 {"pids-limit", "pids", "limit", false},
+                                 {"blkio-weight", "blockIO", "weight", false}};
 
 Result<Json> resources_from(const OciArgs& args) {
   Json out = Json::object();
@@ -50,7 +49,8 @@ Result<Json> resources_from(const OciArgs& args) {
     if (!flag.text) {
       auto number = Json::parse(text);
       if (!number.ok() || !number->is_integer()) {
-        return fail("arguments", "--" + std::string(flag.option) + " must be a whole number", EINVAL, text);
+        return fail("arguments", "--" + std::string(flag.option) + " must be a whole number",
+                    EINVAL, text);
       }
       value = *number;
     }
@@ -62,9 +62,11 @@ Result<Json> resources_from(const OciArgs& args) {
 }
 
 Result<OciContainer> open_living(const OciGlobals& globals, const OciArgs& args, const char* verb) {
-  if (args.rest().size() != 1) return fail("arguments", "exactly one container id is required", EINVAL);
+  if (args.rest().size() != 1)
+    return fail("arguments", "exactly one container id is required", EINVAL);
   OciContainer container = TRY(OciContainer::open(globals.root, args.rest()[0]));
-  if (TRY(container.status()) == OciStatus::stopped) return fail(verb, "container not running", ESRCH);
+  if (TRY(container.status()) == OciStatus::stopped)
+    return fail(verb, "container not running", ESRCH);
   return container;
 }
 

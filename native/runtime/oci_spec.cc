@@ -21,7 +21,10 @@ Json list(std::initializer_list<const char*> words) {
 Json mount(const char* destination, const char* type, const char* source,
            std::initializer_list<const char*> options) {
   Json out = Json::object();
-  out.set("destination", destination).set("type", type).set("source", source).set("options", list(options));
+  out.set("destination", destination)
+      .set("type", type)
+      .set("source", source)
+      .set("options", list(options));
   return out;
 }
 
@@ -31,10 +34,12 @@ Json example_mounts() {
       .push(mount("/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}))
       .push(mount("/dev/pts", "devpts", "devpts",
                   {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}))
-      .push(mount("/dev/shm", "tmpfs", "shm", {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}))
+      .push(mount("/dev/shm", "tmpfs", "shm",
+                  {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}))
       .push(mount("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}))
       .push(mount("/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", "ro"}))
-      .push(mount("/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", "ro"}));
+      .push(mount("/sys/fs/cgroup", "cgroup", "cgroup",
+                  {"nosuid", "noexec", "nodev", "relatime", "ro"}));
   return out;
 }
 
@@ -46,7 +51,8 @@ Json example_process() {
   out.set("terminal", true)
       .set("user", std::move(user))
       .set("args", list({"sh"}))
-      .set("env", list({"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"}))
+      .set("env", list({"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                        "TERM=xterm"}))
       .set("cwd", "/")
       .set("capabilities", std::move(capabilities))
       .set("noNewPrivileges", true);
@@ -60,16 +66,17 @@ Json example_linux() {
     entry.set("type", type);
     namespaces.push(std::move(entry));
   }
-  Json deny = Json::object(), devices = Json::array(), resources = Json::object(), out = Json::object();
+  Json deny = Json::object(), devices = Json::array(), resources = Json::object(),
+       out = Json::object();
   deny.set("allow", false).set("access", "rwm");
   devices.push(std::move(deny));
   resources.set("devices", std::move(devices));
   out.set("resources", std::move(resources))
       .set("namespaces", std::move(namespaces))
-      .set("maskedPaths", list({"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
-                                "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
-                                "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
-                                "/sys/devices/virtual/powercap"}))
+      .set("maskedPaths", list({"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore",
+                                "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+                                "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",
+                                "/sys/firmware", "/sys/devices/virtual/powercap"}))
       .set("readonlyPaths",
            list({"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}));
   return out;
@@ -87,17 +94,22 @@ Json linux_features() {
   for (const std::string& name : capability_names()) capabilities.push(name);
   out.set("namespaces", list({"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"}));
   out.set("capabilities", std::move(capabilities));
-  cgroup.set("v1", true).set("v2", true).set("systemd", false).set("systemdUser", false).set("rdma", true);
+  cgroup.set("v1", true)
+      .set("v2", true)
+      .set("systemd", false)
+      .set("systemdUser", false)
+      .set("rdma", true);
   out.set("cgroup", std::move(cgroup));
   const scmp_version* version = ::seccomp_version();
   seccomp.set("enabled", true)
-      .set("actions", list({"SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS",
-                            "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE",
-                            "SCMP_ACT_TRAP"}))
-      .set("operators", list({"SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT",
-                              "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"}))
-      .set("knownFlags", list({"SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-                               "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"}));
+      .set("actions", list({"SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL",
+                            "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG",
+                            "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP"}))
+      .set("operators", list({"SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE",
+                              "SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"}))
+      .set("knownFlags",
+           list({"SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+                 "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"}));
   out.set("seccomp", std::move(seccomp));
   out.set("apparmor", enabled(exists("/sys/module/apparmor/parameters/enabled")));
   out.set("selinux", enabled(exists("/sys/fs/selinux/enforce")));
@@ -116,7 +128,8 @@ Json linux_features() {
 
 Result<int> oci_spec(const OciGlobals&, const std::vector<std::string>& args) {
   OciArgs parsed = TRY(OciArgs::parse(args, {{"bundle", "b", true}, {"rootless", "", false}}));
-  if (parsed.has("rootless")) return fail("arguments", "--rootless is not supported by spec", ENOTSUP);
+  if (parsed.has("rootless"))
+    return fail("arguments", "--rootless is not supported by spec", ENOTSUP);
   Json root = Json::object(), out = Json::object();
   root.set("path", "rootfs").set("readonly", true);
   out.set("ociVersion", "1.3.0")
@@ -142,17 +155,69 @@ Result<int> oci_features(const OciGlobals&, const std::vector<std::string>&) {
   }
   out.set("ociVersionMin", "1.0.0")
       .set("ociVersionMax", "1.3.0")
-      .set("hooks", list({"prestart", "createRuntime", "createContainer", "startContainer", "poststart",
-                          "poststop"}))
-      .set("mountOptions",
-           list({"async", "atime", "bind", "defaults", "dev", "diratime", "dirsync", "exec", "idmap",
-                 "iversion", "lazytime", "loud", "mand", "noatime", "nodev", "nodiratime", "noexec",
-                 "noiversion", "nomand", "norelatime", "nostrictatime", "nosuid", "nosymfollow", "private",
-                 "ratime", "rbind", "rdev", "rdiratime", "relatime", "remount", "rexec", "ridmap",
-                 "rnoatime", "rnodev", "rnodiratime", "rnoexec", "rnorelatime", "rnostrictatime", "rnosuid",
-                 "rnosymfollow", "ro", "rprivate", "rrelatime", "rro", "rrw", "rshared", "rslave",
-                 "rstrictatime", "rsuid", "rsymfollow", "runbindable", "rw", "shared", "silent", "slave",
-                 "strictatime", "suid", "symfollow", "sync", "tmpcopyup", "unbindable"}))
+      .set("hooks", list({"prestart", "createRuntime", "createContainer", "startContainer",
+                          "poststart", "poststop"}))
+      .set("mountOptions", list({"async",
+                                 "atime",
+                                 "bind",
+                                 "defaults",
+                                 "dev",
+                                 "diratime",
+                                 "dirsync",
+                                 "exec",
+                                 "idmap",
+                                 "iversion",
+                                 "lazytime",
+                                 "loud",
+                                 "mand",
+                                 "noatime",
+                                 "nodev",
+                                 "nodiratime",
+                                 "noexec",
+                                 "noiversion",
+                                 "nomand",
+                                 "norelatime",
+                                 "nostrictatime",
+                                 "nosuid",
+                                 "nosymfollow",
+                                 "private",
+                                 "ratime",
+                                 "rbind",
+                                 "rdev",
+                                 "rdiratime",
+                                 "relatime",
+                                 "remount",
+                                 "rexec",
+                                 "ridmap",
+                                 "rnoatime",
+                                 "rnodev",
+                                 "rnodiratime",
+                                 "rnoexec",
+                                 "rnorelatime",
+                                 "rnostrictatime",
+                                 "rnosuid",
+                                 "rnosymfollow",
+                                 "ro",
+                                 "rprivate",
+                                 "rrelatime",
+                                 "rro",
+                                 "rrw",
+                                 "rshared",
+                                 "rslave",
+                                 "rstrictatime",
+                                 "rsuid",
+                                 "rsymfollow",
+                                 "runbindable",
+                                 "rw",
+                                 "shared",
+                                 "silent",
+                                 "slave",
+                                 "strictatime",
+                                 "suid",
+                                 "symfollow",
+                                 "sync",
+                                 "tmpcopyup",
+                                 "unbindable"}))
       .set("linux", std::move(cleaned))
       .set("annotations", std::move(annotations));
   (void)write_all(1, out.pretty() + "\n").ok();

@@ -16,11 +16,13 @@ namespace stack {
 
 namespace {
 
-/** Any path length: sun_path has 108 bytes, so the socket is reached through its directory's descriptor. */
+/** Any path length: sun_path has 108 bytes, so the socket is reached through its directory's
+ * descriptor. */
 Result<sockaddr_un> socket_address(const UniqueFd& directory) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  std::snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/start.sock", directory.get());
+  std::snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/start.sock",
+                directory.get());
   return address;
 }
 
@@ -44,10 +46,14 @@ char process_state(const OciRecord& record) {
 
 const char* status_name(OciStatus status) {
   switch (status) {
-    case OciStatus::created: return "created";
-    case OciStatus::running: return "running";
-    case OciStatus::paused: return "paused";
-    case OciStatus::stopped: return "stopped";
+    case OciStatus::created:
+      return "created";
+    case OciStatus::running:
+      return "running";
+    case OciStatus::paused:
+      return "paused";
+    case OciStatus::stopped:
+      return "stopped";
   }
   return "stopped";
 }
@@ -57,10 +63,11 @@ Status check_container_id(const std::string& id) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
            c == '+' || c == '-' || c == '.';
   };
-  bool valid = !id.empty() && id.size() <= 1024 && id[0] != '.' &&
-               std::all_of(id.begin(), id.end(), good);
+  bool valid =
+      !id.empty() && id.size() <= 1024 && id[0] != '.' && std::all_of(id.begin(), id.end(), good);
   if (valid) return ok();
-  return fail("arguments", "invalid container id \"" + id + "\": letters, digits, _ + - . only", EINVAL, id);
+  return fail("arguments", "invalid container id \"" + id + "\": letters, digits, _ + - . only",
+              EINVAL, id);
 }
 
 std::string default_root() {
@@ -127,7 +134,9 @@ Status OciContainer::save_config(std::string_view text) const {
   return replace_file(directory_ + "/config.json", text);
 }
 
-Result<OciConfig> OciContainer::config() const { return load_oci_config(directory_ + "/config.json"); }
+Result<OciConfig> OciContainer::config() const {
+  return load_oci_config(directory_ + "/config.json");
+}
 
 Result<OciStatus> OciContainer::status() const {
   char state = process_state(record_);
@@ -200,7 +209,8 @@ std::vector<std::string> list_containers(const std::string& root) {
   if (stream == nullptr) return out;
   while (dirent* entry = ::readdir(stream)) {
     std::string name = entry->d_name;
-    if (check_container_id(name).ok() && exists(root + "/" + name + "/state.json")) out.push_back(name);
+    if (check_container_id(name).ok() && exists(root + "/" + name + "/state.json"))
+      out.push_back(name);
   }
   ::closedir(stream);
   std::sort(out.begin(), out.end());

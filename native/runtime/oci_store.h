@@ -9,8 +9,9 @@
 
 namespace stack {
 
-/** `--root`'s directory: one directory (0700) for each container, with state.json, a copy of config.json
-    (what happens to the bundle later does not matter) and, until it is started, start.sock. */
+/** `--root`'s directory: one directory (0700) for each container, with state.json, a copy of
+   config.json (what happens to the bundle later does not matter) and, until it is started,
+   start.sock. */
 
 enum class OciStatus { created, running, paused, stopped };
 const char* status_name(OciStatus status);
@@ -18,7 +19,7 @@ const char* status_name(OciStatus status);
 struct OciRecord {
   std::string id;
   std::string bundle;
-  std::string cgroup;  // "" = none
+  std::string cgroup;   // "" = none
   std::string created;  // RFC 3339
   pid_t pid = 0;
   uint64_t pid_start = 0;

@@ -23,9 +23,7 @@ Result<OciContainer> open_named(const OciGlobals& globals, const OciArgs& args, 
   return OciContainer::open(globals.root, args.rest()[0]);
 }
 
-void print(const std::string& text) {
-  (void)write_all(1, text + "\n").ok();
-}
+void print(const std::string& text) { (void)write_all(1, text + "\n").ok(); }
 
 std::string command_of(pid_t pid) {
   auto text = read_file("/proc/" + std::to_string(pid) + "/cmdline", 65536);
@@ -57,16 +55,17 @@ constexpr int kEndTimeoutMs = 10000;
 
 }  // namespace
 
-Status destroy_container(const OciGlobals& globals, OciContainer& container, const OciConfig& config) {
+Status destroy_container(const OciGlobals& globals, OciContainer& container,
+                         const OciConfig& config) {
   Cgroup cgroup = TRY(container.cgroup());
   TRY(kill_everything(container, cgroup));
   if (cgroup.valid()) {
     TRY(cgroup.wait_empty(kEndTimeoutMs));
     TRY(cgroup.remove());
   }
-  auto ran = run_hooks(config.hooks.poststop, "poststop",
-                       state_document(config, container.record().id, "stopped", 0,
-                                      container.record().bundle));
+  auto ran = run_hooks(
+      config.hooks.poststop, "poststop",
+      state_document(config, container.record().id, "stopped", 0, container.record().bundle));
   if (!ran.ok()) oci_warn(globals, ran.failure().text());
   return container.remove_files();
 }
@@ -92,7 +91,8 @@ Result<int> oci_kill(const OciGlobals& globals, const std::vector<std::string>& 
   }
   if (status == OciStatus::stopped) return fail("kill", "container not running", ESRCH);
   UniqueFd pidfd = TRY(open_pidfd(container.record().pid));
-  if (TRY(container.status()) == OciStatus::stopped) return fail("kill", "container not running", ESRCH);
+  if (TRY(container.status()) == OciStatus::stopped)
+    return fail("kill", "container not running", ESRCH);
   TRY(signal_pidfd(pidfd.get(), signal));
   // A v1-frozen process does not die before it is thawed.
   if (signal == SIGKILL && status == OciStatus::paused) TRY(cgroup.thaw());
@@ -108,8 +108,10 @@ Result<int> oci_delete(const OciGlobals& globals, const std::vector<std::string>
   OciContainer container = std::move(opened).take();
   OciStatus status = TRY(container.status());
   if (!force && status != OciStatus::stopped && status != OciStatus::created) {
-    return fail("delete", "container " + container.record().id + " is " + status_name(status) +
-                ": stop it first, or use --force", EBUSY);
+    return fail("delete",
+                "container " + container.record().id + " is " + status_name(status) +
+                    ": stop it first, or use --force",
+                EBUSY);
   }
   TRY(destroy_container(globals, container, TRY(container.config())));
   return 0;
@@ -118,7 +120,8 @@ Result<int> oci_delete(const OciGlobals& globals, const std::vector<std::string>
 Result<int> oci_list(const OciGlobals& globals, const std::vector<std::string>& args) {
   OciArgs parsed = TRY(OciArgs::parse(args, {{"format", "f", true}, {"quiet", "q", false}}));
   Json all = Json::array();
-  std::string table = padded("ID", 24) + padded("PID", 10) + padded("STATUS", 10) + padded("BUNDLE", 40) + "CREATED";
+  std::string table = padded("ID", 24) + padded("PID", 10) + padded("STATUS", 10) +
+                      padded("BUNDLE", 40) + "CREATED";
   for (const std::string& id : list_containers(globals.root)) {
     auto container = OciContainer::open(globals.root, id);
     if (!container.ok()) continue;  // deleted meanwhile
@@ -127,12 +130,13 @@ Result<int> oci_list(const OciGlobals& globals, const std::vector<std::string>& 
     const OciRecord& record = container->record();
     all.push(container->state(TRY(container->config()), status));
     pid_t pid = status == OciStatus::stopped ? 0 : record.pid;
-    table += "\n" + padded(id, 24) + padded(std::to_string(pid), 10) + padded(status_name(status), 10) +
-             padded(record.bundle, 40) + record.created;
+    table += "\n" + padded(id, 24) + padded(std::to_string(pid), 10) +
+             padded(status_name(status), 10) + padded(record.bundle, 40) + record.created;
   }
   if (parsed.has("quiet")) return 0;
   std::string format = parsed.get("format", "table");
-  if (format != "table" && format != "json") return fail("arguments", "--format must be table or json", EINVAL);
+  if (format != "table" && format != "json")
+    return fail("arguments", "--format must be table or json", EINVAL);
   print(format == "json" ? all.dump() : table);
   return 0;
 }

@@ -39,13 +39,16 @@ Result<int> oci_spec(const OciGlobals& globals, const std::vector<std::string>& 
 Result<int> oci_features(const OciGlobals& globals, const std::vector<std::string>& args);
 
 /** Kills, waits, removes cgroup and files, runs poststop hooks. */
-Status destroy_container(const OciGlobals& globals, OciContainer& container, const OciConfig& config);
+Status destroy_container(const OciGlobals& globals, OciContainer& container,
+                         const OciConfig& config);
 /** To the log and standard error. */
 void oci_warn(const OciGlobals& globals, const std::string& text);
 
-/** Before a program is started in the foreground: signals wait until attend_process can pass them on. */
+/** Before a program is started in the foreground: signals wait until attend_process can pass them
+ * on. */
 void hold_signals();
-/** A program in the foreground: signals go to it, its terminal (if any) is relayed to ours, until it ends. */
+/** A program in the foreground: signals go to it, its terminal (if any) is relayed to ours, until
+ * it ends. */
 Result<int> attend_process(int pidfd, UniqueFd console_master);
 /** Connects to `--console-socket`. -1 descriptor if the path is empty. */
 Result<UniqueFd> connect_console_socket(const std::string& path, bool terminal, bool detached);

@@ -33,7 +33,8 @@ Result<UniqueFd> readonly_clone(int exe) {
   return mount;
 }
 
-/** Where mounts may not be cloned (no CAP_SYS_ADMIN): a copy in memory that cannot change any more. */
+/** Where mounts may not be cloned (no CAP_SYS_ADMIN): a copy in memory that cannot change any more.
+ */
 Result<UniqueFd> sealed_copy(int exe) {
   UniqueFd copy(static_cast<int>(
       ::syscall(SYS_memfd_create, "stack-runtime", MFD_CLOEXEC | MFD_ALLOW_SEALING)));

@@ -23,36 +23,49 @@ struct ActionName {
   const char* name;
   uint32_t action;
 };
-constexpr ActionName kActions[] = {
-    {"SCMP_ACT_KILL", SCMP_ACT_KILL},          {"SCMP_ACT_KILL_THREAD", SCMP_ACT_KILL_THREAD},
-    {"SCMP_ACT_KILL_PROCESS", SCMP_ACT_KILL_PROCESS}, {"SCMP_ACT_TRAP", SCMP_ACT_TRAP},
-    {"SCMP_ACT_ALLOW", SCMP_ACT_ALLOW},        {"SCMP_ACT_LOG", SCMP_ACT_LOG},
-    {"SCMP_ACT_NOTIFY", SCMP_ACT_NOTIFY}};
+constexpr ActionName kActions[] = {{"SCMP_ACT_KILL", SCMP_ACT_KILL},
+                                   {"SCMP_ACT_KILL_THREAD", SCMP_ACT_KILL_THREAD},
+                                   {"SCMP_ACT_KILL_PROCESS", SCMP_ACT_KILL_PROCESS},
+                                   {"SCMP_ACT_TRAP", SCMP_ACT_TRAP},
+                                   {"SCMP_ACT_ALLOW", SCMP_ACT_ALLOW},
+                                   {"SCMP_ACT_LOG", SCMP_ACT_LOG},
+                                   {"SCMP_ACT_NOTIFY", SCMP_ACT_NOTIFY}};
 
 struct ArchName {
   const char* name;
   uint32_t arch;
 };
-constexpr ArchName kArchitectures[] = {
-    {"SCMP_ARCH_X86_64", SCMP_ARCH_X86_64},   {"SCMP_ARCH_X86", SCMP_ARCH_X86},
-    {"SCMP_ARCH_X32", SCMP_ARCH_X32},         {"SCMP_ARCH_ARM", SCMP_ARCH_ARM},
-    {"SCMP_ARCH_AARCH64", SCMP_ARCH_AARCH64}, {"SCMP_ARCH_MIPS", SCMP_ARCH_MIPS},
-    {"SCMP_ARCH_MIPS64", SCMP_ARCH_MIPS64},   {"SCMP_ARCH_MIPS64N32", SCMP_ARCH_MIPS64N32},
-    {"SCMP_ARCH_MIPSEL", SCMP_ARCH_MIPSEL},   {"SCMP_ARCH_MIPSEL64", SCMP_ARCH_MIPSEL64},
-    {"SCMP_ARCH_MIPSEL64N32", SCMP_ARCH_MIPSEL64N32}, {"SCMP_ARCH_PPC", SCMP_ARCH_PPC},
-    {"SCMP_ARCH_PPC64", SCMP_ARCH_PPC64},     {"SCMP_ARCH_PPC64LE", SCMP_ARCH_PPC64LE},
-    {"SCMP_ARCH_S390", SCMP_ARCH_S390},       {"SCMP_ARCH_S390X", SCMP_ARCH_S390X},
-    {"SCMP_ARCH_PARISC", SCMP_ARCH_PARISC},   {"SCMP_ARCH_PARISC64", SCMP_ARCH_PARISC64},
-    {"SCMP_ARCH_RISCV64", SCMP_ARCH_RISCV64}};
+constexpr ArchName kArchitectures[] = {{"SCMP_ARCH_X86_64", SCMP_ARCH_X86_64},
+                                       {"SCMP_ARCH_X86", SCMP_ARCH_X86},
+                                       {"SCMP_ARCH_X32", SCMP_ARCH_X32},
+                                       {"SCMP_ARCH_ARM", SCMP_ARCH_ARM},
+                                       {"SCMP_ARCH_AARCH64", SCMP_ARCH_AARCH64},
+                                       {"SCMP_ARCH_MIPS", SCMP_ARCH_MIPS},
+                                       {"SCMP_ARCH_MIPS64", SCMP_ARCH_MIPS64},
+                                       {"SCMP_ARCH_MIPS64N32", SCMP_ARCH_MIPS64N32},
+                                       {"SCMP_ARCH_MIPSEL", SCMP_ARCH_MIPSEL},
+                                       {"SCMP_ARCH_MIPSEL64", SCMP_ARCH_MIPSEL64},
+                                       {"SCMP_ARCH_MIPSEL64N32", SCMP_ARCH_MIPSEL64N32},
+                                       {"SCMP_ARCH_PPC", SCMP_ARCH_PPC},
+                                       {"SCMP_ARCH_PPC64", SCMP_ARCH_PPC64},
+                                       {"SCMP_ARCH_PPC64LE", SCMP_ARCH_PPC64LE},
+                                       {"SCMP_ARCH_S390", SCMP_ARCH_S390},
+                                       {"SCMP_ARCH_S390X", SCMP_ARCH_S390X},
+                                       {"SCMP_ARCH_PARISC", SCMP_ARCH_PARISC},
+                                       {"SCMP_ARCH_PARISC64", SCMP_ARCH_PARISC64},
+                                       {"SCMP_ARCH_RISCV64", SCMP_ARCH_RISCV64}};
 
 struct OperatorName {
   const char* name;
   scmp_compare compare;
 };
-constexpr OperatorName kOperators[] = {
-    {"SCMP_CMP_NE", SCMP_CMP_NE}, {"SCMP_CMP_LT", SCMP_CMP_LT}, {"SCMP_CMP_LE", SCMP_CMP_LE},
-    {"SCMP_CMP_EQ", SCMP_CMP_EQ}, {"SCMP_CMP_GE", SCMP_CMP_GE}, {"SCMP_CMP_GT", SCMP_CMP_GT},
-    {"SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ}};
+constexpr OperatorName kOperators[] = {{"SCMP_CMP_NE", SCMP_CMP_NE},
+                                       {"SCMP_CMP_LT", SCMP_CMP_LT},
+                                       {"SCMP_CMP_LE", SCMP_CMP_LE},
+                                       {"SCMP_CMP_EQ", SCMP_CMP_EQ},
+                                       {"SCMP_CMP_GE", SCMP_CMP_GE},
+                                       {"SCMP_CMP_GT", SCMP_CMP_GT},
+                                       {"SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ}};
 
 struct FlagName {
   const char* name;
@@ -83,7 +96,8 @@ class Filter {
   Result<uint32_t> action(const Json& name, const Json& errno_ret, const std::string& member) const;
   Status add_architectures(const Json& config);
   Status add_rules(const Json& rule, const std::string& member);
-  Status add_rule(const std::string& name, uint32_t act, const Json& args, const std::string& member);
+  Status add_rule(const std::string& name, uint32_t act, const Json& args,
+                  const std::string& member);
   Result<std::vector<sock_filter>> exported() const;
   std::vector<sock_filter> newer_syscalls_prologue() const;
   void note_syscall(const std::string& name);
@@ -147,8 +161,9 @@ Status Filter::add_rule(const std::string& name, uint32_t act, const Json& args,
   for (const Json& item : args.items()) {
     uint64_t index = item["index"].as_uint(UINT64_MAX);
     if (index > 5) return wrong(member, "has an argument index above 5");
-    auto found = std::find_if(std::begin(kOperators), std::end(kOperators),
-                              [&](const OperatorName& o) { return item["op"].as_string() == o.name; });
+    auto found =
+        std::find_if(std::begin(kOperators), std::end(kOperators),
+                     [&](const OperatorName& o) { return item["op"].as_string() == o.name; });
     if (found == std::end(kOperators)) {
       return wrong(member, "has an unknown operator: " + item["op"].as_string());
     }
@@ -237,8 +252,10 @@ std::vector<sock_filter> Filter::newer_syscalls_prologue() const {
 }
 
 Result<SeccompProgram> Filter::compile(const Json& config) {
-  default_action_ = TRY(action(config["defaultAction"], config["defaultErrnoRet"], "defaultAction"));
-  if (default_action_ == SCMP_ACT_NOTIFY) return wrong("defaultAction", "cannot be SCMP_ACT_NOTIFY");
+  default_action_ =
+      TRY(action(config["defaultAction"], config["defaultErrnoRet"], "defaultAction"));
+  if (default_action_ == SCMP_ACT_NOTIFY)
+    return wrong("defaultAction", "cannot be SCMP_ACT_NOTIFY");
   context_ = ::seccomp_init(default_action_);
   if (context_ == nullptr) return fail("seccomp", "libseccomp refuses the default action", EINVAL);
   ::seccomp_attr_set(context_, SCMP_FLTATR_CTL_OPTIMIZE, 2);  // binary tree: profiles have hundreds
@@ -253,7 +270,8 @@ Result<SeccompProgram> Filter::compile(const Json& config) {
   for (const Json& flag : config["flags"].items()) {
     auto found = std::find_if(std::begin(kFlags), std::end(kFlags),
                               [&](const FlagName& f) { return flag.as_string() == f.name; });
-    if (found == std::end(kFlags)) return wrong("flags", "has an unknown flag: " + flag.as_string());
+    if (found == std::end(kFlags))
+      return wrong("flags", "has an unknown flag: " + flag.as_string());
     out.flags |= found->flag;
   }
   out.listener_path = config["listenerPath"].as_string();
@@ -271,7 +289,8 @@ Result<SeccompProgram> Filter::compile(const Json& config) {
     whole.insert(whole.end(), out.instructions.begin(), out.instructions.end());
     out.instructions = std::move(whole);
   }
-  if (out.instructions.size() > BPF_MAXINSNS) return wrong("syscalls", "are too many for the kernel");
+  if (out.instructions.size() > BPF_MAXINSNS)
+    return wrong("syscalls", "are too many for the kernel");
   return out;
 }
 
@@ -301,7 +320,8 @@ bool read_cache(const std::string& path, const std::string& key, SeccompProgram&
   if (text->size() != sizeof header + size_t{header.key_size} + header.program_size) return false;
   if (text->compare(sizeof header, key.size(), key) != 0) return false;
   out.instructions.resize(header.program_size / sizeof(sock_filter));
-  std::memcpy(out.instructions.data(), text->data() + sizeof header + key.size(), header.program_size);
+  std::memcpy(out.instructions.data(), text->data() + sizeof header + key.size(),
+              header.program_size);
   out.flags = header.flags;
   return true;
 }
@@ -326,8 +346,8 @@ Result<SeccompProgram> compile_seccomp(const Json& config, const std::string& ca
   if (!config.is_object()) return fail("seccomp", "linux.seccomp must be an object", EINVAL);
   const scmp_version* version = ::seccomp_version();
   std::string key = std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
-                    std::to_string(version->micro) + " " +
-                    std::to_string(::seccomp_arch_native()) + " " + config.dump();
+                    std::to_string(version->micro) + " " + std::to_string(::seccomp_arch_native()) +
+                    " " + config.dump();
   std::string path = cache_dir.empty() ? "" : cache_path(cache_dir, key);
   SeccompProgram cached;
   if (!path.empty() && read_cache(path, key, cached)) {

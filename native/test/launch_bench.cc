@@ -1,5 +1,6 @@
-// How long from "start" to the user's execve, as a monitor sees it: launch() and start() of one bundle, again and
-// again in the same cgroup (a restart in place). Prints minimum, median and 90th percentile in milliseconds.
+// How long from "start" to the user's execve, as a monitor sees it: launch() and start() of one
+// bundle, again and again in the same cgroup (a restart in place). Prints minimum, median and 90th
+// percentile in milliseconds.
 //   launch_bench BUNDLE [RUNS]
 #include <time.h>
 

@@ -1,5 +1,6 @@
-// Unit tests of the pieces below the OCI runtime; built with the address and undefined-behaviour sanitizers by
-// test/integration/oci-core.test.ts. Prints the first thing that is wrong and ends with 1.
+// Unit tests of the pieces below the OCI runtime; built with the address and undefined-behaviour
+// sanitizers by test/integration/oci-core.test.ts. Prints the first thing that is wrong and ends
+// with 1.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,12 +20,12 @@
 
 using namespace stack;
 
-#define CHECK(condition)                                                    \
-  do {                                                                      \
-    if (!(condition)) {                                                     \
-      std::printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);           \
-      std::exit(1);                                                         \
-    }                                                                       \
+#define CHECK(condition)                                          \
+  do {                                                            \
+    if (!(condition)) {                                           \
+      std::printf("%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+      std::exit(1);                                               \
+    }                                                             \
   } while (0)
 
 namespace {
@@ -32,13 +33,38 @@ namespace {
 bool parses(std::string_view text) { return Json::parse(text).ok(); }
 
 void json_accepts_exactly_json() {
-  for (const char* good : {"null", "true", " [1 , 2]\n", "{}", "-0", "1e5", "0.5E-3", "\"\\u00e9\\ud83d\\ude00\"",
-                           "[[],{}]", "18446744073709551615", "-9223372036854775808"}) {
+  for (const char* good :
+       {"null", "true", " [1 , 2]\n", "{}", "-0", "1e5", "0.5E-3", "\"\\u00e9\\ud83d\\ude00\"",
+        "[[],{}]", "18446744073709551615", "-9223372036854775808"}) {
     CHECK(parses(good));
   }
-  for (const char* bad : {"", " ", "nul", "[1,]", "{\"a\":1,}", "01", "1.", ".5", "+1", "\"\t\"", "\"\\x\"", "[1 2]",
-                          "{1:2}", "\"\\ud800\"", "\"\\udc00\"", "1 2", "\"abc", "[", "{\"a\"", "NaN", "\xff",
-                          "\"\xc0\xaf\"", "\"\xed\xa0\x80\"", "\"\xf5\x80\x80\x80\"", "1e999", "'a'", "// c\n1"}) {
+  for (const char* bad : {"",
+                          " ",
+                          "nul",
+                          "[1,]",
+                          "{\"a\":1,}",
+                          "01",
+                          "1.",
+                          ".5",
+                          "+1",
+                          "\"\t\"",
+                          "\"\\x\"",
+                          "[1 2]",
+                          "{1:2}",
+                          "\"\\ud800\"",
+                          "\"\\udc00\"",
+                          "1 2",
+                          "\"abc",
+                          "[",
+                          "{\"a\"",
+                          "NaN",
+                          "\xff",
+                          "\"\xc0\xaf\"",
+                          "\"\xed\xa0\x80\"",
+                          "\"\xf5\x80\x80\x80\"",
+                          "1e999",
+                          "'a'",
+                          "// c\n1"}) {
     CHECK(!parses(bad));
   }
   CHECK(!parses(std::string(200, '[') + std::string(200, ']')));
@@ -46,7 +72,8 @@ void json_accepts_exactly_json() {
 }
 
 void json_keeps_values() {
-  auto json = Json::parse(R"({"a":1,"b":[true,null,"x\n\u0000y"],"c":18446744073709551615,"d":-5,"e":2.0,"a":7})");
+  auto json = Json::parse(
+      R"({"a":1,"b":[true,null,"x\n\u0000y"],"c":18446744073709551615,"d":-5,"e":2.0,"a":7})");
   CHECK(json.ok());
   CHECK((*json)["a"].as_int() == 7);
   CHECK((*json)["b"].items()[2].as_string() == std::string("x\n\0y", 4));
@@ -66,16 +93,24 @@ void json_keeps_values() {
 /** Damaged documents: no crash, and what is accepted can be written and read again. */
 void json_survives_damage() {
   std::mt19937 random(12345);
-  const std::string seed = R"({"a":[1,2.5e3,"x\u00e9\ud83d\ude00",{"b":null,"c":[true,false]}],"d":-12,"e":""})";
+  const std::string seed =
+      R"({"a":[1,2.5e3,"x\u00e9\ud83d\ude00",{"b":null,"c":[true,false]}],"d":-12,"e":""})";
   for (int round = 0; round < 50000; round++) {
     std::string text = seed;
     for (unsigned n = random() % 6; n > 0; n--) {
       size_t at = random() % text.size();
       switch (random() % 4) {
-        case 0: text[at] = static_cast<char>(random()); break;
-        case 1: text.erase(at, random() % 5); break;
-        case 2: text.insert(at, text.substr(random() % text.size(), random() % 9)); break;
-        default: text.insert(at, 1, "{}[]\",:\\u09"[random() % 11]);
+        case 0:
+          text[at] = static_cast<char>(random());
+          break;
+        case 1:
+          text.erase(at, random() % 5);
+          break;
+        case 2:
+          text.insert(at, text.substr(random() % text.size(), random() % 9));
+          break;
+        default:
+          text.insert(at, 1, "{}[]\",:\\u09"[random() % 11]);
       }
       if (text.empty()) text = "x";
     }
@@ -96,7 +131,8 @@ void configurations_survive_damage() {
       R"("pid"}],"devices":[{"path":"/dev/x","type":"c","major":1,"minor":3}],"resources":{"memory":{"limit":1}}}})";
   CHECK(parse_oci_config(seed).ok());
   std::mt19937 random(777);
-  const char* values[] = {"null", "[]", "{}", "-1", "1e300", "\"\"", "true", "99999999999999999999", "\"\\u0000\""};
+  const char* values[] = {
+      "null", "[]", "{}", "-1", "1e300", "\"\"", "true", "99999999999999999999", "\"\\u0000\""};
   for (int round = 0; round < 20000; round++) {
     std::string text = seed;
     size_t colon = text.find(':', random() % text.size());
@@ -118,11 +154,13 @@ void paths_stay_in_their_root() {
   CHECK(!open_in_root(root.get(), "climbing/passwd", O_RDONLY).ok());
   CHECK(!open_in_root(root.get(), "/../../../etc/passwd", O_RDONLY).ok());
   CHECK(make_directories_in_root(root.get(), "/a/b/c").ok());
-  CHECK(make_file_in_root(root.get(), "/a/b/file").ok() && make_file_in_root(root.get(), "/a/b/file").ok());
+  CHECK(make_file_in_root(root.get(), "/a/b/file").ok() &&
+        make_file_in_root(root.get(), "/a/b/file").ok());
   CHECK(::symlinkat("/nowhere", root.get(), "dangling") == 0);
   CHECK(!make_file_in_root(root.get(), "/dangling").ok());
   CHECK(!open_in_root(root.get(), "/proc/self/root", O_PATH).ok());
-  CHECK(clean_path("/a//b/../c/./") == "/a/c" && clean_path("..") == "/" && clean_path("x") == "/x");
+  CHECK(clean_path("/a//b/../c/./") == "/a/c" && clean_path("..") == "/" &&
+        clean_path("x") == "/x");
   CHECK(remove_tree(AT_FDCWD, name).ok() && !exists(name));
 }
 
@@ -141,14 +179,19 @@ void descriptors_travel() {
 }
 
 void weights_convert() {
-  CHECK(cpu_weight_of_shares(2) == 1 && cpu_weight_of_shares(1024) == 100 && cpu_weight_of_shares(512) == 59);
-  CHECK(cpu_weight_of_shares(2048) == 174 && cpu_weight_of_shares(262144) == 10000 && cpu_weight_of_shares(0) == 0);
-  CHECK(io_weight_of_blkio(10) == 1 && io_weight_of_blkio(500) == 4950 && io_weight_of_blkio(1000) == 10000);
+  CHECK(cpu_weight_of_shares(2) == 1 && cpu_weight_of_shares(1024) == 100 &&
+        cpu_weight_of_shares(512) == 59);
+  CHECK(cpu_weight_of_shares(2048) == 174 && cpu_weight_of_shares(262144) == 10000 &&
+        cpu_weight_of_shares(0) == 0);
+  CHECK(io_weight_of_blkio(10) == 1 && io_weight_of_blkio(500) == 4950 &&
+        io_weight_of_blkio(1000) == 10000);
 }
 
 void mount_options_mean_what_mount_says() {
-  auto options = parse_mount_options({"rbind", "ro", "nosuid", "rprivate", "size=5k", "noatime", "rw", "rro", "relatime"});
-  CHECK(options.bind && options.recursive && options.propagation == MS_PRIVATE && options.propagation_recursive);
+  auto options = parse_mount_options(
+      {"rbind", "ro", "nosuid", "rprivate", "size=5k", "noatime", "rw", "rro", "relatime"});
+  CHECK(options.bind && options.recursive && options.propagation == MS_PRIVATE &&
+        options.propagation_recursive);
   CHECK((options.set & MOUNT_ATTR_RDONLY) == 0 && (options.clear & MOUNT_ATTR_RDONLY) != 0);
   CHECK((options.set & MOUNT_ATTR__ATIME) == 0 && (options.set & MOUNT_ATTR_NOSUID) != 0);
   CHECK((options.recursive_set & MOUNT_ATTR_RDONLY) != 0 && options.data == "size=5k");
@@ -160,8 +203,10 @@ void arguments_are_runcs() {
   CHECK(args.ok() && args->get("bundle") == "x" && args->has("detach") && args->rest().size() == 3);
   CHECK(OciArgs::parse({"--bundle=z", "--", "-x"}, options)->rest()[0] == "-x");
   CHECK(!OciArgs::parse({"--nosuch"}, options).ok() && !OciArgs::parse({"-b"}, options).ok());
-  CHECK(signal_number("SIGTERM") == 15 && signal_number("kill") == 9 && signal_number("RTMIN+3") == 37);
-  CHECK(signal_number("64") == 64 && signal_number("65") == 0 && signal_number("X") == 0 && signal_number("") == 0);
+  CHECK(signal_number("SIGTERM") == 15 && signal_number("kill") == 9 &&
+        signal_number("RTMIN+3") == 37);
+  CHECK(signal_number("64") == 64 && signal_number("65") == 0 && signal_number("X") == 0 &&
+        signal_number("") == 0);
   CHECK(capability_number("CAP_CHECKPOINT_RESTORE") == 40 && capability_number("CHOWN") == -1);
 }
 
@@ -170,8 +215,13 @@ void users_come_from_the_image() {
   CHECK(::mkdtemp(name) != nullptr);
   std::string root = name;
   CHECK(make_directories(root + "/etc").ok());
-  CHECK(replace_file(root + "/etc/passwd", "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/x\n1000:x:7:8::/n:/x\nbad\nneg:x:-1:5::/:\nbig:x:4294967295:0::/:\n").ok());
-  CHECK(replace_file(root + "/etc/group", "root:x:0:\nweb:x:34:\nextra:x:50:other,web\nmore:x:51:web\n").ok());
+  CHECK(replace_file(root + "/etc/passwd",
+                     "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/x\n1000:x:7:8::/n:/"
+                     "x\nbad\nneg:x:-1:5::/:\nbig:x:4294967295:0::/:\n")
+            .ok());
+  CHECK(replace_file(root + "/etc/group",
+                     "root:x:0:\nweb:x:34:\nextra:x:50:other,web\nmore:x:51:web\n")
+            .ok());
   UniqueFd fd(::open(name, O_PATH | O_DIRECTORY | O_CLOEXEC));
   auto web = resolve_user(fd.get(), "web");
   CHECK(web.ok() && web->uid == 33 && web->gid == 34 && web->home == "/srv");
@@ -180,7 +230,8 @@ void users_come_from_the_image() {
   CHECK(grouped.ok() && grouped->gid == 50 && grouped->additional_gids.empty());
   CHECK(resolve_user(fd.get(), "")->uid == 0 && resolve_user(fd.get(), "33")->gid == 34);
   CHECK(resolve_user(fd.get(), "1000")->uid == 7 && resolve_user(fd.get(), "1001:5")->gid == 5);
-  for (const char* bad : {"nobody", "web:nogroup", "2147483648", "-1", "0:99999999999", "neg", "big"}) {
+  for (const char* bad :
+       {"nobody", "web:nogroup", "2147483648", "-1", "0:99999999999", "neg", "big"}) {
     CHECK(!resolve_user(fd.get(), bad).ok());
   }
   CHECK(remove_tree(AT_FDCWD, name).ok());

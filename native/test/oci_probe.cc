@@ -1,11 +1,12 @@
-// Runs inside containers and says what it finds: the tests' eye. Static, so that it needs nothing there.
+// Runs inside containers and says what it finds: the tests' eye. Static, so that it needs nothing
+// there.
 //   oci_probe report                 one JSON object about this process
 //   oci_probe syscall NUMBER [ARG…]  errno of a system call ("0" if it succeeds)
 //   oci_probe open-write PATH        errno of open(O_WRONLY)
 //   oci_probe device b|c MAJOR MINOR errno of mknod, then of open: "mknod=0 open=1"
 //   oci_probe ptrace PID             errno of PTRACE_ATTACH
-//   oci_probe keys                   serial numbers visible in /proc/keys and a lookup of "stack-test-key"
-//   oci_probe eat BYTES              touches that much memory, prints "survived"
+//   oci_probe keys                   serial numbers visible in /proc/keys and a lookup of
+//   "stack-test-key" oci_probe eat BYTES              touches that much memory, prints "survived"
 //   oci_probe swap-loop A B COUNT    renameat2(EXCHANGE) of two paths, COUNT times
 #include <dirent.h>
 #include <fcntl.h>
@@ -63,7 +64,8 @@ std::string open_descriptors() {
     std::string path = std::string("/proc/self/fd/") + entry->d_name;
     ssize_t n = readlink(path.c_str(), target, sizeof target);
     if (out.size() > 1) out += ",";
-    out += "[" + std::to_string(fd) + "," + quoted(std::string(target, n > 0 ? static_cast<size_t>(n) : 0)) + "]";
+    out += "[" + std::to_string(fd) + "," +
+           quoted(std::string(target, n > 0 ? static_cast<size_t>(n) : 0)) + "]";
   }
   return out + "]";
 }
@@ -90,18 +92,22 @@ int report() {
   clock_gettime(CLOCK_MONOTONIC, &monotonic);
   std::string namespaces;
   for (const char* name : {"mnt", "pid", "net", "ipc", "uts", "cgroup", "user", "time"}) {
-    namespaces += (namespaces.empty() ? "" : ",") + quoted(name) + ":" + quoted(link(std::string("/proc/self/ns/") + name));
+    namespaces += (namespaces.empty() ? "" : ",") + quoted(name) + ":" +
+                  quoted(link(std::string("/proc/self/ns/") + name));
   }
   std::printf(
       "{\"pid\":%d,\"sid\":%d,\"pgid\":%d,\"uid\":[%s],\"gid\":[%s],\"groups\":[%s],"
-      "\"caps\":{\"inheritable\":\"%s\",\"permitted\":\"%s\",\"effective\":\"%s\",\"bounding\":\"%s\",\"ambient\":\"%s\"},"
+      "\"caps\":{\"inheritable\":\"%s\",\"permitted\":\"%s\",\"effective\":\"%s\",\"bounding\":\"%"
+      "s\",\"ambient\":\"%s\"},"
       "\"nnp\":%d,\"seccomp\":%s,\"umask\":%u,\"nofile\":[%llu,%llu],\"cwd\":%s,\"hostname\":%s,"
-      "\"fds\":%s,\"ns\":{%s},\"blocked\":%s,\"ignored\":%s,\"tty\":%d,\"monotonic\":%lld,\"priority\":%d}\n",
+      "\"fds\":%s,\"ns\":{%s},\"blocked\":%s,\"ignored\":%s,\"tty\":%d,\"monotonic\":%lld,"
+      "\"priority\":%d}\n",
       getpid(), getsid(0), getpgid(0),
       (std::to_string(getuid()) + "," + std::to_string(geteuid())).c_str(),
       (std::to_string(getgid()) + "," + std::to_string(getegid())).c_str(), list.c_str(),
-      status_field("CapInh").c_str(), status_field("CapPrm").c_str(), status_field("CapEff").c_str(),
-      status_field("CapBnd").c_str(), status_field("CapAmb").c_str(), prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0),
+      status_field("CapInh").c_str(), status_field("CapPrm").c_str(),
+      status_field("CapEff").c_str(), status_field("CapBnd").c_str(),
+      status_field("CapAmb").c_str(), prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0),
       status_field("Seccomp").c_str(), mask, static_cast<unsigned long long>(files.rlim_cur),
       static_cast<unsigned long long>(files.rlim_max), quoted(cwd).c_str(), quoted(host).c_str(),
       open_descriptors().c_str(), namespaces.c_str(), quoted(status_field("SigBlk")).c_str(),
@@ -113,7 +119,8 @@ int report() {
 int call(int argc, char** argv) {
   long numbers[7] = {};
   for (int i = 2; i < argc && i < 9; i++) numbers[i - 2] = std::strtol(argv[i], nullptr, 0);
-  long result = syscall(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6]);
+  long result =
+      syscall(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6]);
   std::printf("%d\n", result < 0 ? errno : 0);
   return 0;
 }
@@ -129,7 +136,8 @@ int device(char** argv) {
 }
 
 int keys() {
-  long found = syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_SESSION_KEYRING, "user", "stack-test-key", 0);
+  long found =
+      syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_SESSION_KEYRING, "user", "stack-test-key", 0);
   std::printf("%d\n", found < 0 ? errno : 0);
   return 0;
 }
