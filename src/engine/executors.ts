@@ -86,10 +86,29 @@ export function recordOf(work: Work, name: string, id: ContainerId | undefined):
 async function stopContainer(work: Work, id: ContainerId, graceMs: number | undefined, context: OperationContext): Promise<void> {
   const container = work.hub.get(id);
   if (container === undefined || container.status === "created" || container.status === "exited" || container.status === "dead") return;
-  const result = await work.hub.monitor(id).stop(graceMs === undefined ? {} : { graceMs });
+  const stopping = work.hub.monitor(id).stop(graceMs === undefined ? {} : { graceMs });
+  const result = await orCancelled(stopping, context.signal, `Cancelled while ${container.name} was stopping`);
   if (result === undefined) return; // its monitor had ended by itself
   if (result.ignored) context.note("PID 1 ignores the stop signal: killed at once");
   else if (result.killed) context.note(`did not stop within ${(graceMs ?? container.record.stop.graceMs) / 1000} s: killed`);
+}
+
+/** Leaves when the command is cancelled; what was begun goes on, and whoever comes next finds it so. */
+async function orCancelled<T>(work: Promise<T>, signal: AbortSignal, message: string): Promise<T> {
+  let cancel: (() => void) | undefined;
+  const cancelled = new Promise<never>((_, reject) => {
+    cancel = (): void => {
+      reject(new StackError("cancelled", message));
+    };
+    if (signal.aborted) cancel();
+    signal.addEventListener("abort", cancel, { once: true });
+  });
+  work.catch(() => undefined);
+  try {
+    return await Promise.race([work, cancelled]);
+  } finally {
+    if (cancel !== undefined) signal.removeEventListener("abort", cancel);
+  }
 }
 
 /** How long a monitor whose container was stopped may take to end, milliseconds. */

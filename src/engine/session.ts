@@ -44,6 +44,8 @@ export class ProjectSession {
   #asked = 0;
   #finished = false;
   #watching = false;
+  /** What runs now. */
+  #current: { readonly options: ReconcileOptions; readonly abort: AbortController } | undefined;
   /** Containers with `--rm` whose client is still there. */
   readonly #held = new Set<ContainerId>();
   #converged = false;
@@ -115,7 +117,9 @@ export class ProjectSession {
   }
 
   apply(request: ApplyRequest, signal: AbortSignal, emit: (event: EngineEvent) => void): Promise<ApplyResult> {
-    if (this.#asked > 0) emit({ type: "warning", rule: "project-busy", message: `Another command is changing project "${this.project}"; waiting for it` });
+    if (this.#current !== undefined && preempts(request.options, this.#current.options))
+      this.#current.abort.abort(new StackError("cancelled", `Cancelled by \`${request.options.goal}\` of another command`));
+    else if (this.#asked > 0) emit({ type: "warning", rule: "project-busy", message: `Another command is changing project "${this.project}"; waiting for it` });
     return this.#exclusive(async () => this.#apply(request, signal, emit), true);
   }
 
@@ -178,7 +182,16 @@ export class ProjectSession {
   }
 
   async #apply(request: ApplyRequest, clientSignal: AbortSignal, emit: (event: EngineEvent) => void, remember = true): Promise<ApplyResult> {
-    const signal = AbortSignal.any([clientSignal, this.#ending.signal]);
+    const abort = new AbortController();
+    this.#current = { options: request.options, abort };
+    try {
+      return await this.#applyNow(request, AbortSignal.any([clientSignal, this.#ending.signal, abort.signal]), emit, remember);
+    } finally {
+      this.#current = undefined;
+    }
+  }
+
+  async #applyNow(request: ApplyRequest, signal: AbortSignal, emit: (event: EngineEvent) => void, remember: boolean): Promise<ApplyResult> {
     const { project, options } = request;
     this.#workingDirectory?.(project.working_dir);
     const now = systemClock.now();
@@ -210,6 +223,7 @@ export class ProjectSession {
       parallel: request.parallel ?? parallelism(),
     });
     let result = await run(plan);
+    if (signal.aborted && (result.skipped > 0 || !result.ok)) throw cancelledBy(signal);
     if (result.ok && pulled(plan)) result = await this.#afterPull(request, now, result, both, run);
     this.#finished = options.goal === "down" && result.ok && options.services.length === 0;
     if (this.#finished) {
@@ -316,6 +330,20 @@ export class ProjectSession {
 }
 
 const starts = (goal: ReconcileOptions["goal"]): boolean => goal === "up" || goal === "create" || goal === "start" || goal === "restart";
+
+function cancelledBy(signal: AbortSignal): StackError {
+  return signal.reason instanceof StackError ? signal.reason : new StackError("cancelled", "Cancelled");
+}
+
+/**
+ * Does it not wait for what runs, but take its place? Stopping does not wait for starting, nor a quick stop for a patient one.
+ */
+function preempts(next: ReconcileOptions, current: ReconcileOptions): boolean {
+  const ends = (goal: ReconcileOptions["goal"]): boolean => goal === "stop" || goal === "down" || goal === "kill";
+  if (!ends(next.goal)) return false;
+  if (next.goal === "kill" || !ends(current.goal)) return true;
+  return next.graceMs !== undefined && next.graceMs < (current.graceMs ?? Number.MAX_SAFE_INTEGER);
+}
 
 const pulled = (plan: Plan): boolean => plan.operations.some((operation) => operation.kind === "ensure-image" && operation.policy === "always");
 
