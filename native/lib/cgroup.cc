@@ -87,6 +87,20 @@ void collect_processes(const std::string& directory, std::vector<pid_t>& out) {
   for_each_child(directory, [&](const std::string& child) { collect_processes(child, out); });
 }
 
+/** Places above that are ours by their name go with the last container; the user's own stay. */
+void remove_empty_ancestors(const std::string& mountpoint, const std::string& path) {
+  std::vector<std::string> levels = prefixes(path);
+  size_t ours = 0;
+  while (ours < levels.size()) {
+    std::string name = levels[ours].substr(levels[ours].rfind('/') + 1);
+    if (name == "stack" || name.starts_with("stack-")) break;
+    ours++;
+  }
+  for (size_t i = levels.size() - 1; i > ours; i--) {
+    if (::rmdir((mountpoint + levels[i - 1]).c_str()) != 0) return;  // not empty: others live there
+  }
+}
+
 Status remove_directory(const std::string& directory) {
   if (::rmdir(directory.c_str()) == 0 || errno == ENOENT) return ok();
   Status below;
@@ -144,7 +158,7 @@ void Cgroup::enable_controllers(const Place& place, const Json& resources) {
   }
 }
 
-Status Cgroup::make_directory(const CgroupHierarchy& hierarchy, const Json& resources) {
+Status Cgroup::try_directory(const CgroupHierarchy& hierarchy, const Json& resources) {
   Place place{hierarchy, hierarchy.mountpoint + path_};
   bool cpuset = !hierarchy.unified && hierarchy.has("cpuset");
   std::string parent = hierarchy.mountpoint;
@@ -169,6 +183,14 @@ Status Cgroup::make_directory(const CgroupHierarchy& hierarchy, const Json& reso
   }
   places_.push_back(std::move(place));
   return ok();
+}
+
+Status Cgroup::make_directory(const CgroupHierarchy& hierarchy, const Json& resources) {
+  // Whoever removes the last container of a place of ours removes the place too, perhaps just now.
+  for (int attempt = 0;; attempt++) {
+    auto made = try_directory(hierarchy, resources);
+    if (made.ok() || made.failure().err != ENOENT || attempt >= 16) return made;
+  }
 }
 
 Result<Cgroup> Cgroup::create(const std::string& path, const Json& resources) {
@@ -386,6 +408,7 @@ Status Cgroup::remove() const {
       ::nanosleep(&pause, nullptr);
       pause.tv_nsec *= 2;
     }
+    remove_empty_ancestors(place.hierarchy.mountpoint, path_);
   }
   return ok();
 }

@@ -75,7 +75,8 @@ class Cgroup {
   /** Any signal to every process in it. */
   Status signal_all(int signal) const;
   Result<std::vector<pid_t>> processes() const;
-  /** Removes the directories, children first. EBUSY when processes are left. Idempotent. */
+  /** Removes the directories, children first, then the empty ones above that are ours (from one named `stack`
+      or `stack-…` on). EBUSY when processes are left. Idempotent. */
   Status remove() const;
   /** Waits (bounded by `timeout_ms`) until no process is left, by cgroup.events or by the pidfds.
    */
@@ -103,6 +104,7 @@ class Cgroup {
   const Place* place_of(std::string_view controller) const;
   const Place* unified() const;
   Status make_directory(const CgroupHierarchy& hierarchy, const Json& resources);
+  Status try_directory(const CgroupHierarchy& hierarchy, const Json& resources);
   void enable_controllers(const Place& place, const Json& resources);
   Status apply_all(const Json& resources, bool fresh);
   Status missing(std::string_view controller, const std::string& what);

@@ -246,9 +246,9 @@ export class OciWorld {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  /** Directories of this test run in any cgroup hierarchy. */
+  /** Directories of this test run in any cgroup hierarchy, the place above the containers' too. */
   cgroups(): readonly string[] {
-    const out = spawnSync("find", ["/sys/fs/cgroup", "-mindepth", "2", "-path", `*/stack-oci-test-${process.pid}/*`, "-type", "d"], { encoding: "utf8" });
+    const out = spawnSync("find", ["/sys/fs/cgroup", "-mindepth", "2", "-path", `*/stack-oci-test-${process.pid}*`, "-type", "d"], { encoding: "utf8" });
     return out.stdout.split("\n").filter((line) => line !== "");
   }
 }
