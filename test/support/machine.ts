@@ -201,9 +201,13 @@ export function useMachine(options: MachineOptions = {}): { readonly current: Ma
   });
   afterAll(async () => {
     if (machine === undefined) return;
-    await machine.stack("down", "--volumes", "--remove-orphans", "--timeout", "1");
-    const left = await machine.remains({ volumes: true });
-    await machine.destroy();
+    let left: Remains = [];
+    try {
+      await machine.start(["down", "--volumes", "--remove-orphans", "--timeout", "1"], { timeoutMs: 20_000 }).ended;
+      left = await machine.remains({ volumes: true });
+    } finally {
+      await machine.destroy();
+    }
     expect(left, "left behind after the last test").toEqual([]);
   });
   return {
