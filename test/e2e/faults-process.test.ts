@@ -77,7 +77,7 @@ describe("something that does not want to stop", () => {
     const machine = stubborn.current;
     machine.write("compose.yaml", deaf);
     const up = onTerminal(machine, ["up"]);
-    await up.until("| deaf");
+    await up.until("deaf");
     up.write("\x03");
     await up.until(/Gracefully/);
     up.write("\x03");

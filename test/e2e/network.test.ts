@@ -49,6 +49,12 @@ networks:
 `;
 const exec = (service: string, argv: readonly string[]) => used.current.stack("exec", "-T", service, ...argv);
 
+/** Until the server inside listens: its own kernel table says so. */
+async function listens(service: string, port: number) {
+  const wait = `const hex = ":${port.toString(16).toUpperCase().padStart(4, "0")} "; const fs = require("fs"); (function look() { if (fs.readFileSync("/proc/net/tcp6", "utf8").includes(hex) || fs.readFileSync("/proc/net/tcp", "utf8").includes(hex)) return; setImmediate(look); })()`;
+  expect((await exec(service, ["node", "-e", wait])).code).toBe(0);
+}
+
 describe("networks", () => {
   test("come up with everything that they publish", async () => {
     const machine = used.current;
@@ -57,12 +63,6 @@ describe("networks", () => {
     await machine.until("the servers run", (all) => all.length === 5 && all.every((c) => c.state?.status === "running"));
     for (const service of ["web", "inner", "many"]) await listens(service, 80);
   });
-
-  /** Until the server inside listens: its own kernel table says so. */
-  async function listens(service: string, port: number) {
-    const wait = `const hex = ":${port.toString(16).toUpperCase().padStart(4, "0")} "; const fs = require("fs"); (function look() { if (fs.readFileSync("/proc/net/tcp6", "utf8").includes(hex) || fs.readFileSync("/proc/net/tcp", "utf8").includes(hex)) return; setImmediate(look); })()`;
-    expect((await exec(service, ["node", "-e", wait])).code).toBe(0);
-  }
 
   test("published ports answer on 127.0.0.1, ::1 and from outside", async () => {
     const { network } = used.current;
@@ -137,6 +137,7 @@ describe("beside Docker, whose policy drops what is forwarded", () => {
     const before = filterRules(machine);
     expect(before).toContain(":FORWARD DROP");
     await machine.ok("up", "-d");
+    await listens("web", 80);
     const port = await world.listen({ port: 0, answer: "from " });
     expect((await exec("web", ask(worldAddress, port))).stdout).toContain("from ");
     expect(await world.tcp({ host: machineAddress, port: 8070 })).toMatch(/^web /);
@@ -162,6 +163,7 @@ describe("with nothing in PATH but node", () => {
       return result.stdout;
     };
     await stack("up", "-d");
+    await listens("web", 80);
     expect(await machine.network.tcp({ port: 8070 })).toMatch(/^web /);
     expect(await stack("exec", "-T", "echo", ...ask("web", 80))).toMatch(/^web /);
     expect(readFileSync(join(machine.containers[0]!.directory, "container.json"), "utf8")).toContain('"echo"');
@@ -183,6 +185,7 @@ describe("modes", () => {
 `,
     );
     await machine.ok("up", "-d");
+    await listens("base", 80);
     expect((await exec("alone", ["ls", "/sys/class/net"])).stdout.trim()).toBe("lo");
     expect((await exec("host", ["ls", "/sys/class/net"])).stdout).toContain("cable");
     expect((await exec("joined", ["nc", "127.0.0.1", "80"])).stdout).toMatch(/^base /);
