@@ -4,7 +4,7 @@ import { readdir, readFile, readlink } from "node:fs/promises";
  * Who listens on a port of this host: from /proc/net/{tcp,udp}{,6} to the inode, from there to the process.
  * For an error message only: undefined when it cannot be told.
  */
-export async function portOwner(port: number, protocol: "tcp" | "udp"): Promise<{ pid: number; name: string } | undefined> {
+export async function portOwner(port: number, protocol: "tcp" | "udp"): Promise<{ pid: number; name: string; commandLine: string } | undefined> {
   const inodes = new Set<string>();
   for (const table of [protocol, `${protocol}6`]) {
     const text = await readFile(`/proc/net/${table}`, "utf8").catch(() => "");
@@ -23,7 +23,8 @@ export async function portOwner(port: number, protocol: "tcp" | "udp"): Promise<
       const target = await readlink(`/proc/${entry}/fd/${fd}`).catch(() => "");
       if (!inodes.has(target)) continue;
       const name = (await readFile(`/proc/${entry}/comm`, "utf8").catch(() => "?")).trim();
-      return { pid: Number(entry), name };
+      const commandLine = await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "");
+      return { pid: Number(entry), name, commandLine };
     }
   }
   return undefined;

@@ -34,8 +34,11 @@ async function explainStart(work: Work, record: ContainerRecord, error: unknown)
   const what = `Cannot start ${record.name}`;
   if (failure.stage === "bind port" && failure.call === "bind" && failure.errno === 98) {
     const owner = await ownerOf(work, failure.path);
-    return new StackError("port-taken", `${what}: port ${failure.path} is already taken${owner === undefined ? "" : ` by ${owner}`}`, {
-      hint: "Publish another port, or stop what holds this one.",
+    const replica = owner?.holder?.project === record.project && owner.holder.service === record.service;
+    return new StackError("port-taken", `${what}: port ${failure.path} is already taken${owner === undefined ? "" : ` by ${owner.what}`}`, {
+      hint: replica
+        ? "Only one replica can have a port of the host: publish a range (\"8000-8010:80\"), or no port of the host (\"80\")."
+        : "Publish another port, or stop what holds this one.",
       details: { port: failure.path },
     });
   }
@@ -55,16 +58,28 @@ async function explainStart(work: Work, record: ContainerRecord, error: unknown)
   });
 }
 
-/** `container shop-db-1 (project "shop")`, or `process nginx (pid 123)`. */
-async function ownerOf(work: Work, address: string): Promise<string | undefined> {
+interface Owner {
+  /** `container shop-db-1 of project "shop"`, or `process nginx (pid 123)`. */
+  readonly what: string;
+  readonly holder?: ContainerRecord;
+}
+
+async function ownerOf(work: Work, address: string): Promise<Owner | undefined> {
   const match = /:(\d+)(?:\/(tcp|udp))?$/.exec(address);
   const port = Number(match?.[1]);
   const protocol = match?.[2] === "udp" ? "udp" : "tcp";
-  for (const { record, state, status } of await work.rooms.containers.list()) {
+  const all = await work.rooms.containers.list();
+  const named = (holder: ContainerRecord): Owner => ({
+    what: `container ${holder.name}${holder.project === work.project.name ? "" : ` of project "${holder.project}"`}`,
+    holder,
+  });
+  for (const { record, state, status } of all) {
     if (status !== "running" && status !== "restarting" && status !== "paused") continue;
-    if (state?.ports.some((bound) => bound.hostPort === port && bound.protocol === protocol) === true)
-      return `container ${record.name}${record.project === work.project.name ? "" : ` of project "${record.project}"`}`;
+    if (state?.ports.some((bound) => bound.hostPort === port && bound.protocol === protocol) === true) return named(record);
   }
   const process = await portOwner(port, protocol);
-  return process === undefined ? undefined : `process ${process.name} (pid ${process.pid})`;
+  if (process === undefined) return undefined;
+  // A container that is still starting holds its ports before its state says so.
+  const starting = all.find(({ record }) => process.commandLine.includes(record.id));
+  return starting === undefined ? { what: `process ${process.name} (pid ${process.pid})` } : named(starting.record);
 }

@@ -52,7 +52,7 @@ export class Router {
   /** Cheap: the pin is there and the uplink too. After a restart of the machine they are not. */
   stands(): boolean {
     const uplink = this.uplink();
-    if (uplink === undefined || !existsSync(`/sys/class/net/${uplink.link}`)) return false;
+    if (uplink === undefined || !hostHas(uplink.link)) return false;
     try {
       return statfsSync(paths.router(this.#root)).type === NSFS_MAGIC;
     } catch {
@@ -190,7 +190,7 @@ export class Router {
   /** Everything goes; what we changed on the host goes back. Names come from the data root, so a lost file hinders nothing. */
   async teardown(): Promise<void> {
     const uplink = (this.uplink()) ?? uplinkFor(this.#root.root, "", 1500, []);
-    if (!existsSync(this.#file) && !existsSync(paths.router(this.#root)) && !existsSync(`/sys/class/net/${uplink.link}`)) return;
+    if (!existsSync(this.#file) && !existsSync(paths.router(this.#root)) && !hostHas(uplink.link)) return;
     const host = await this.#host.observe();
     await closeForeignFilters(this.#host, host, uplink.link);
     // Each waits for the kernel (RCU); together they wait once. The bridges go with their namespace.
@@ -241,6 +241,9 @@ export function pathMtu(host: Observed): number {
   const mtu = host.links.find((l) => l.index === way?.index)?.mtu ?? 1500;
   return Math.max(1280, Math.min(1500, mtu));
 }
+
+/** By procfs: it shows the network namespace of who reads it; /sys shows that of who mounted it (`nsenter --net` leaves the old one). */
+const hostHas = (link: string): boolean => existsSync(`/proc/sys/net/ipv4/conf/${link}`);
 
 const currentBoot = (): string => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 
