@@ -1,5 +1,6 @@
+#include "cgroup_devices.h"
+
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -90,7 +91,7 @@ class Program {
   }
   size_t size() const { return code_.size(); }
   bpf_insn& at(size_t index) { return code_[index]; }
-  const std::vector<bpf_insn>& code() const { return code_; }
+  std::vector<bpf_insn> take() && { return std::move(code_); }
 
  private:
   std::vector<bpf_insn> code_;
@@ -108,6 +109,37 @@ int32_t access_mask(const std::string& access) {
   if (access.find('r') != std::string::npos) mask |= BPF_DEVCG_ACC_READ;
   if (access.find('w') != std::string::npos) mask |= BPF_DEVCG_ACC_WRITE;
   return mask;
+}
+
+bool same_devices(const Rule& a, const Rule& b) {
+  return a.type == b.type && a.major == b.major && a.minor == b.minor;
+}
+
+bool share_devices(const Rule& a, const Rule& b) {
+  auto meet = [](int64_t x, int64_t y) { return x < 0 || y < 0 || x == y; };
+  bool types = a.type == 'a' || b.type == 'a' || a.type == b.type;
+  return types && meet(a.major, b.major) && meet(a.minor, b.minor);
+}
+
+/** v1 adds what a second rule for the same devices allows to the first ("r" and "w" make O_RDWR
+   possible), while a program sees each rule alone: so the later one takes over what the earlier
+   ones allow, but for what was denied on any of these devices in between. */
+std::vector<Rule> merge_allowed(std::vector<Rule> rules) {
+  for (size_t i = 0; i < rules.size(); i++) {
+    Rule& rule = rules[i];
+    if (!rule.allow) continue;
+    std::string denied;
+    for (size_t j = i; j > 0; j--) {
+      const Rule& earlier = rules[j - 1];
+      if (!earlier.allow && share_devices(earlier, rule)) denied += earlier.access;
+      if (!earlier.allow || !same_devices(earlier, rule)) continue;
+      for (char access : earlier.access) {
+        if (denied.find(access) == std::string::npos) rule.access += access;
+      }
+      break;  // it has taken over what came before itself, and that is in its access already
+    }
+  }
+  return rules;
 }
 
 /** One rule: falls through to the next if it does not fit. r2 type, r3 access, r4 major, r5 minor.
@@ -168,6 +200,13 @@ Program compile(const std::vector<Rule>& rules) {
   return out;
 }
 
+Result<std::vector<Rule>> parse_rules(const Json& list) {
+  std::vector<Rule> rules = {{false, 'a', kAny, kAny, "rwm"}};
+  for (const Json& item : list.items()) rules.push_back(TRY(parse_rule(item)));
+  rules.insert(rules.end(), default_rules().begin(), default_rules().end());
+  return rules;
+}
+
 long bpf(int command, bpf_attr& attr) { return ::syscall(SYS_bpf, command, &attr, sizeof attr); }
 
 /** Kernels before 5.11 charge programs to RLIMIT_MEMLOCK. */
@@ -180,11 +219,11 @@ void raise_memlock() {
   }
 }
 
-Result<UniqueFd> load_program(const Program& program) {
+Result<UniqueFd> load_program(const std::vector<bpf_insn>& program) {
   static const char license[] = "Apache-2.0";
   bpf_attr attr{};
   attr.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
-  attr.insns = reinterpret_cast<uint64_t>(program.code().data());
+  attr.insns = reinterpret_cast<uint64_t>(program.data());
   attr.insn_cnt = static_cast<uint32_t>(program.size());
   attr.license = reinterpret_cast<uint64_t>(license);
   UniqueFd fd(static_cast<int>(bpf(BPF_PROG_LOAD, attr)));
@@ -211,8 +250,8 @@ Result<UniqueFd> attached_program(int directory) {
   return UniqueFd(static_cast<int>(bpf(BPF_PROG_GET_FD_BY_ID, open)));
 }
 
-Status attach_program(const std::string& path, const std::vector<Rule>& rules) {
-  UniqueFd program = TRY(load_program(compile(rules)));
+Status attach_program(const std::string& path, const std::vector<bpf_insn>& code) {
+  UniqueFd program = TRY(load_program(code));
   UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory) return sys_fail("cgroup devices", "open", path);
   UniqueFd before = TRY(attached_program(directory.get()));
@@ -232,10 +271,12 @@ Status attach_program(const std::string& path, const std::vector<Rule>& rules) {
 
 }  // namespace
 
+Result<std::vector<bpf_insn>> compile_device_rules(const Json& list) {
+  return compile(merge_allowed(TRY(parse_rules(list)))).take();
+}
+
 Status Cgroup::apply_devices(const Json& list) {
-  std::vector<Rule> rules = {{false, 'a', kAny, kAny, "rwm"}};
-  for (const Json& item : list.items()) rules.push_back(TRY(parse_rule(item)));
-  rules.insert(rules.end(), default_rules().begin(), default_rules().end());
+  std::vector<Rule> rules = TRY(parse_rules(list));
   for (const Place& place : places_) {
     if (place.hierarchy.unified || !place.hierarchy.has("devices")) continue;
     for (const Rule& rule : rules) TRY(write_rule_v1(place.directory, rule));
@@ -243,7 +284,7 @@ Status Cgroup::apply_devices(const Json& list) {
   }
   const Place* place = unified();
   if (place == nullptr) return missing("devices", "access to devices");
-  auto attached = attach_program(place->directory, rules);
+  auto attached = attach_program(place->directory, TRY(compile_device_rules(list)));
   bool unprivileged = ::geteuid() != 0 && !attached.ok() && attached.failure().err == EPERM;
   if (!unprivileged) return attached;
   // In a user namespace there are no device nodes but those that are bound into it.
