@@ -96,7 +96,9 @@ Status join_all(int pidfd, int flags, ChildState& state, bool labels) {
   };
   ::umask(0);
   ::prctl(PR_SET_DUMPABLE, 0);
+  step(set_initial_affinity(*state.process));
   step(enter_cgroup(state));
+  step(set_final_affinity(*state.process));
   auto adjusted = set_oom_score_adj(*state.process, "/proc/self");
   if (!adjusted.ok()) warn(state, adjusted.failure().text());
   for (const std::string& name : state.process->unknown_capabilities) {

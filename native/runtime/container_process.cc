@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 
 #include "container_state.h"
 #include "fs.h"
@@ -49,6 +50,12 @@ Result<cpu_set_t> parse_cpus(const std::string& text) {
   return set;
 }
 
+Status set_affinity(const std::string& name, const std::string& cpus) {
+  cpu_set_t set = TRY(parse_cpus(cpus));
+  if (::sched_setaffinity(0, sizeof set, &set) == 0) return ok();
+  return sys_fail("cpu affinity", "sched_setaffinity", name + " " + cpus);
+}
+
 std::string path_variable(const OciProcess& process) {
   for (const std::string& entry : process.env) {
     if (entry.starts_with("PATH=")) return entry.substr(5);
@@ -83,13 +90,27 @@ Failure executable_failure(const std::string& name, int err, bool searched) {
 
 }  // namespace
 
-Status set_scheduling(const OciProcess& process) {
+Status set_initial_affinity(const OciProcess& process) {
+  if (process.exec_cpu_initial.empty()) return ok();
+  return set_affinity("execCPUAffinity.initial", process.exec_cpu_initial);
+}
+
+Status set_final_affinity(const OciProcess& process) {
   if (!process.exec_cpu_final.empty()) {
-    cpu_set_t set = TRY(parse_cpus(process.exec_cpu_final));
-    if (::sched_setaffinity(0, sizeof set, &set) != 0) {
-      return sys_fail("cpu affinity", "sched_setaffinity", process.exec_cpu_final);
-    }
+    return set_affinity("execCPUAffinity.final", process.exec_cpu_final);
   }
+  if (process.exec_cpu_initial.empty()) return ok();
+  // Back to what the cgroup allows: since 6.2 a wish outlives the change of cgroup
+  // (sched_setaffinity(2)), and the kernel takes away what the cgroup does not have.
+  cpu_set_t all;
+  std::memset(&all, 0xff, sizeof all);
+  if (::sched_setaffinity(0, sizeof all, &all) != 0) {
+    return sys_fail("cpu affinity", "sched_setaffinity");
+  }
+  return ok();
+}
+
+Status set_scheduling(const OciProcess& process) {
   if (process.io_priority) {
     constexpr int kThisProcess = 1;
     if (::syscall(SYS_ioprio_set, kThisProcess, 0, *process.io_priority) != 0) {

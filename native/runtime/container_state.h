@@ -125,6 +125,10 @@ Result<int> private_proc(ChildState& state);
 
 // container_rights.cc
 Status set_scheduling(const OciProcess& process);
+/** config.md "execCPUAffinity", for further processes only: before the change to the container's
+   cgroup, and after it. */
+Status set_initial_affinity(const OciProcess& process);
+Status set_final_affinity(const OciProcess& process);
 Status set_rlimits(const OciProcess& process, pid_t pid);
 Status set_oom_score_adj(const OciProcess& process, const std::string& pid_directory);
 Status prepare_working_directory(ChildState& state, int root);

@@ -1,7 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { OciWorld } from "./oci/bundle.ts";
+import type { Change } from "./oci/bundle.ts";
 
 const world = new OciWorld();
 afterAll(() => {
@@ -59,6 +61,40 @@ describe("limits", () => {
     expect(out).toMatchObject({ code: 1, stderr: expect.stringMatching(/7MB|hugetlb/) });
     expect(world.run(["true"], (c) => Object.assign(c.linux.resources, { memory: { limit: 1 } })).code).not.toBe(0);
     expect(world.run(["true"], (c) => Object.assign(c.linux.resources, { unified: { "../x.y": "1" } }))).toMatchObject({ code: 1 });
+  });
+});
+
+describe("the CPUs of further processes", () => {
+  const cpus = ["grep", "Cpus_allowed_list", "/proc/self/status"];
+  const affinity = (initial?: string, final?: string): Change => (c) =>
+    (c.process.execCPUAffinity = { ...(initial === undefined ? {} : { initial }), ...(final === undefined ? {} : { final }) });
+  const all = availableParallelism();
+
+  it.skipIf(all < 2)("are the final ones; the initial ones hold only before the change to the container's cgroup", () => {
+    const allowed = (change: Change): string => world.call(["exec", world.sleeping(change), ...cpus]).stdout.split(/\s+/)[1] ?? "";
+    const everywhere = allowed(() => undefined);
+    expect(allowed(affinity(undefined, "1"))).toBe("1");
+    expect(allowed(affinity("0", "1"))).toBe("1");
+    expect(allowed(affinity("0"))).toBe(everywhere);
+    // The cgroup does not have CPU 1: before it is joined that can be chosen, after it cannot.
+    const confined: Change = (c) => Object.assign(c.linux.resources, { cpu: { cpus: "0", mems: "0" } });
+    expect(allowed((c) => (confined(c), affinity("1")(c)))).toBe("0");
+    const id = world.sleeping((c) => (confined(c), affinity("1", "1")(c)));
+    expect(world.call(["exec", id, ...cpus])).toMatchObject({ stdout: "", stderr: expect.stringContaining("execCPUAffinity.final 1: Invalid argument") });
+  });
+
+  it("are refused by name if there are none such, and do not concern the first process", () => {
+    for (const [change, message] of [
+      [affinity("1023", "0"), "execCPUAffinity.initial 1023: Invalid argument"],
+      [affinity("0-x"), "not a list of CPUs: 0-x"],
+    ] as const) {
+      const id = world.sleeping(change);
+      const out = world.call(["exec", id, "true"]);
+      expect(out.code).not.toBe(0);
+      expect(out.stderr).toContain(message);
+    }
+    const first = (change: Change): string => world.run(cpus, change).stdout;
+    expect(first(affinity("0", "0"))).toBe(first(() => undefined));
   });
 });
 

@@ -47,6 +47,7 @@ export interface Config {
     oomScoreAdj?: number;
     scheduler?: object;
     ioPriority?: object;
+    execCPUAffinity?: { initial?: string; final?: string };
     selinuxLabel?: string;
     apparmorProfile?: string;
   };
@@ -126,13 +127,13 @@ export interface Outcome {
 export class OciWorld {
   readonly directory = mkdtempSync(join(tmpdir(), "stack-oci-"));
   readonly root = join(this.directory, "state");
-  readonly #probe = join(this.directory, "probe");
+  readonly probe = join(this.directory, "probe");
   readonly #children = new Set<ChildProcess>();
   #count = 0;
 
   constructor() {
     const source = join(repository, "native/test/oci_probe.cc");
-    execFileSync("g++", ["-std=c++20", "-O1", "-static", "-o", this.#probe, source]);
+    execFileSync("g++", ["-std=c++20", "-O1", "-static", "-o", this.probe, source]);
   }
 
   /** A bundle: static busybox, the probe, and the configuration that `spec` writes, changed by `change`. */
@@ -142,7 +143,7 @@ export class OciWorld {
     mkdirSync(bin, { recursive: true });
     mkdirSync(join(bundle, "rootfs/etc"));
     copyFileSync("/bin/busybox", join(bin, "busybox"));
-    copyFileSync(this.#probe, join(bin, "probe"));
+    copyFileSync(this.probe, join(bin, "probe"));
     for (const name of applets) symlinkSync("busybox", join(bin, name));
     const made = this.call(["spec", "--bundle", bundle]);
     if (made.code !== 0) throw new Error(made.stderr);
@@ -162,8 +163,10 @@ export class OciWorld {
     writeFileSync(path, JSON.stringify(config));
   }
 
-  call(args: readonly string[], options: { stdio?: StdioOptions; input?: string; timeout?: number } = {}): Outcome {
-    const done = spawnSync(runtimeBinary, ["--root", this.root, ...args], {
+  /** `through`: the beginning of another command line than the runtime's own file. */
+  call(args: readonly string[], options: { stdio?: StdioOptions; input?: string; timeout?: number; through?: readonly string[] } = {}): Outcome {
+    const [file = runtimeBinary, ...before] = options.through ?? [];
+    const done = spawnSync(file, [...before, "--root", this.root, ...args], {
       encoding: "utf8",
       timeout: options.timeout ?? 30_000,
       ...(options.stdio === undefined ? {} : { stdio: options.stdio }),
