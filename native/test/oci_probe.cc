@@ -5,17 +5,24 @@
 //   oci_probe open-write PATH        errno of open(O_WRONLY)
 //   oci_probe device b|c MAJOR MINOR errno of mknod, then of open: "mknod=0 open=1"
 //   oci_probe ptrace PID             errno of PTRACE_ATTACH
-//   oci_probe keys                   serial numbers visible in /proc/keys and a lookup of
-//   "stack-test-key" oci_probe eat BYTES              touches that much memory, prints "survived"
+//   oci_probe keys SERIAL            errno of the search for "stack-test-key" in the session
+//                                    keyring, and of reading that key by its serial number
+//   oci_probe with-key FILE COMMAND… executes it with such a key, whose serial is put into FILE
+//   oci_probe hunt-exe PREFIX FILE   for ever: files of programs outside of PREFIX, as `exe` has
+//                                    them; one line into FILE for each process found
+//   oci_probe exe PID                may the file that it executes be written? "errno readonly"
+//   oci_probe eat BYTES              touches that much memory, prints "survived"
 //   oci_probe swap-loop A B COUNT    renameat2(EXCHANGE) of two paths, COUNT times
 #include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/keyctl.h>
-#include <sys/ptrace.h>
+#include <sched.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <time.h>
@@ -135,11 +142,82 @@ int device(char** argv) {
   return 0;
 }
 
-int keys() {
+int keys(long serial) {
   long found =
       syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_SESSION_KEYRING, "user", "stack-test-key", 0);
-  std::printf("%d\n", found < 0 ? errno : 0);
+  std::printf("%d", found < 0 ? errno : 0);
+  char secret[64];
+  long length = syscall(SYS_keyctl, KEYCTL_READ, serial, secret, sizeof secret);
+  std::printf(" %d\n", length < 0 ? errno : 0);
   return 0;
+}
+
+int with_key(char** argv) {
+  if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) < 0) return 3;
+  long serial =
+      syscall(SYS_add_key, "user", "stack-test-key", "secret", 6, KEY_SPEC_SESSION_KEYRING);
+  FILE* file = std::fopen(argv[2], "w");
+  if (serial < 0 || file == nullptr) return 3;
+  std::fprintf(file, "%ld\n", serial);
+  std::fclose(file);
+  execvp(argv[3], argv + 3);
+  return 127;
+}
+
+/** Writes to the file of `fd` through a descriptor of its own, however it was opened. */
+int write_through(int fd) {
+  std::string path = "/proc/self/fd/" + std::to_string(fd);
+  int writable = open(path.c_str(), O_WRONLY);
+  if (writable < 0) return errno;
+  int result = pwrite(writable, "x", 1, 0) == 1 ? 0 : errno;
+  close(writable);
+  return result;
+}
+
+/** On a read-only mount, or sealed against writing. */
+bool read_only(int fd) {
+  int seals = fcntl(fd, F_GET_SEALS);
+  if (seals >= 0 && (seals & F_SEAL_WRITE) != 0) return true;
+  struct statvfs info {};
+  return fstatvfs(fd, &info) == 0 && (info.f_flag & ST_RDONLY) != 0;
+}
+
+int executable(const char* pid) {
+  int fd = open((std::string("/proc/") + pid + "/exe").c_str(), O_RDONLY);
+  if (fd < 0) {
+    std::printf("cannot open: %d\n", errno);
+  } else {
+    std::printf("%d %d\n", write_through(fd), read_only(fd));
+  }
+  return 0;
+}
+
+int hunt_exe(const std::string& prefix, const char* results) {
+  for (;;) {
+    DIR* stream = opendir("/proc");
+    if (stream == nullptr) return 3;
+    while (dirent* entry = readdir(stream)) {
+      if (entry->d_name[0] < '1' || entry->d_name[0] > '9') continue;
+      std::string exe = std::string("/proc/") + entry->d_name + "/exe";
+      std::string target = link(exe);
+      if (target.empty() || target.starts_with(prefix)) continue;
+      int fd = open(exe.c_str(), O_RDONLY);
+      // It may have executed something else in the meantime.
+      if (fd < 0 || link("/proc/self/fd/" + std::to_string(fd)).starts_with(prefix)) {
+        if (fd >= 0) close(fd);
+        continue;
+      }
+      // While anybody executes it, it cannot be written anyway; the attack is to wait for the end.
+      int result = write_through(fd);
+      for (; result == ETXTBSY; result = write_through(fd)) sched_yield();
+      FILE* file = std::fopen(results, "a");
+      if (file == nullptr) return 3;
+      std::fprintf(file, "%d %d\n", result, read_only(fd));
+      std::fclose(file);
+      close(fd);
+    }
+    closedir(stream);
+  }
 }
 
 int eat(size_t bytes) {
@@ -173,7 +251,10 @@ int main(int argc, char** argv) {
     std::printf("%d\n", ptrace(PTRACE_ATTACH, std::atoi(argv[2]), 0, 0) == 0 ? 0 : errno);
     return 0;
   }
-  if (what == "keys") return keys();
+  if (what == "keys" && argc > 2) return keys(std::strtol(argv[2], nullptr, 10));
+  if (what == "with-key" && argc > 3) return with_key(argv);
+  if (what == "exe" && argc > 2) return executable(argv[2]);
+  if (what == "hunt-exe" && argc > 3) return hunt_exe(argv[2], argv[3]);
   if (what == "eat" && argc > 2) return eat(std::strtoull(argv[2], nullptr, 10));
   if (what == "swap-loop" && argc > 4) return swap_loop(argv);
   return 2;

@@ -1,10 +1,13 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, openSync, closeSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { closeSync, copyFileSync, existsSync, lstatSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { alive, MonitorWorld, binary as monitorBinary } from "./monitor/container.ts";
+import type { TestContainer } from "./monitor/container.ts";
 import { OciWorld, bind, grant, runtimeBinary } from "./oci/bundle.ts";
-import type { Change, Report } from "./oci/bundle.ts";
+import type { Change, Config, Report } from "./oci/bundle.ts";
 
 // One test for each way out of a container that has worked somewhere; the names are those of the advisories.
 
@@ -17,7 +20,24 @@ afterAll(() => {
 });
 
 const hash = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
-const EROFS = "30";
+const [EPERM, ESRCH, EACCES, EROFS, ENOKEY] = ["1", "3", "13", "30", "126"];
+
+/** What a container with our init as PID 1 logs that runs `script`, with the probe at hand. */
+async function underInit(script: string, ...capabilities: string[]): Promise<string> {
+  const monitors = new MonitorWorld();
+  try {
+    copyFileSync(world.probe, join(monitors.rootfs, "bin/probe"));
+    const container: TestContainer = monitors.container({ args: ["sh", "-c", script] });
+    const config = JSON.parse(readFileSync(join(container.directory, "config.json"), "utf8")) as Config;
+    grant(config, ...capabilities);
+    container.write("config.json", config);
+    await container.started();
+    expect(await container.untilExited()).toMatchObject({ exitCode: 0 });
+    return container.text();
+  } finally {
+    await monitors.dispose();
+  }
+}
 
 describe("the runtime's own file (CVE-2019-5736)", () => {
   it("cannot be written through an entrypoint that is /proc/self/exe", () => {
@@ -28,21 +48,34 @@ describe("the runtime's own file (CVE-2019-5736)", () => {
     expect(hash(runtimeBinary)).toBe(before);
   });
 
-  it("is read-only for a process that is executed in and looks at its own file", () => {
+  it("is read-only for who waits in the container until it is executed in there, and then until nobody executes it", () => {
     const id = world.sleeping((c) => {
       grant(c, "CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN");
     });
-    const before = hash(runtimeBinary);
-    // Looks for a process that runs the runtime's file while further ones are executed, and tries to write to it.
-    const hunter = `for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do for p in /proc/[0-9]*; do
-      case "$(readlink $p/exe)" in */busybox|*/probe|"") ;; *) probe open-write $p/exe >> /found;; esac; done; done`;
-    const running = world.start(["exec", id, "sh", "-c", hunter], "ignore");
-    for (let i = 0; i < 60 && running.exitCode === null; i++) world.call(["exec", id, "/bin/true"]);
-    running.kill("SIGKILL");
-    const rootfs = join(world.state(id).bundle, "rootfs/found");
-    const found = existsSync(rootfs) ? readFileSync(rootfs, "utf8").split("\n").filter((l) => l !== "") : [];
-    expect(found.filter((errno) => errno === "0")).toEqual([]);
-    expect(hash(runtimeBinary)).toBe(before);
+    // A file that nothing else executes: what is executed cannot be written anyway.
+    const copy = join(outside, "stack-runtime");
+    copyFileSync(runtimeBinary, copy);
+    const before = hash(copy);
+    expect(world.leave(["exec", "--detach", id, "probe", "hunt-exe", "/bin/", "/found"])).toMatchObject({ code: 0 });
+    const results = join(world.state(id).bundle, "rootfs/found");
+    const found = (): readonly string[] => (existsSync(results) ? readFileSync(results, "utf8").split("\n").filter((l) => l !== "") : []);
+    for (let i = 0; i < 300 && found().length < 5; i++) expect(world.call(["exec", id, "true"], { through: [copy] }).code).toBe(0);
+    world.call(["delete", "--force", id]);
+    expect(found().length, "processes of the runtime's that were seen").toBeGreaterThanOrEqual(1);
+    for (const line of found()) expect([`${EROFS} 1`, `${EPERM} 1`]).toContain(line);
+    expect(hash(copy)).toBe(before);
+    rmSync(copy);
+  });
+
+  it("is read-only as the file of our init too, even for who may trace it", async () => {
+    const before = hash(monitorBinary);
+    const [errno, readonly] = (await underInit("probe exe 1", "CAP_SYS_PTRACE", "CAP_SYS_ADMIN")).trim().split(" ");
+    // The init is executing it at the moment; afterwards the mount or the seal holds.
+    expect(errno).toMatch(/^(1|26|30)$/);
+    expect(readonly).toBe("1");
+    expect(hash(monitorBinary)).toBe(before);
+    // Whoever may not cannot even open it.
+    expect(await underInit("probe exe 1")).toBe(`cannot open: ${EACCES}\n`);
   });
 });
 
@@ -96,9 +129,16 @@ describe("links in the image", () => {
   it("/dev as a link leads nowhere outside (CVE-2026-41579, CVE-2026-47766)", () => {
     const before = readdirSync(outside);
     for (const target of [outside, `../../../../../../../../..${outside}`]) {
-      const { rootfs } = hostile((r) => symlinkSync(target, join(r, "dev")), (c) => (c.mounts = c.mounts.filter((m) => !m.destination.startsWith("/dev"))));
-      // Inside of the root, if anywhere.
-      expect(existsSync(join(rootfs, "dev", "null")) && statSync(join(rootfs, "dev")).dev === statSync(outside).dev && readdirSync(outside).length > before.length).toBe(false);
+      const without: Change = (c) => (c.mounts = c.mounts.filter((m) => !m.destination.startsWith("/dev")));
+      const dangling = hostile((r) => symlinkSync(target, join(r, "dev")), without);
+      expect(dangling.out).toMatchObject({ code: 1, stderr: expect.stringContaining("/dev: No such file or directory") });
+      // Where it leads to something in the root, the devices are there, and nowhere else.
+      const { out, rootfs } = hostile((r) => {
+        mkdirSync(join(r, outside), { recursive: true });
+        symlinkSync(target, join(r, "dev"));
+      }, without);
+      expect(out).toMatchObject({ code: 0, stderr: "" });
+      expect(lstatSync(join(rootfs, outside, "null")).isCharacterDevice()).toBe(true);
     }
     expect(readdirSync(outside)).toEqual(before);
   });
@@ -152,7 +192,10 @@ describe("races", () => {
       c.process.args = ["true"];
       c.mounts.push(bind(shared, "/shared"), bind(source, "/shared/target/made"));
     });
-    for (let i = 0; i < 40; i++) world.call(["run", "-b", bundle, `race-${i}`]);
+    const codes = new Set<number | null>();
+    for (let i = 0; i < 300; i++) codes.add(world.call(["run", "-b", bundle, `race-${i}`]).code);
+    // Both were met: the directory, and the link, which leads nowhere in the root.
+    expect([...codes].sort()).toEqual([0, 1]);
     world.call(["delete", "--force", swapper]);
     expect(readdirSync(outside).sort()).toEqual(before);
     expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(outside);
@@ -179,11 +222,52 @@ describe("what the kernel must refuse in there", () => {
   });
 
   it("keys of whoever started the container", () => {
-    expect(world.run(["probe", "keys"]).stdout).not.toBe("0\n");
+    const serial = (rootfs: string): string => join(rootfs, "etc/serial");
+    const command = ["sh", "-c", "probe keys $(cat /etc/serial)"];
+    // The key is one that its owner finds and reads.
+    const control = join(outside, "serial");
+    expect(execFileSync(world.probe, ["with-key", control, "sh", "-c", `"$0" keys $(cat ${control})`, world.probe], { encoding: "utf8" })).toBe("0 0\n");
+    const bundle = world.bundle((c) => {
+      c.process.args = command;
+      delete c.linux.seccomp; // keyctl(2) itself is not in question
+    });
+    const rootfs = join(bundle, "rootfs");
+    const ran = world.call(["run", "-b", bundle, "keys"], { through: [world.probe, "with-key", serial(rootfs), runtimeBinary] });
+    expect(ran).toMatchObject({ code: 0, stdout: `${ENOKEY} ${EACCES}\n` });
+    const id = world.sleeping((c) => delete c.linux.seccomp);
+    const inside = join(world.state(id).bundle, "rootfs");
+    const executed = world.call(["exec", id, ...command], { through: [world.probe, "with-key", serial(inside), runtimeBinary] });
+    expect(executed).toMatchObject({ code: 0, stdout: `${ENOKEY} ${EACCES}\n` });
   });
 
-  it("signals and traces of processes that are not its own", () => {
+  it("signals to processes that are not its own", () => {
     const out = world.run(["sh", "-c", "ls /proc | grep -c '^[0-9]'"]);
     expect(Number(out.stdout)).toBeLessThan(5);
+    const victim = spawn("sleep", ["1000"], { stdio: "ignore" });
+    const kill = (pid: number | string) => `probe syscall 62 ${pid} 9; probe ptrace ${pid}`;
+    // Of its own it may do both.
+    const own = world.run(["sh", "-c", "sleep 1000 & probe ptrace $!; probe syscall 62 $! 9"], (c) => {
+      grant(c, "CAP_SYS_PTRACE", "CAP_KILL");
+      delete c.linux.seccomp;
+    });
+    const others = world.run(["sh", "-c", kill(victim.pid ?? 0)], (c) => {
+      grant(c, "CAP_SYS_PTRACE", "CAP_KILL");
+      delete c.linux.seccomp;
+    });
+    const survived = alive(victim.pid ?? 0);
+    victim.kill("SIGKILL");
+    expect(own.stdout).toBe("0\n0\n");
+    expect(others.stdout).toBe(`${ESRCH}\n${ESRCH}\n`);
+    expect(survived).toBe(true);
+  });
+
+  it("traces of our init by root in the container, and signals that would end it", async () => {
+    // Its own child it may trace, so it is not that tracing is forbidden.
+    const text = await underInit("sleep 1000 & probe ptrace $!; probe ptrace 1; probe syscall 62 1 9; cat /proc/1/environ 2>&1; true");
+    const [child, init, killed, environment] = text.split("\n");
+    expect([child, init]).toEqual(["0", EPERM]);
+    // kill(2) succeeds, but PID 1 is not touched by what comes from inside.
+    expect(killed).toBe("0");
+    expect(environment).toMatch(/denied|not permitted/);
   });
 });
