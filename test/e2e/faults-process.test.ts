@@ -1,6 +1,5 @@
-import { readFileSync, readdirSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { execFileSync } from "node:child_process";
-import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { onTerminal } from "../support/terminal.ts";
@@ -92,7 +91,7 @@ describe("something that does not want to stop", () => {
       const stop = machine.start(["stop"]);
       await stop.until(/Stopping/);
       await machine.ok(...sooner);
-      expect((await stop.ended).code).toBe(0);
+      expect([0, 130]).toContain((await stop.ended).code); // done, or told that another command took over
     }
     expect(await machine.remains()).toEqual([]);
   });
@@ -221,6 +220,6 @@ describe("a restart of the machine", () => {
     restart();
     await machine.ok("down", "-v");
     expect(await machine.remains()).toEqual([]);
-    expect(readdirSync(join(machine.root, "containers"))).toEqual([]);
+    expect(machine.containers).toEqual([]);
   });
 });

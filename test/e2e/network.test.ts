@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { repository, useMachine } from "../support/machine.ts";
 import type { NetworkNamespace } from "../support/namespace.ts";
 import { applyDockerRules, connectWorld, filterRules, machineAddress, worldAddress } from "../support/world.ts";
@@ -173,6 +173,10 @@ describe("with nothing in PATH but node", () => {
 });
 
 describe("modes", () => {
+  afterEach(async () => {
+    await used.current.stack("down", "-v", "-t", "1");
+  });
+
   test("none has only loopback, host has the host's links, service:x has those of x", async () => {
     const machine = used.current;
     machine.write(
