@@ -198,7 +198,11 @@ Result<Cgroup> Cgroup::create(const std::string& path, const Json& resources) {
   out.path_ = clean_path(path);
   if (out.path_ == "/")
     return fail("cgroup", "the root cgroup cannot be a container's", EINVAL, path);
-  for (const CgroupHierarchy& hierarchy : TRY(find_cgroup_hierarchies())) {
+  auto hierarchies = TRY(find_cgroup_hierarchies());
+  // Without one nothing could be limited, and nothing found again to be stopped. Unprivileged, that is usual.
+  if (hierarchies.empty() && ::geteuid() == 0)
+    return fail("cgroup", "no cgroup hierarchy is mounted on this machine (mount -t cgroup2 none /sys/fs/cgroup)", ENOTSUP, "/sys/fs/cgroup");
+  for (const CgroupHierarchy& hierarchy : hierarchies) {
     auto made = out.make_directory(hierarchy, resources);
     if (!made.ok()) {
       (void)out.remove().ok();

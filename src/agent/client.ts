@@ -2,7 +2,7 @@ import { mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import { deserializeError, JsonLines, parseProjectName, paths, StackError } from "../core/index.ts";
-import type { DataRoot, ProjectName } from "../core/index.ts";
+import type { ContainerId, DataRoot, ProjectName } from "../core/index.ts";
 import type { ApplyRequest, ApplyResult, EngineEvent, RunRequest, RunResult } from "../engine/index.ts";
 import { installProgram, loadNative } from "../native/index.ts";
 import type { NativeBinding } from "../native/index.ts";
@@ -13,6 +13,8 @@ import type { AgentStatus, Hello, Message, Methods } from "./protocol.ts";
 export interface AgentClient extends AsyncDisposable {
   apply(request: ApplyRequest, signal: AbortSignal, onEvent: (event: EngineEvent) => void): Promise<ApplyResult>;
   run(request: RunRequest, signal: AbortSignal, onEvent: (event: EngineEvent) => void): Promise<RunResult>;
+  /** A container that `run` made with `remove` may go; resolves when it has. */
+  release(container: ContainerId): Promise<void>;
   status(): Promise<AgentStatus>;
   /** Resolves when the connection ends or the signal aborts. */
   events(signal: AbortSignal, onEvent: (event: EngineEvent) => void): Promise<void>;
@@ -281,6 +283,10 @@ class Connection implements AgentClient {
 
   run(request: RunRequest, signal: AbortSignal, onEvent: (event: EngineEvent) => void): Promise<RunResult> {
     return this.#cancellable(signal, this.call("run", request, onEvent));
+  }
+
+  async release(container: ContainerId): Promise<void> {
+    await this.call("release", { container });
   }
 
   status(): Promise<AgentStatus> {

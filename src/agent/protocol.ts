@@ -1,4 +1,4 @@
-import type { SerializedError } from "../core/index.ts";
+import type { ContainerId, SerializedError } from "../core/index.ts";
 import type { ApplyRequest, ApplyResult, EngineEvent, RunRequest, RunResult } from "../engine/index.ts";
 
 /**
@@ -18,6 +18,8 @@ export interface Methods {
   readonly apply: { readonly params: ApplyRequest; readonly result: ApplyResult };
   readonly run: { readonly params: RunRequest; readonly result: RunResult };
   readonly status: { readonly params: null; readonly result: AgentStatus };
+  /** A container that `run` made with `remove` may go now; replies when it has. */
+  readonly release: { readonly params: { readonly container: ContainerId }; readonly result: null };
   /** Events of the project until the connection ends; never replies. */
   readonly events: { readonly params: null; readonly result: null };
   /** Cancel what runs for this connection. */

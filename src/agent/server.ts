@@ -135,6 +135,9 @@ class Connection {
         return session.apply(call.params, this.#cancel.signal, emit);
       case "run":
         return session.run(call.params, this.#cancel.signal, emit, this.#ending.signal);
+      case "release":
+        await session.release(call.params.container);
+        return null;
       case "status":
         return this.#status();
       case "events": {

@@ -39,6 +39,7 @@ class Rig {
           signal.addEventListener("abort", () => resolve());
         }),
       run: () => Promise.reject(new Error("not here")),
+      release: async () => undefined,
       status: () => Promise.reject(new Error("not here")),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };

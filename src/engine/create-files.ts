@@ -1,4 +1,6 @@
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parseHostPath, paths } from "../core/index.ts";
 import type { ContainerId } from "../core/index.ts";
 import type { Service } from "../model/index.ts";
 import type { Attachment, ResolvedMount } from "../runtime/index.ts";
@@ -30,6 +32,16 @@ export async function identityFiles(
     mounts.push({ type: "bind", target, source, readOnly: false });
   }
   return mounts;
+}
+
+/** Who joins the network of another container is the same host: its name and its files are the other's, as with Docker. */
+export async function joinedIdentity(work: Work, other: ContainerId, taken: ReadonlySet<string>): Promise<{ readonly hostname: string; readonly files: readonly ResolvedMount[] }> {
+  const directory = join(paths.container(work.root, other), "files");
+  const files = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"].flatMap((target): ResolvedMount[] => {
+    const source = parseHostPath(join(directory, target.slice(5)));
+    return source === undefined || taken.has(target) ? [] : [{ type: "bind", target, source, readOnly: false }];
+  });
+  return { hostname: (await readFile(join(directory, "hostname"), "utf8")).trim(), files };
 }
 
 export function hostsFile(service: Service, hostname: string, attachments: readonly Attachment[], gateway: string | undefined): string {

@@ -21,7 +21,7 @@ import {
 } from "../runtime/index.ts";
 import type { Attachment, ContainerRecord, Creation, MonitorSpec, ResolvedUser } from "../runtime/index.ts";
 import { agentCommand } from "./agent-command.ts";
-import { identityFiles } from "./create-files.ts";
+import { identityFiles, joinedIdentity } from "./create-files.ts";
 import { prepareMounts } from "./create-mounts.ts";
 import type { ContainerMounts } from "./create-mounts.ts";
 import { attach, networkMode, networkSpec } from "./create-network.ts";
@@ -108,19 +108,15 @@ class Making {
     const network = await networkSpec(this.#work, service, mode, connections);
     const ociNetwork = network.mode;
     const attachments = connections.map((connection) => connection.attachment);
-    const hostname = containerHostname({ service, network: ociNetwork, host, id: this.#id });
-    const files = await identityFiles(this.#work, {
-      id: this.#id,
-      service,
-      hostname,
-      attachments,
-      dns: network.dns,
-      taken: new Set(this.#mounts.mounts.map((mount) => mount.target)),
-    });
+    const taken = new Set(this.#mounts.mounts.map((mount) => mount.target));
+    const joined = mode.kind === "join" ? await joinedIdentity(this.#work, mode.container, taken) : undefined;
+    const named = joined === undefined ? service : { ...service, hostname: joined.hostname };
+    const hostname = containerHostname({ service: named, network: ociNetwork, host, id: this.#id });
+    const files = joined?.files ?? (await identityFiles(this.#work, { id: this.#id, service, hostname, attachments, dns: network.dns, taken }));
     const shared = this.#sharedNamespaces();
     const config = toOciConfig({
       id: this.#id,
-      service,
+      service: named,
       image: image?.config ?? null,
       user,
       mounts: [...files, ...rootfs.mounts, ...this.#mounts.mounts],

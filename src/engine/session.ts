@@ -105,6 +105,7 @@ export class ProjectSession {
   /** Takes over what runs. Changes nothing that is right. */
   adopt(): Promise<void> {
     return this.#exclusive(async () => {
+      await this.#rooms.containers.sweep();
       this.#desired = await this.#readDesired();
       if (this.#desired !== undefined)
         await this.#prepareNetworks(this.#ending.signal, (event) => {
@@ -117,9 +118,11 @@ export class ProjectSession {
   }
 
   apply(request: ApplyRequest, signal: AbortSignal, emit: (event: EngineEvent) => void): Promise<ApplyResult> {
-    if (this.#current !== undefined && preempts(request.options, this.#current.options))
-      this.#current.abort.abort(new StackError("cancelled", `Cancelled by \`${request.options.goal}\` of another command`));
-    else if (this.#asked > 0) emit({ type: "warning", rule: "project-busy", message: `Another command is changing project "${this.project}"; waiting for it` });
+    const { options } = request;
+    if (this.#current !== undefined && ends(options.goal)) {
+      if (!ends(this.#current.options.goal)) this.#current.abort.abort(new StackError("cancelled", `Cancelled by \`${options.goal}\` of another command`));
+      else this.#hasten(options);
+    } else if (this.#asked > 0) emit({ type: "warning", rule: "project-busy", message: `Another command is changing project "${this.project}"; waiting for it` });
     return this.#exclusive(async () => this.#apply(request, signal, emit), true);
   }
 
@@ -140,6 +143,24 @@ export class ProjectSession {
       if (request.remove && !client.aborted) this.#hold(result.id, client);
       return result;
     }, true);
+  }
+
+  /** A stop with less patience than the one that runs: what waits is told at once, and the one that runs ends the sooner. */
+  #hasten({ goal, graceMs, services }: ReconcileOptions): void {
+    const grace = goal === "kill" ? 0 : graceMs;
+    if (grace === undefined) return;
+    for (const container of this.#hub.all) {
+      if (services.length > 0 && !services.includes(container.service)) continue;
+      if (container.status === "running" || container.status === "restarting") this.#hub.monitor(container.id).stop({ graceMs: grace }).catch(() => undefined);
+    }
+  }
+
+  /** The client has seen all that it wanted of a container with `--rm`: resolves when it is removed. */
+  async release(id: ContainerId): Promise<void> {
+    this.#held.delete(id);
+    const container = await this.#rooms.containers.find(id);
+    if (container?.record.removeOnExit !== true || (container.status !== "exited" && container.status !== "dead")) return;
+    await this.#exclusive(async () => removeContainer({ rooms: this.#rooms, hub: this.#hub }, id, true));
   }
 
   #hold(id: ContainerId, client: AbortSignal): void {
@@ -335,15 +356,7 @@ function cancelledBy(signal: AbortSignal): StackError {
   return signal.reason instanceof StackError ? signal.reason : new StackError("cancelled", "Cancelled");
 }
 
-/**
- * Does it not wait for what runs, but take its place? Stopping does not wait for starting, nor a quick stop for a patient one.
- */
-function preempts(next: ReconcileOptions, current: ReconcileOptions): boolean {
-  const ends = (goal: ReconcileOptions["goal"]): boolean => goal === "stop" || goal === "down" || goal === "kill";
-  if (!ends(next.goal)) return false;
-  if (next.goal === "kill" || !ends(current.goal)) return true;
-  return next.graceMs !== undefined && next.graceMs < (current.graceMs ?? Number.MAX_SAFE_INTEGER);
-}
+const ends = (goal: ReconcileOptions["goal"]): boolean => goal === "stop" || goal === "down" || goal === "kill";
 
 const pulled = (plan: Plan): boolean => plan.operations.some((operation) => operation.kind === "ensure-image" && operation.policy === "always");
 

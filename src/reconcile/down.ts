@@ -80,7 +80,9 @@ function removeVolumes({ project, observed, builder }: Inputs, removed: Readonly
   const declared = Object.entries(project.volumes).filter(([key, volume]) => !volume.external && (services.size === 0 || used.has(key)));
   const wanted = new Set(declared.map(([, volume]) => volume.name));
   for (const volume of [...observed.volumes].sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    if (!wanted.has(volume.name)) continue;
+    // Anonymous ones that no container has any more are left of an earlier `down`; those that one has go with it.
+    const left = services.size === 0 && volume.anonymous && volume.project === project.name && volume.containers.length === 0;
+    if (!wanted.has(volume.name) && !left) continue;
     if (volume.project !== project.name) {
       builder.warn("volume-of-another", `Volume "${volume.name}" is kept: it was not made for project "${project.name}"`);
       continue;

@@ -28,7 +28,7 @@ export const command = defineCommand({
     await each(context, containers, { doing: "Killing", done: "Killed" }, async (container) => {
       const monitor = engine.monitor(container.id);
       // SIGKILL is meant to end it: no restart policy brings it back, and no stop with a long grace period is waited for.
-      if (signal === constants.signals.SIGKILL) await Promise.all([monitor.stop({ signal, graceMs: 0 }), monitor.kill(signal, true)]);
+      if (signal === constants.signals.SIGKILL) await Promise.all([monitor.stop({ signal, graceMs: 0 }), monitor.kill(signal, true).catch(() => undefined)]);
       else await monitor.kill(signal);
     });
     return flags.removeOrphans && project !== undefined ? removeOrphans() : 0;

@@ -75,7 +75,9 @@ export const command = defineCommand({
       await context.stdout.write(`${created.id}\n`);
       return 0;
     }
-    return await runOneOff(context, created, { tty, stdin: flags.interactive, quiet: flags.quiet });
+    const code = await runOneOff(context, created, { tty, stdin: flags.interactive, quiet: flags.quiet });
+    if (flags.rm) await client.release(created.id);
+    return code;
   },
 });
 
