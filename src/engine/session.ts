@@ -2,7 +2,7 @@ import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { EventSource, paths, StackError, systemClock, toStackError, writeFileAtomic } from "../core/index.ts";
 import type { ContainerId, DataRoot, ProjectName } from "../core/index.ts";
-import type { Project } from "../model/index.ts";
+import type { Project, Service } from "../model/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import type { Dns } from "../network/index.ts";
 import { reconcile } from "../reconcile/index.ts";
@@ -13,6 +13,7 @@ import { execute } from "./execute.ts";
 import { executorsFor, removeContainer } from "./executors.ts";
 import { Hub } from "./hub.ts";
 import { dnsView, ForeignContainers } from "./names.ts";
+import { notCarriedOut } from "./not-carried-out.ts";
 import { observe, reconcileContext } from "./observe.ts";
 import { openRooms } from "./rooms.ts";
 import type { Rooms } from "./rooms.ts";
@@ -234,7 +235,11 @@ export class ProjectSession {
       this.#finished = options.goal === "down" && options.services.length === 0;
       return { ok: true, done: 0, failures: [], skipped: 0 };
     }
-    checkServices(project, plan);
+    for (const service of createdServices(project, plan)) {
+      checkService(service);
+      for (const key of notCarriedOut(service))
+        both({ type: "warning", rule: "not-carried-out", message: `Service "${service.name}": \`${key}\` is accepted, and not carried out yet` });
+    }
     if (starts(options.goal)) await this.#prepareNetworks(signal, both);
     const run = (next: Plan): Promise<ApplyResult> => execute(next, {
       executors: executorsFor(this.#work(project)),
@@ -360,13 +365,10 @@ const ends = (goal: ReconcileOptions["goal"]): boolean => goal === "stop" || goa
 
 const pulled = (plan: Plan): boolean => plan.operations.some((operation) => operation.kind === "ensure-image" && operation.policy === "always");
 
-/** Refuses services that no machine could run, before anything is made. */
-function checkServices(project: Project, plan: Plan): void {
+/** The services that the plan makes containers of. */
+function createdServices(project: Project, plan: Plan): readonly Service[] {
   const names = new Set(plan.operations.flatMap((operation) => (operation.kind === "create-container" ? [operation.service] : [])));
-  for (const name of names) {
-    const service = project.services[name] ?? project.disabled_services[name];
-    if (service !== undefined) checkService(service);
-  }
+  return [...names].flatMap((name) => project.services[name] ?? project.disabled_services[name] ?? []);
 }
 
 /** What executors work with. */
