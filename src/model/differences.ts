@@ -15,7 +15,8 @@ export function serviceDifferences(before: Service["canonical"], after: Service)
 const SECRET = /pass(word|wd|phrase)?|secret|token|credential|api_?key|private/i;
 
 function compare(path: string, before: unknown, after: unknown, found: string[]): void {
-  if (stableJson(before) === stableJson(after)) return;
+  // A key without value (`networks: {front: }`) is more than none.
+  if ((before === undefined) === (after === undefined) && stableJson(before) === stableJson(after)) return;
   if (isMap(before) && isMap(after)) {
     for (const key of [...new Set([...Object.keys(before), ...Object.keys(after)])].sort())
       compare(path === "" ? key : `${path}.${key}`, before[key], after[key], found);

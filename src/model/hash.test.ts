@@ -48,11 +48,18 @@ describe("configHash", () => {
     ],
     ["processes: {p: {command: a}}", "processes: {p: {command: b}}", ['x-stack.processes.p.command: "a" → "b"']],
     ["restart_policy: {delay: 1s}", "restart_policy: {delay: 2s}", ['x-stack.restart_policy.delay: "1s" → "2s"']],
+    ["networks: [default]", "networks: {default: {aliases: [b]}}", [`networks.default: null → {"aliases":["b"]}`]],
     ["user: a", "working_dir: /b", ['user: "a" → (not set)', 'working_dir: (not set) → "/b"']],
   ])("changes from %s to %s, and says why", async (a, b, differences) => {
     if (differences === undefined) return;
     expect(configHash(await web(a))).not.toBe(configHash(await web(b)));
     expect(serviceDifferences((await web(a)).canonical, await web(b))).toEqual(differences);
+  });
+
+  it("names a network that has no settings of its own", async () => {
+    const on = async (network: string) =>
+      (await projectOf({ "stack.yaml": `services: {web: {image: a, networks: [${network}]}}\nnetworks: {front: {}, back: {}}` })).services["web"]!;
+    expect(serviceDifferences((await on("front")).canonical, await on("back"))).toEqual(["networks.back: (not set) → null", "networks.front: null → (not set)"]);
   });
 
   it("sees what environment files say", async () => {

@@ -38,8 +38,10 @@ export function askUdp(server: string, message: Buffer, question: Question, opti
     socket.on("message", (response) => {
       if (answers(response, id, question)) finish(response);
     });
-    socket.connect(options.port, server, () => {
-      if (open) socket.send(withId(message, id));
+    // Where no route leads, Node gives the error to this callback, not to the event.
+    socket.connect(options.port, server, (error?: unknown) => {
+      if (error !== undefined && error !== null) finish();
+      else if (open) socket.send(withId(message, id));
     });
     if (signal.aborted) finish();
   });
