@@ -101,6 +101,7 @@ describe("the shop", () => {
     const machine = used.current;
     const lookup = await machine.stack("exec", "-T", "proxy", "getent", "hosts", "db");
     expect(lookup.code).toBe(2);
+    expect(lookup.ms, "a name that nobody has is refused, not waited for").toBeLessThan(5000);
     expect(await machine.ok("exec", "-T", "db", "cat", "/run/secrets/db_password")).toBe("correct-horse-battery\n");
     const environment = readFileSync(`/proc/${mainProcess("shop-db-1")}/environ`, "utf8");
     expect(environment).not.toContain("correct-horse");
