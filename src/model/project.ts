@@ -70,7 +70,7 @@ export interface Service {
   readonly profiles: readonly string[];
   readonly scale: number;
   readonly restart: Restart;
-  /** Ours; every member has its default. See DESIGN, "Our own keys". */
+  /** Ours; every member has its default. See ARCHITECTURE.md. */
   readonly restart_policy: RestartTiming;
   readonly healthcheck?: Healthcheck;
   readonly stop_signal?: string;
