@@ -67,6 +67,7 @@ async function bind(project: ProjectName, adopt: boolean): Promise<boolean> {
     },
   });
   session.events.on(lookIdle);
+  session.onMonitorGone(lookIdle);
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => void end().catch(fail));
   if (adopt) await session.adopt();
   else session.adopt().then(lookIdle, fail);

@@ -44,6 +44,8 @@ export class Hub {
   readonly #options: HubOptions;
   readonly #containers = new Map<ContainerId, Tracked>();
   readonly events = new EventSource<EngineEvent>();
+  /** A monitor has gone, and all that follows from it is done: `anyAlive` may have changed. */
+  readonly monitorGone = new EventSource<ContainerId>();
   #closed = false;
 
   constructor(options: HubOptions) {
@@ -137,7 +139,9 @@ export class Hub {
     void subscription.closed.then(() => {
       container.subscription = undefined;
       if (this.#closed || this.#containers.get(container.record.id) !== container) return;
-      void this.#withoutMonitor(container);
+      void this.#withoutMonitor(container).finally(() => {
+        this.monitorGone.emit(container.record.id);
+      });
     });
   }
 

@@ -1,6 +1,10 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { resolveDataRoot } from "../core/index.ts";
 import type { ContainerRecord, ContainerStatus } from "../runtime/index.ts";
-import { dnsView } from "./names.ts";
+import { dnsView, ForeignContainers } from "./names.ts";
 import type { NamedContainer } from "./names.ts";
 
 function container(name: string, networks: Record<string, string>, extra: Partial<ContainerRecord> = {}, status: ContainerStatus = "running"): NamedContainer {
@@ -41,5 +45,35 @@ describe("dnsView", () => {
   it("is internal only if all networks are", () => {
     expect(view(db, [], ["back"]).internal).toBe(true);
     expect(view(both, [], ["back"]).internal).toBe(false);
+  });
+});
+
+describe("ForeignContainers", () => {
+  it("sees a container whose record comes after its directory", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "stack-names-"));
+    const id = "a".repeat(64);
+    const place = join(directory, "containers", id);
+    await mkdir(place, { recursive: true });
+    const other = container("other", { front: "10.0.0.9" }, { id, project: "blog" } as unknown as Partial<ContainerRecord>);
+    let recorded = false;
+    let tell = (): void => undefined;
+    const seen = new Promise<void>((resolve) => (tell = resolve));
+    const read = (): Promise<readonly NamedContainer[]> => {
+      if (recorded) tell();
+      return Promise.resolve(recorded ? [other] : []);
+    };
+    const foreign = new ForeignContainers(resolveDataRoot({ STACK_ROOT: directory }, 0), "shop", read, (network) => network === "front");
+    try {
+      await foreign.refresh();
+      expect(foreign.all).toEqual([]);
+      recorded = true;
+      await writeFile(join(place, "container.json"), "{}");
+      await seen;
+      await foreign.refresh();
+      expect(foreign.all.map((c) => c.record.name)).toEqual(["other"]);
+    } finally {
+      foreign.close();
+      await rm(directory, { recursive: true });
+    }
   });
 });

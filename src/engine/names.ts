@@ -1,6 +1,7 @@
 import { watch } from "node:fs";
 import type { FSWatcher } from "node:fs";
-import { paths } from "../core/index.ts";
+import { readdir } from "node:fs/promises";
+import { parseContainerId, paths } from "../core/index.ts";
 import type { ContainerId, DataRoot } from "../core/index.ts";
 import type { DnsEntry, DnsView } from "../network/index.ts";
 import type { ContainerRecord, ContainerStatus } from "../runtime/index.ts";
@@ -92,11 +93,16 @@ export class ForeignContainers {
 
   async #look(): Promise<void> {
     this.#watch("", paths.containers(this.#root));
-    const all = await this.#read();
+    const directories = (await readdir(paths.containers(this.#root)).catch(() => [])).flatMap((name) => parseContainerId(name) ?? []);
+    let all = await this.#read();
+    // A container's directory is there before its record, and only who watches the directory sees that come.
+    const made = new Set(all.map((c) => c.record.id));
+    const making = directories.filter((id) => !made.has(id));
+    if (making.map((id) => this.#watch(id, paths.container(this.#root, id))).includes(true)) all = await this.#read();
     this.#containers = all.filter(
       ({ record }) => record.project !== this.#project && record.networks.some((a) => this.#shares(a.network)),
     );
-    const wanted = new Set<ContainerId | "">(["", ...this.#containers.map((c) => c.record.id)]);
+    const wanted = new Set<ContainerId | "">(["", ...making, ...this.#containers.map((c) => c.record.id)]);
     for (const [id, watcher] of this.#watchers) {
       if (wanted.has(id)) continue;
       watcher.close();
@@ -105,19 +111,21 @@ export class ForeignContainers {
     for (const { record } of this.#containers) this.#watch(record.id, paths.container(this.#root, record.id));
   }
 
-  #watch(id: ContainerId | "", path: string): void {
-    if (this.#watchers.has(id)) return;
+  /** True where it was not watched before. */
+  #watch(id: ContainerId | "", path: string): boolean {
+    if (this.#watchers.has(id)) return false;
     try {
       const watcher = watch(path, { persistent: false }, (_event, file) => {
-        if (id === "" || file === "state.json") void this.refresh();
+        if (id === "" || file === "container.json" || file === "state.json") void this.refresh();
       });
       watcher.on("error", () => {
         watcher.close();
         this.#watchers.delete(id);
       });
       this.#watchers.set(id, watcher);
+      return true;
     } catch {
-      // It went while we looked; the parent's watcher tells.
+      return false; // It went while we looked; the parent's watcher tells.
     }
   }
 }

@@ -98,6 +98,11 @@ export class ProjectSession {
     return this.#finished && !this.busy && !this.needed;
   }
 
+  /** Tells when `needed` may have become false. */
+  onMonitorGone(tell: () => void): void {
+    this.#hub.monitorGone.on(tell);
+  }
+
   onWorkingDirectory(tell: (directory: string) => void): void {
     this.#workingDirectory = tell;
     if (this.#desired !== undefined) tell(this.#desired.working_dir);
