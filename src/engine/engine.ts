@@ -11,9 +11,9 @@ import type { Plan, ReconcileOptions } from "../reconcile/index.ts";
 import { MonitorClient } from "../runtime/index.ts";
 import type { StoredContainer } from "../runtime/index.ts";
 import type { Volumes } from "../volumes/index.ts";
-import { currentHealth, readHealth } from "./hub.ts";
 import { observe, reconcileContext } from "./observe.ts";
 import { openRooms } from "./rooms.ts";
+import { readHealth, summaryOf } from "./summary.ts";
 import type { ContainerSummary } from "./types.ts";
 
 /** What a command needs that only reads, or works on images: the engine in its own process, no agent. */
@@ -43,7 +43,7 @@ export function openEngine(root: DataRoot): Engine {
   const containers: Engine["containers"] = async (filter = {}) => {
     const all = await rooms.containers.list();
     const wanted = all.filter((c) => filter.project === undefined || c.record.project === filter.project);
-    const summaries = await Promise.all(wanted.map((c) => summaryOf(root, c)));
+    const summaries = await Promise.all(wanted.map((c) => storedSummary(root, c)));
     return summaries.sort((a, b) => (a.project < b.project ? -1 : a.project > b.project ? 1 : a.service < b.service ? -1 : a.service > b.service ? 1 : a.number - b.number));
   };
   return {
@@ -77,20 +77,9 @@ export function openEngine(root: DataRoot): Engine {
   };
 }
 
-async function summaryOf(root: DataRoot, { record, state, status }: StoredContainer): Promise<ContainerSummary> {
+async function storedSummary(root: DataRoot, { record, state, status }: StoredContainer): Promise<ContainerSummary> {
   const health = record.health === undefined ? undefined : await readHealth(paths.container(root, record.id));
-  return {
-    id: record.id,
-    name: record.name,
-    project: record.project,
-    service: record.service,
-    number: record.number,
-    oneoff: record.oneoff,
-    status,
-    ...currentHealth(record, status, state, health),
-    record,
-    ...(state === undefined ? {} : { state }),
-  };
+  return summaryOf(record, status, state, health);
 }
 
 function projectsOf(containers: readonly ContainerSummary[]): readonly ProjectSummary[] {

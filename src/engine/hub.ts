@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { EventSource, paths, writeFileAtomic } from "../core/index.ts";
 import type { Clock, ContainerId, DataRoot, HostPath } from "../core/index.ts";
@@ -8,6 +7,7 @@ import type { NativeBinding } from "../native/index.ts";
 import { MonitorClient, processLives, readState } from "../runtime/index.ts";
 import type { ContainerRecord, ContainerState, ContainerStatus, Subscription } from "../runtime/index.ts";
 import { probeOf } from "./probe.ts";
+import { readHealth, summaryOf } from "./summary.ts";
 import type { ContainerChange, ContainerSummary, EngineEvent, HealthRecord } from "./types.ts";
 
 interface Tracked {
@@ -233,37 +233,8 @@ export class Hub {
   }
 }
 
-export async function readHealth(directory: HostPath): Promise<HealthRecord | undefined> {
-  try {
-    return JSON.parse(await readFile(join(directory, "health.json"), "utf8")) as HealthRecord;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Health that belongs to the run that goes on now. */
-export function currentHealth(record: ContainerRecord, status: ContainerStatus, state: ContainerState | undefined, health: HealthRecord | undefined): Pick<ContainerSummary, "health" | "healthOutput"> {
-  if (record.health === undefined || (status !== "running" && status !== "paused")) return { health: "none" };
-  if (health === undefined || health.run !== state?.startedAt) return { health: "starting" };
-  const failed = [...health.probes].reverse().find((probe) => probe.exitCode !== 0);
-  return { health: health.status, ...(health.status === "healthy" || failed === undefined ? {} : { healthOutput: failed.output }) };
-}
-
-function summarise(container: Tracked): ContainerSummary {
-  const { record, state, health } = container;
-  const status = container.status ?? "created";
-  return {
-    id: record.id,
-    name: record.name,
-    project: record.project,
-    service: record.service,
-    number: record.number,
-    oneoff: record.oneoff,
-    status,
-    ...currentHealth(record, status, state, health),
-    record,
-    ...(state === undefined ? {} : { state }),
-  };
+function summarise({ record, status, state, health }: Tracked): ContainerSummary {
+  return summaryOf(record, status ?? "created", state, health);
 }
 
 function changeBetween(before: ContainerStatus, after: ContainerStatus): ContainerChange {
