@@ -52,7 +52,7 @@ test("the sweep sees the cgroup of a container that was there once", async () =>
   mkdirSync(path, { recursive: true });
   mkdirSync(container);
   rmdirSync(container);
-  await new Promise((resolve) => setImmediate(resolve)); // the kernel's news of it
+  await machine.sweep.noted(id);
   expect(await machine.remains()).toContain(`cgroup ${path}`);
   rmdirSync(path);
 });

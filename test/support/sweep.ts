@@ -56,6 +56,7 @@ function cgroups(): readonly string[] {
 export class Sweep {
   readonly #root: string;
   readonly #containers = new Set<string>();
+  readonly #waiting = new Map<string, () => void>();
   readonly #watcher: FSWatcher;
 
   /** Call before anything is started: container ids are noted as they come. */
@@ -63,8 +64,16 @@ export class Sweep {
     this.#root = root;
     mkdirSync(join(root, "containers"), { recursive: true, mode: 0o700 });
     this.#watcher = watch(join(root, "containers"), (_event, name) => {
-      if (name !== null && /^[0-9a-f]{12,64}$/.test(name)) this.#containers.add(name);
+      if (name !== null && /^[0-9a-f]{12,64}$/.test(name)) {
+        this.#containers.add(name);
+        this.#waiting.get(name)?.();
+      }
     });
+  }
+
+  /** Resolves when the kernel's news of the container `id` has come. */
+  noted(id: string): Promise<void> {
+    return this.#containers.has(id) ? Promise.resolve() : new Promise((resolve) => this.#waiting.set(id, resolve));
   }
 
   close(): void {
