@@ -38,6 +38,9 @@ interface Link {
 class Extender {
   readonly #environment: ReadonlyMap<string, string>;
   readonly #session: Session;
+  /** What is extended a thousand times is read, checked and put together once. */
+  readonly #families = new Map<string, Family>();
+  readonly #bases = new Map<string, MapNode>();
 
   constructor(environment: ReadonlyMap<string, string>, session: Session) {
     this.#environment = environment;
@@ -78,6 +81,9 @@ class Extender {
     const file = stringOf(fileNode);
     const other = file === undefined ? family : await this.#open(name, file, fileNode ?? extended, family);
     if (other === undefined) return undefined;
+    const key = `${reference}\0${other.own ? "" : other.file}`;
+    const known = this.#bases.get(key);
+    if (known !== undefined) return known;
     const found = other.services.get(reference);
     if (found === undefined) {
       this.#session.report.error(child(extended, "service") ?? extended, {
@@ -89,7 +95,9 @@ class Extender {
     }
     if (found.kind !== "map") return undefined;
     const ready = other.own ? found : await this.#prepare(reference, found, other);
-    return this.resolve(reference, ready, other, links);
+    const made = await this.resolve(reference, ready, other, links);
+    this.#bases.set(key, made);
+    return made;
   }
 
   /** A service of another file: checked and brought to its canonical form where it is first needed. */
@@ -106,17 +114,21 @@ class Extender {
 
   async #open(name: string, file: string, at: Node, family: Family): Promise<Family | undefined> {
     const path = absolutePath(file, { directory: family.directory, home: this.#environment.get("HOME") });
+    const known = this.#families.get(path);
+    if (known !== undefined) return known;
     const opened = await this.#session.open(path, at, `extended by service "${name}"`);
     if (opened === undefined) return undefined;
     const root = this.#session.readAll(opened, this.#environment);
     if (root === undefined) return undefined;
     const services = childMap(root.node, "services");
-    return {
+    const opening: Family = {
       file: path,
       services: services?.entries ?? new Map<string, Node>(),
       resets: root.resets,
       directory: dirname(path),
       own: false,
     };
+    this.#families.set(path, opening);
+    return opening;
   }
 }

@@ -53,7 +53,7 @@ async function nameInFiles(input: NameInput, session: Session): Promise<string |
   let found: string | undefined;
   for (const file of input.files) {
     const source = await session.open(file);
-    if (source === undefined || !/^["']?name["']?\s*:/m.test(source.text)) continue;
+    if (source === undefined || !/(?:^|[\s{,])["']?name["']?\s*:/.test(source.text)) continue;
     // What is wrong in there is reported when the file is read in earnest.
     for (const { root } of parseSource(source, new Report())) {
       const name = childString(root, "name");

@@ -1,0 +1,122 @@
+import { canonicalText, loadProject, renderDiagnostics, toCanonical } from "../../src/model/index.ts";
+import type { LoadResult, Project } from "../../src/model/index.ts";
+import { memoryReader } from "../../src/model/memory-reader.ts";
+import { parse } from "yaml";
+import type { FuzzCase } from "./corpus.ts";
+
+const DIRECTORY = "/p/demo";
+
+/** Longest that one small input may take, in milliseconds of a machine with other things to do. */
+const TIME_LIMIT = 3000;
+
+export interface Verdict {
+  readonly accepted: boolean;
+  /** The promise that was broken, and how; absent: none. */
+  readonly broken?: string;
+}
+
+/** Every promise that the loader makes, tried on one input. */
+export async function judge(test: FuzzCase): Promise<Verdict> {
+  const begin = performance.now();
+  let result: LoadResult;
+  try {
+    result = await load(test);
+  } catch (error) {
+    return { accepted: false, broken: `throws: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}` };
+  }
+  const broken = await brokenPromise(test, result, performance.now() - begin);
+  return { accepted: result.ok, ...(broken === undefined ? {} : { broken }) };
+}
+
+function load(test: FuzzCase): Promise<LoadResult> {
+  const files: Record<string, string> = {};
+  for (const [name, text] of Object.entries(test.files)) files[`${DIRECTORY}/${name}`] = text;
+  return loadProject({
+    files: test.order,
+    profiles: test.profiles,
+    env: { HOME: "/root", ...test.env },
+    cwd: DIRECTORY,
+    reader: memoryReader(files),
+  });
+}
+
+async function brokenPromise(test: FuzzCase, result: LoadResult, took: number): Promise<string | undefined> {
+  if (took > TIME_LIMIT) return `slow: ${Math.round(took)} ms`;
+  const shown = renderDiagnostics(result.diagnostics, { color: false });
+  if (/[\0-\x08\x0b-\x1f\x7f]/.test(shown)) return "a diagnostic carries control characters to the terminal";
+  for (const d of result.diagnostics)
+    if (d.place !== undefined && (d.place.line < 1 || d.place.column < 1 || d.place.length < 1)) return `a place outside its file: ${JSON.stringify(d.place)}`;
+  const again = await load(test);
+  if (renderDiagnostics(again.diagnostics, { color: false }) !== shown) return "two loads say different things";
+  if (!result.ok) return result.diagnostics.some((d) => d.severity === "error") ? undefined : "refused without an error";
+  if (!again.ok || JSON.stringify(again.project) !== JSON.stringify(result.project)) return "two loads give different projects";
+  return roundTrip(result.project, test);
+}
+
+/**
+ * What Docker Compose prints and cannot read again, or reads as something else. Our output is its, byte for byte, so
+ * here nothing can be promised.
+ */
+const ONE_WAY: readonly ((project: Project, text: string, style: Style) => boolean)[] = [
+  // Dollar signs in keys are doubled, but keys are not filled in.
+  (_, text) => /^ *(?:- )?(?:"(?:[^"\\]|\\.)*\$|'[^']*\$|[^\s"'][^:]*\$).*:/m.test(text),
+  // Optional dependencies on services that are not there.
+  (project) => services(project).some((s) => Object.keys(s.depends_on).some((d) => !Object.hasOwn(project.services, d))),
+  // Empty texts are left out, though their keys are not optional.
+  (project) => services(project).some((s) => buildOf(s)["context"] === undefined && s.build !== undefined),
+  (project) => services(project).some((s) => s.devices.some((d) => d.source === "")),
+  (project) => Object.values(project.networks).some((n) => n.external && !Object.hasOwn(n.canonical, "name")),
+  (project) => Object.values(project.volumes).some((v) => v.external && !Object.hasOwn(v.canonical, "name")),
+  (project) =>
+    [...Object.values(project.configs), ...Object.values(project.secrets)].some(
+      ({ canonical: c }) => !["file", "environment", "content"].some((k) => Object.hasOwn(c, k)) && c["external"] !== true,
+    ),
+  // A key's name without a path is printed as if it stood in a list, where only `default` may stand alone; and a path
+  // that was a number is not made absolute.
+  (project) => services(project).some((s) => Object.entries(sshOf(s)).some(([id, path]) => id !== "default" && !path.startsWith("/"))),
+  (_, text) => /: -0$/m.test(text),
+  // JSON forgets models, zeros of limits, and names devices otherwise.
+  (project, _, style) => style === "json" && services(project).some((s) => Object.keys(s.models).length > 0),
+  (_, text, style) => style === "json" && /"(?:Path|Rate|Weight)":/.test(text),
+  (project, _, style) => style === "json" && services(project).some((s) => Object.values(s.ulimits).some((u) => u.soft === 0 || u.hard === 0)),
+  // JSON writes these bare, and YAML allows them nowhere.
+  (_, text, style) => style === "json" && /[\x7f\ufffe\uffff]/.test(text),
+];
+
+type Style = "yaml" | "json";
+
+function services(project: Project): readonly Project["services"][string][] {
+  return Object.values(project.services);
+}
+
+function buildOf(service: Project["services"][string]): Readonly<Record<string, unknown>> {
+  return (service.canonical["build"] ?? {}) as Readonly<Record<string, unknown>>;
+}
+
+function sshOf(service: Project["services"][string]): Readonly<Record<string, string>> {
+  return (buildOf(service)["ssh"] ?? {}) as Readonly<Record<string, string>>;
+}
+
+/** What `config` prints loads to the same project, and prints the same again. */
+async function roundTrip(project: Project, test: FuzzCase): Promise<string | undefined> {
+  for (const style of ["yaml", "json"] as const) {
+    const printed = canonicalText(project, style);
+    const document = JSON.stringify(toCanonical(project, style));
+    const read: unknown = style === "json" ? JSON.parse(printed) : parse(printed, { uniqueKeys: true, maxAliasCount: 0 });
+    if (style === "json" && JSON.stringify(read).replaceAll("$$", "$") !== document) return "json: what is printed is not what was meant";
+    if (ONE_WAY.some((applies) => applies(project, printed, style))) continue;
+    const again = await load({ ...test, files: { "compose.yaml": printed }, order: [], env: { HOME: "/root", COMPOSE_PROFILES: test.env["COMPOSE_PROFILES"] ?? "" } });
+    if (!again.ok)
+      return `${style}: config's output is refused: ${again.diagnostics.filter((d) => d.severity === "error").map((d) => `${d.rule}: ${d.message}`).join("; ")}\n${printed}`;
+    const twice = canonicalText(again.project, style);
+    if (twice !== printed) return `${style}: config's output reads as something else\n${firstDifference(printed, twice)}`;
+  }
+  return undefined;
+}
+
+function firstDifference(a: string, b: string): string {
+  const x = a.split("\n");
+  const y = b.split("\n");
+  const at = x.findIndex((line, i) => line !== y[i]);
+  return `line ${at + 1}: ${JSON.stringify(x.slice(Math.max(0, at - 3), at + 2))} became ${JSON.stringify(y.slice(Math.max(0, at - 3), at + 2))}`;
+}
