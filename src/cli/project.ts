@@ -47,9 +47,9 @@ export function loadRequest(context: Context, services: readonly string[], more:
   };
 }
 
-/** The project, every service that was named checked. */
+/** The project, every service that was named checked; what of it will not be carried out as written is said. */
 export async function loadProject(context: Context, services: readonly string[] = []): Promise<Project> {
-  const { project } = await loadModel(context, services);
+  const { project } = await loadModel(context, services, { support: true });
   for (const service of services) checkService(project, service);
   return project;
 }

@@ -1,22 +1,42 @@
 import { describe, expect, it } from "vitest";
 import type { Service } from "../model/index.ts";
-import { notCarriedOut } from "./not-carried-out.ts";
+import { ATTRIBUTES } from "../model/attributes/index.ts";
+import { notCarriedOut, refuseImpossible } from "./not-carried-out.ts";
 
-const plain = { ready: [], processes: {}, expect: [], models: {}, use_api_socket: false } as unknown as Service;
+const plain = { name: "web", ready: [], processes: {}, expect: [], models: {}, pre_start: [] } as unknown as Service;
+/** Asks for everything that is ours. */
+const all: Service = {
+  ...plain,
+  ready: [{ kind: "tcp", port: 80 }],
+  processes: { a: {} as Service["processes"][string] },
+  expect: ["nginx"],
+  on_unhealthy: { action: "stop", after: 1, max: 1 },
+  on_orphan_exit: "log",
+};
 
 describe("notCarriedOut", () => {
   it("says nothing of a service that asks for nothing of it", () => {
     expect(notCarriedOut(plain)).toEqual([]);
-    expect(notCarriedOut({ ...plain, deploy: { mode: "replicated", labels: {} } })).toEqual([]);
   });
-  it("names every key that is accepted and not acted on", () => {
-    const service: Service = {
-      ...plain,
-      ready: [{ kind: "tcp", port: 80 }],
-      expect: ["nginx"],
-      on_orphan_exit: "log",
-      deploy: { labels: {}, mode: "global", placement: {}, restart_policy: { delay: 5 } },
-    };
-    expect(notCarriedOut(service)).toEqual(["ready", "expect", "on_orphan_exit", "deploy.placement", "deploy.mode", "deploy.restart_policy.delay"]);
+
+  it("names the same keys of ours as the table of attributes (src/model/attributes/own.ts)", () => {
+    const rows = ["ready", "processes", "expect", "on_unhealthy", "on_orphan_exit"].filter(
+      (key) => ATTRIBUTES[`services.*.${key}`]?.state === "not-carried-out",
+    );
+    expect([...notCarriedOut(all)].sort()).toEqual(rows.sort());
+  });
+});
+
+describe("refuseImpossible", () => {
+  it("lets a service pass that asks for nothing impossible", () => {
+    expect(() => refuseImpossible(all)).not.toThrow();
+  });
+
+  it.each([
+    ["provider", { provider: { type: "x", options: {} } }],
+    ["models", { models: { llm: null } }],
+    ["pre_start", { pre_start: [{ command: ["true"], privileged: false, environment: {} }] }],
+  ])("names what cannot be done: %s", (key, members) => {
+    expect(() => refuseImpossible({ ...plain, ...members })).toThrow(`Service "web": \`${key}\` is not supported`);
   });
 });

@@ -1,24 +1,29 @@
+import { StackError } from "../core/index.ts";
 import type { Service } from "../model/index.ts";
 
-/** Keys that a service has and that this version accepts without acting on them. */
+/** Keys of ours that a service has and that this version accepts without acting on them. Compose's are the model's matter. */
 export function notCarriedOut(service: Service): readonly string[] {
-  const { deploy } = service;
   const table: readonly (readonly [key: string, given: boolean])[] = [
     ["ready", service.ready.length > 0],
     ["processes", Object.keys(service.processes).length > 0],
     ["expect", service.expect.length > 0],
     ["on_unhealthy", service.on_unhealthy !== undefined],
     ["on_orphan_exit", service.on_orphan_exit !== undefined],
-    ["models", Object.keys(service.models).length > 0],
-    ["credential_spec", service.credential_spec !== undefined],
-    ["use_api_socket", service.use_api_socket],
-    ["deploy.update_config", deploy?.update_config !== undefined],
-    ["deploy.rollback_config", deploy?.rollback_config !== undefined],
-    ["deploy.placement", deploy?.placement !== undefined],
-    ["deploy.endpoint_mode", deploy?.endpoint_mode !== undefined],
-    ["deploy.mode", deploy?.mode !== undefined && deploy.mode !== "replicated"],
-    ["deploy.restart_policy.delay", deploy?.restart_policy?.delay !== undefined],
-    ["deploy.restart_policy.window", deploy?.restart_policy?.window !== undefined],
   ];
   return table.flatMap(([key, given]) => (given ? [key] : []));
+}
+
+/** Refuses, before anything is made, what a service asks for and no part of the engine can do. */
+export function refuseImpossible(service: Service): void {
+  const table: readonly (readonly [key: string, given: boolean, hint: string])[] = [
+    ["provider", service.provider !== undefined, "Give the service an image."],
+    ["models", Object.keys(service.models).length > 0, "Nothing here runs models. Run a model server as a service, and give its address in `environment`."],
+    [
+      "pre_start",
+      service.pre_start.length > 0,
+      "Use a service of its own, with depends_on and condition: service_completed_successfully.",
+    ],
+  ];
+  const found = table.find(([, given]) => given);
+  if (found !== undefined) throw new StackError("unsupported", `Service "${service.name}": \`${found[0]}\` is not supported`, { hint: found[2] });
 }

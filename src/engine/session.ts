@@ -13,7 +13,7 @@ import { execute } from "./execute.ts";
 import { executorsFor, removeContainer } from "./executors.ts";
 import { Hub } from "./hub.ts";
 import { dnsView, ForeignContainers } from "./names.ts";
-import { notCarriedOut } from "./not-carried-out.ts";
+import { notCarriedOut, refuseImpossible } from "./not-carried-out.ts";
 import { observe, reconcileContext } from "./observe.ts";
 import { openRooms } from "./rooms.ts";
 import type { Rooms } from "./rooms.ts";
@@ -242,6 +242,7 @@ export class ProjectSession {
     }
     for (const service of createdServices(project, plan)) {
       checkService(service);
+      refuseImpossible(service);
       for (const key of notCarriedOut(service))
         both({ type: "warning", rule: "not-carried-out", message: `Service "${service.name}": \`${key}\` is accepted, and not carried out yet` });
     }

@@ -35,6 +35,8 @@ export async function loadProject(request: LoadRequest): Promise<LoadResult> {
     session.report,
   );
   if (session.report.failed) return failed(session);
+  // The table is large, and commands that only read need none of it.
+  if (request.support === true) (await import("./report-support.ts")).reportSupport({ root, active, named: request.services ?? [], report: session.report });
   return {
     ok: true,
     project: freeze(project),

@@ -24,6 +24,8 @@ export interface LoadRequest {
   readonly stdin?: () => Promise<string>;
   /** Absent: this machine's files. */
   readonly reader?: FileReader;
+  /** Warn of attributes that will not be carried out as written: for commands that carry out, and those that judge. */
+  readonly support?: boolean;
   /** `stack config --no-…`: phases to leave out. */
   readonly skip?: {
     readonly interpolation?: boolean;

@@ -53,7 +53,7 @@ export const command = defineCommand({
       if (!flags.quiet) await print(context, flags, text);
       return 0;
     }
-    const loaded = await loadModel(context, services, { skip });
+    const loaded = await loadModel(context, services, { skip, support: true });
     for (const service of services) checkService(loaded.project, service);
     if (flags.quiet) return 0;
     const text = flags.lockImageDigests ? await lock(context, loaded.project, flags) : ((await lists(context, flags, loaded)) ?? (await document(context, flags, narrowed(loaded.project, services))));

@@ -7,7 +7,7 @@ import { defineCommand } from "../command.ts";
 import { Failures } from "../errors.ts";
 import { boolean, text } from "../flags.ts";
 import { createProgress } from "../progress/renderer.ts";
-import { loadProject } from "../project.ts";
+import { checkService, loadModel } from "../project.ts";
 
 /** How many images at once, where `--parallel` says nothing; their layers come in parallel as well. */
 const imagesAtOnce = 4;
@@ -25,7 +25,8 @@ export const command = defineCommand({
     quiet: boolean("Pull without printing progress information", { short: "q" }),
   },
   async run(context, flags, services) {
-    const project = await loadProject(context, services);
+    const { project } = await loadModel(context, services);
+    for (const service of services) checkService(project, service);
     const wanted = pulls(project, services, flags.includeDeps, flags.ignoreBuildable, flags.policy === "missing" ? "missing" : flags.policy === "always" ? "always" : undefined);
     const operations: Operation[] = wanted.map((p) => ({ id: `ensure-image ${p.reference}`, cause: "pull", after: [], kind: "ensure-image", ...p }));
     if (context.globals.dryRun) {

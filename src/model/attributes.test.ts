@@ -1,0 +1,43 @@
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { ATTRIBUTES } from "./attributes/index.ts";
+
+type Schema = Readonly<Record<string, unknown>>;
+const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
+const schema = JSON.parse(readFileSync(join(root, "schemas/stack.schema.json"), "utf8")) as Schema;
+
+function resolve(s: Schema): Schema {
+  const reference = s["$ref"] ?? (s["allOf"] as readonly Schema[] | undefined)?.[0]?.["$ref"];
+  if (typeof reference !== "string") return s;
+  let target: unknown = schema;
+  for (const part of reference.split("/").slice(1)) target = (target as Schema)[part];
+  return resolve(target as Schema);
+}
+
+/** Every path of the schema. Our keys are listed once, bare; a list of probes is as one. */
+function pathsOf(s: Schema, path: string, found: Set<string>): Set<string> {
+  const target = resolve(s);
+  const at = (name: string): string => (path === "" ? name : `${path}.${name}`);
+  for (const [name, sub] of Object.entries((target["properties"] ?? {}) as Readonly<Record<string, Schema>>)) {
+    found.add(at(name));
+    if (name !== "x-stack") pathsOf(sub, at(name), found);
+  }
+  for (const [pattern, sub] of Object.entries((target["patternProperties"] ?? {}) as Readonly<Record<string, Schema>>))
+    if (pattern !== "^x-") pathsOf(sub, at("*"), found);
+  for (const [key, step] of [
+    ["items", path.endsWith(".ready") ? path : at("[]")],
+    ["additionalProperties", at("*")],
+  ] as const)
+    if (typeof target[key] === "object") pathsOf(target[key] as Schema, step, found);
+  return found;
+}
+
+describe("the table of attributes", () => {
+  it("names exactly the attributes of the schema", () => {
+    const known = pathsOf(schema, "", new Set());
+    expect([...known].filter((path) => !(path in ATTRIBUTES)), "in the schema, not in the table").toEqual([]);
+    expect(Object.keys(ATTRIBUTES).filter((path) => !known.has(path)), "in the table, not in the schema").toEqual([]);
+  });
+});

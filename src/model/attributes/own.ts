@@ -1,0 +1,33 @@
+import { below, each, honoured, notCarriedOut } from "./support.ts";
+import type { Rows, Support } from "./support.ts";
+
+const TIMING = ["first_delay", "delay", "factor", "max_delay", "jitter", "reset_after"];
+const PROBE = ["tcp", "http", "http.port", "http.path", "http.status", "http.body", "log", "exec", "file", "exit", "timeout"];
+const NOT_YET = notCarriedOut("it is not carried out yet", undefined, "at-start");
+
+function ready(above: string, support: Support): Rows {
+  return { [above]: support, ...each(above, PROBE, support) };
+}
+
+/** Stack's own keys, which in Compose files stand under `x-stack`. A list of probes has the rows of one. */
+export const OWN: Rows = {
+  "services.*.x-stack": honoured,
+  "services.*.rootfs": honoured,
+  "services.*.restart_policy": honoured,
+  ...each("services.*.restart_policy", TIMING, honoured),
+  "services.*.on_unhealthy": NOT_YET,
+  ...each("services.*.on_unhealthy", ["action", "run", "after", "max"], NOT_YET),
+  ...ready("services.*.ready", NOT_YET),
+  "services.*.processes": NOT_YET,
+  ...below("services.*.processes.*", {
+    ...each("restart_policy", TIMING, NOT_YET),
+    ...ready("ready", NOT_YET),
+    ...Object.fromEntries(
+      ["command", "user", "environment", "working_dir", "restart", "restart_policy", "essential", "oneshot", "stop_signal", "stop_grace_period", "depends_on"].map(
+        (name) => [name, NOT_YET],
+      ),
+    ),
+  }),
+  "services.*.expect": NOT_YET,
+  "services.*.on_orphan_exit": NOT_YET,
+};
