@@ -12,8 +12,8 @@ import { plainModel } from "./plain-model.ts";
 import { activeProfiles, isActive } from "./profiles.ts";
 import type { LoadRequest, LoadResult, ModelResult } from "./request.ts";
 import { Session } from "./session.ts";
-import { childMap, scalar } from "./tree.ts";
-import type { MapNode } from "./tree.ts";
+import { childMap, cloneNode, scalar } from "./tree.ts";
+import type { MapNode, Node, Via } from "./tree.ts";
 import { resolveServiceFiles } from "./variables.ts";
 
 /**
@@ -21,7 +21,46 @@ import { resolveServiceFiles } from "./variables.ts";
  * `request.reader`, and touches nothing else; never throws for what a user wrote.
  */
 export async function loadProject(request: LoadRequest): Promise<LoadResult> {
+  return finish(await composeModel(request), request);
+}
+
+/** What a load had in hand, for whoever has more to say about the files than their errors (`lint`). */
+export interface Inspection {
+  readonly result: LoadResult;
+  readonly session: Session;
+  readonly directory: string;
+  /** A copy of the merged document, before `env_file` was read into it. */
+  readonly root: MapNode | undefined;
+  readonly active: ReadonlySet<string>;
+  /** Through which places each node of `root` came, those of its parents included. */
+  readonly vias: ReadonlyMap<Node, readonly Via[]> | undefined;
+}
+
+export async function inspect(request: LoadRequest): Promise<Inspection> {
   const composed = await composeModel(request);
+  const { session, environment } = composed;
+  const root = composed.root === undefined ? undefined : (cloneNode(composed.root) as MapNode);
+  const result = await finish(composed, request);
+  const profiles = root === undefined ? [] : activeProfiles(request.profiles ?? [], environment.values.get("COMPOSE_PROFILES"), request.services ?? [], root);
+  const vias = new Map<Node, readonly Via[]>();
+  if (root !== undefined) collectVias(root, [], vias);
+  return {
+    result,
+    session,
+    directory: composed.root === undefined ? request.cwd : composed.directory,
+    root,
+    active: root === undefined ? new Set() : activeServices(root, profiles),
+    vias,
+  };
+}
+
+function collectVias(node: Node, above: readonly Via[], vias: Map<Node, readonly Via[]>): void {
+  const own = node.via === undefined ? above : [...above, ...node.via];
+  if (own.length > 0) vias.set(node, own);
+  if (node.kind !== "scalar") for (const item of node.kind === "seq" ? node.items : node.entries.values()) collectVias(item, own, vias);
+}
+
+async function finish(composed: Composed, request: LoadRequest): Promise<LoadResult> {
   const { session, environment } = composed;
   if (composed.root === undefined) return failed(session);
   const { root, name, files, directory } = composed;

@@ -45,6 +45,11 @@ export class Session {
     return [...this.#sources.keys()];
   }
 
+  /** What could be read, in that order. */
+  get sources(): readonly Source[] {
+    return [...this.#sources.values()].filter((s) => s !== undefined);
+  }
+
   /** Reads a file once. `because`: who asked, at `at`; absent: the command line. */
   async open(path: string, at?: Node, because?: string): Promise<Source | undefined> {
     if (this.#sources.has(path)) return this.#sources.get(path);

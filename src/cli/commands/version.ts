@@ -1,8 +1,6 @@
 import { defineCommand } from "../command.ts";
 import { boolean, text } from "../flags.ts";
-
-declare const STACK_VERSION: string | undefined;
-const version = typeof STACK_VERSION === "string" ? STACK_VERSION : "0.0.0-source";
+import { version } from "../version.ts";
 
 export const command = defineCommand({
   name: "version",
