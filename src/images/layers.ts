@@ -121,7 +121,13 @@ export class LayerStore {
     using maker = await waitForLock(this.#options.native, this.#lockPath(diffId), "exclusive", signal, onWait);
     // While we waited for it, another process may have done the work.
     const made = (await this.read(diffId)) === undefined;
-    if (made) await this.#make(diffId, source, maker, signal);
+    if (made)
+      try {
+        await this.#make(diffId, source, maker, signal);
+      } catch (error) {
+        await rm(this.#lockPath(diffId), { force: true }); // of a layer that is not here: who waits for it makes another (`isCurrent`)
+        throw error;
+      }
     const layer = await this.#hold(diffId);
     if (layer === undefined) throw new StackError("internal", `layer ${diffId} vanished under its lock`);
     return { ...layer, made };
@@ -129,6 +135,7 @@ export class LayerStore {
 
   /** Never waits: undefined if it is not here, or being removed. */
   async #hold(diffId: Digest): Promise<Omit<HeldLayer, "made"> | undefined> {
+    if ((await this.read(diffId)) === undefined) return undefined; // taking a lock makes its file
     const lock = tryLock(this.#options.native, this.#usePath(diffId), "shared");
     if (lock === undefined) return undefined;
     try {

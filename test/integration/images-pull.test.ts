@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import type { ServerResponse } from "node:http";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -165,6 +165,8 @@ describe("what is not as it should be is refused, and nothing of it kept", () =>
     await expect(bench.open().pull(ref(), pullOptions())).rejects.toMatchObject({ code, message: typeof message === "string" ? expect.stringContaining(message) : expect.stringMatching(message) });
     expect(await bench.open().find(ref())).toBeUndefined();
     expect(bench.remains()).toMatchObject({ tmp: [], blobs: [] });
+    const names = existsSync(join(bench.root.root, "layers")) ? readdirSync(join(bench.root.root, "layers")) : [];
+    expect(names.filter((name) => !names.includes(name.split(".")[0] ?? "")), "locks of layers that are not here").toEqual([]);
   }
 
   test("a layer with another content: both digests named", async () => {
