@@ -82,13 +82,27 @@ Result<bool> is_pinned(const std::string& path) {
   return static_cast<long>(info.f_type) == kNsfsMagic;
 }
 
-/// Changes the thread's namespace for good: only on a thread that ends with it.
-Result<bool> pin_new_netns(const std::string& path) {
+/// The same pin as other mount namespaces see it. The kernel lets a namespace's file, and no other,
+/// be bound from one mount namespace into another (mount(2), do_loopback).
+UniqueFd pin_elsewhere(const std::vector<std::string>& candidates) {
+  for (const std::string& path : candidates) {
+    UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    struct statfs info {};
+    if (fd && ::fstatfs(fd.get(), &info) == 0 && static_cast<long>(info.f_type) == kNsfsMagic)
+      return fd;
+  }
+  return {};
+}
+
+/// True: it was made now. Changes the thread's namespace for good: only on a thread that ends with it.
+Result<bool> pin_netns(const std::string& path, const std::vector<std::string>& elsewhere) {
   if (TRY(is_pinned(path))) return false;
   UniqueFd file(::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file) return sys_fail("pin network namespace", "open", path);
-  UniqueFd made = TRY(net::create_netns());
-  std::string source = "/proc/self/fd/" + std::to_string(made.get());
+  UniqueFd netns = pin_elsewhere(elsewhere);
+  bool found = static_cast<bool>(netns);
+  if (!found) netns = TRY(net::create_netns());
+  std::string source = "/proc/self/fd/" + std::to_string(netns.get());
   if (::mount(source.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0)
     return sys_fail("pin network namespace", "mount", path);
   // Its own peer group: copies of this mount in other mount namespaces would outlive the removal.
@@ -97,7 +111,7 @@ Result<bool> pin_new_netns(const std::string& path) {
     ::umount2(path.c_str(), MNT_DETACH);
     return failure;
   }
-  return true;
+  return !found;
 }
 
 Status unpin_netns(const std::string& path) {
@@ -111,8 +125,14 @@ Status unpin_netns(const std::string& path) {
 
 Napi::Value create_netns_js(const Napi::CallbackInfo& info) {
   std::string path = string_argument(info, 0, "path");
-  return on_own_thread(info.Env(), [path]() -> Result<Settle> {
-    bool made = TRY(pin_new_netns(path));
+  std::vector<std::string> elsewhere;
+  if (info.Length() > 1 && info[1].IsArray()) {
+    auto list = info[1].As<Napi::Array>();
+    for (uint32_t i = 0; i < list.Length(); ++i)
+      elsewhere.push_back(list.Get(i).ToString().Utf8Value());
+  }
+  return on_own_thread(info.Env(), [path, elsewhere]() -> Result<Settle> {
+    bool made = TRY(pin_netns(path, elsewhere));
     return Settle([made](Napi::Env env) -> Napi::Value { return Napi::Boolean::New(env, made); });
   });
 }

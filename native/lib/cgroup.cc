@@ -201,7 +201,10 @@ Result<Cgroup> Cgroup::create(const std::string& path, const Json& resources) {
   auto hierarchies = TRY(find_cgroup_hierarchies());
   // Without one nothing could be limited, and nothing found again to be stopped. Unprivileged, that is usual.
   if (hierarchies.empty() && ::geteuid() == 0)
-    return fail("cgroup", "no cgroup hierarchy is mounted on this machine (mount -t cgroup2 none /sys/fs/cgroup)", ENOTSUP, "/sys/fs/cgroup");
+    return fail("cgroup",
+                "no cgroup hierarchy is mounted here (mount -t cgroup2 none /sys/fs/cgroup; "
+                "`ip netns exec` hides them: use `nsenter --net=/run/netns/NAME` instead)",
+                ENOTSUP, "/sys/fs/cgroup");
   for (const CgroupHierarchy& hierarchy : hierarchies) {
     auto made = out.make_directory(hierarchy, resources);
     if (!made.ok()) {

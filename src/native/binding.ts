@@ -44,8 +44,11 @@ export interface NativeBinding {
 
   /** Runs rtnetlink/nftables transactions inside a network namespace (a thread of its own enters it). `netns` "" = the current one. */
   netlink(netns: string, requests: readonly NetlinkRequest[]): Promise<readonly NetlinkReply[]>;
-  /** Makes a network namespace, brings its `lo` up, pins it by a bind mount on `path` (made if missing). Idempotent: true if it was made now. */
-  createNetns(path: string): Promise<boolean>;
+  /**
+   * Makes a network namespace, brings its `lo` up, pins it by a bind mount on `path` (made if missing). Where one of
+   * `elsewhere` leads to the pin of another mount namespace, that one is pinned here too. Idempotent: true if it was made now.
+   */
+  createNetns(path: string, elsewhere?: readonly string[]): Promise<boolean>;
   /** Unmounts and removes the pin. Idempotent. */
   removeNetns(path: string): Promise<void>;
 

@@ -11,6 +11,7 @@ import type { Observed } from "./kernel.ts";
 import { MARK_CHAIN, hostRules, ROUTER_TABLE, ROUTER_UPLINK, routerRules } from "./rules.ts";
 import { newForwarders, switchOn } from "./forwarding.ts";
 import { readIfThere, replaceFile } from "./files.ts";
+import { pinsElsewhere } from "./pin.ts";
 import type { NetworkRecord } from "./types.ts";
 import { UPLINK_LENGTH, uplinkFitting, uplinkFor } from "./uplink.ts";
 import type { Uplink } from "./uplink.ts";
@@ -84,7 +85,7 @@ export class Router {
     const host = await this.#host.observe();
     let uplink = this.#choose(host);
     const six = records.some((r) => r.subnet6 !== undefined);
-    const fresh = await this.#native.createNetns(paths.router(this.#root));
+    const fresh = await this.#native.createNetns(paths.router(this.#root), pinsElsewhere(this.#root));
     let router = fresh ? nothing : await this.#router.observe();
     const mended: string[] = [];
     if (!host.links.some((l) => l.name === uplink.link) || !router.links.some((l) => l.name === ROUTER_UPLINK)) {
