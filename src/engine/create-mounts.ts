@@ -1,11 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, stat } from "node:fs/promises";
+import { mkdir, stat } from "node:fs/promises";
 import { join, normalize } from "node:path";
 import { parseHostPath, StackError } from "../core/index.ts";
 import type { ContainerId, HostPath } from "../core/index.ts";
-import type { FileSource, Service } from "../model/index.ts";
+import type { Service } from "../model/index.ts";
 import { planMounts } from "../runtime/index.ts";
 import type { ContainerRecord, ImageInput, PlannedMount, ResolvedMount, ResolvedUser } from "../runtime/index.ts";
+import { contentOf } from "./file-content.ts";
 import { resourceLabels } from "./labels.ts";
 import type { Work } from "./session.ts";
 import { version } from "./version.ts";
@@ -163,27 +164,6 @@ class Preparation implements ContainerMounts {
       gid: idOf(file.gid, 0, `gid of ${what}`),
       mode: file.mode ?? 0o444,
     });
-  }
-}
-
-async function contentOf(source: FileSource, what: string): Promise<string | Uint8Array> {
-  switch (source.from.kind) {
-    case "content":
-      return source.from.content;
-    case "environment":
-      if (source.from.value === undefined)
-        throw new StackError("container-start-failed", `${what} comes from the environment variable ${source.from.variable}, which is not set`, {
-          hint: `Set ${source.from.variable} in the environment or in .env.`,
-        });
-      return source.from.value;
-    case "file":
-      return readFile(source.from.path).catch((error: unknown) => {
-        throw new StackError("container-start-failed", `The file of ${what} cannot be read`, { cause: error });
-      });
-    case "external":
-      throw new StackError("unsupported", `${what} is external: there is no store of external ones on this machine`, {
-        hint: "Give it a file, an environment variable or content.",
-      });
   }
 }
 

@@ -25,6 +25,7 @@ import { identityFiles, joinedIdentity } from "./create-files.ts";
 import { prepareMounts } from "./create-mounts.ts";
 import type { ContainerMounts } from "./create-mounts.ts";
 import { attach, networkMode, networkSpec } from "./create-network.ts";
+import { contentHashes } from "./file-content.ts";
 import { imageReference } from "./image-reference.ts";
 import { imageOf } from "./image.ts";
 import { containerLabels } from "./labels.ts";
@@ -125,7 +126,7 @@ class Making {
       project: createHash("sha256").update(`${this.#work.root.root}\0${project.name}`).digest("hex").slice(0, 12),
       host,
     });
-    const record = this.#record(image, reference, attachments, mode.joins, shared.joins.map((join) => join.id));
+    const record = await this.#record(image, reference, attachments, mode.joins, shared.joins.map((join) => join.id));
     const spec = toMonitorSpec({
       id: this.#id,
       name: this.#request.name,
@@ -182,7 +183,7 @@ class Making {
     return { joins, ...(shm === undefined ? {} : { shm }), hostMounts };
   }
 
-  #record(image: Image | undefined, reference: string | undefined, attachments: readonly Attachment[], networkJoins: readonly ContainerId[], otherJoins: readonly ContainerId[]): ContainerRecord {
+  async #record(image: Image | undefined, reference: string | undefined, attachments: readonly Attachment[], networkJoins: readonly ContainerId[], otherJoins: readonly ContainerId[]): Promise<ContainerRecord> {
     const { project } = this.#work;
     const service = this.#service;
     const request = this.#request;
@@ -199,6 +200,7 @@ class Making {
       createdAt: new Date().toISOString(),
       configHash: hash,
       definition: service.canonical,
+      files: await contentHashes(project, [service]),
       labels: containerLabels(
         project,
         service,

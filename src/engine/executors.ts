@@ -86,11 +86,13 @@ export function recordOf(work: Work, name: string, id: ContainerId | undefined):
 async function stopContainer(work: Work, id: ContainerId, graceMs: number | undefined, context: OperationContext): Promise<void> {
   const container = work.hub.get(id);
   if (container === undefined || container.status === "created" || container.status === "exited" || container.status === "dead") return;
+  const patience = graceMs ?? container.record.stop.graceMs;
+  const began = performance.now();
   const stopping = work.hub.monitor(id).stop(graceMs === undefined ? {} : { graceMs });
   const result = await orCancelled(stopping, context.signal, `Cancelled while ${container.name} was stopping`);
   if (result === undefined) return; // its monitor had ended by itself
   if (result.ignored) context.note("PID 1 ignores the stop signal: killed at once");
-  else if (result.killed) context.note(`did not stop within ${(graceMs ?? container.record.stop.graceMs) / 1000} s: killed`);
+  else if (result.killed) context.note(patience < 0 || performance.now() - began < patience ? "killed by another command before its grace was over" : `did not stop within ${patience / 1000} s: killed`);
 }
 
 /** Leaves when the command is cancelled; what was begun goes on, and whoever comes next finds it so. */

@@ -1,17 +1,19 @@
 import { configHash, networkHash, serviceDifferences, volumeHash } from "../model/index.ts";
 import type { Project } from "../model/index.ts";
 import type { ObservedContainer, ObservedImage, ObservedState, ReconcileContext } from "../reconcile/index.ts";
+import { contentHashes } from "./file-content.ts";
 import { imageReference } from "./image-reference.ts";
 import type { Rooms } from "./rooms.ts";
 import type { ContainerSummary } from "./types.ts";
 
 /** Asks every room at once what there is. Makes no choices. */
 export async function observe(rooms: Rooms, project: Project, own: readonly ContainerSummary[]): Promise<ObservedState> {
-  const [everything, networks, volumes, images] = await Promise.all([
+  const [everything, networks, volumes, images, files] = await Promise.all([
     rooms.containers.list(),
     rooms.networks.list(),
     rooms.volumes.list(),
     observeImages(rooms, project),
+    contentHashes(project, Object.values(project.services)),
   ]);
   const usersOfVolume = new Map<string, ObservedContainer["id"][]>();
   for (const { record } of everything)
@@ -45,6 +47,7 @@ export async function observe(rooms: Rooms, project: Project, own: readonly Cont
         containers: usersOfVolume.get(volume.name) ?? [],
       })),
     images,
+    files,
   };
 }
 
@@ -58,6 +61,7 @@ export function observedContainer(container: ContainerSummary): ObservedContaine
     oneoff: record.oneoff,
     configHash: record.configHash,
     ...(record.definition === undefined ? {} : { definition: record.definition }),
+    ...(record.files === undefined ? {} : { files: record.files }),
     imageId: record.image?.id ?? null,
     status: container.status,
     exitCode: state === undefined || container.status === "created" ? null : state.exitCode,

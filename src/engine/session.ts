@@ -11,6 +11,7 @@ import { checkService } from "../runtime/index.ts";
 import type { ContainerRecord, MonitorClient } from "../runtime/index.ts";
 import { execute } from "./execute.ts";
 import { executorsFor, removeContainer } from "./executors.ts";
+import { refuseExternal } from "./file-content.ts";
 import { Hub } from "./hub.ts";
 import { dnsView, ForeignContainers } from "./names.ts";
 import { notCarriedOut, refuseImpossible } from "./not-carried-out.ts";
@@ -243,6 +244,7 @@ export class ProjectSession {
     for (const service of createdServices(project, plan)) {
       checkService(service);
       refuseImpossible(service);
+      refuseExternal(project, service);
       for (const key of notCarriedOut(service))
         both({ type: "warning", rule: "not-carried-out", message: `Service "${service.name}": \`${key}\` is accepted, and not carried out yet` });
     }

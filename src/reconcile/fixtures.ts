@@ -157,7 +157,7 @@ export function project(services: readonly Service[], members: Partial<Project> 
   };
 }
 
-export const empty: ObservedState = { project: "shop", containers: [], networks: [], volumes: [], images: {} };
+export const empty: ObservedState = { project: "shop", containers: [], networks: [], volumes: [], images: {}, files: {} };
 
 export function id(text: string): ContainerId {
   return text as ContainerId;
@@ -215,5 +215,5 @@ export function stateOf(of: Project, containers: readonly ObservedContainer[], m
   const images = Object.fromEntries(
     Object.values(of.services).flatMap((one) => (one.image === undefined ? [] : [[one.image, { id: `sha:${one.image}`, pulledAt: 1, healthcheck: false }]])),
   );
-  return { project: of.name, containers, networks, volumes: [...named, ...anonymous], images, ...members };
+  return { project: of.name, containers, networks, volumes: [...named, ...anonymous], images, files: {}, ...members };
 }

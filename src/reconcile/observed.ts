@@ -13,6 +13,8 @@ export interface ObservedState {
   readonly volumes: readonly ObservedVolume[];
   /** Image references that the project names and that are here. Absent: not here. */
   readonly images: Readonly<Record<string, ObservedImage>>;
+  /** Hashes of what the project's configs and secrets hold now, by `config NAME` and `secret NAME`. Absent: nobody can read it. */
+  readonly files: Readonly<Record<string, string>>;
 }
 
 export interface ObservedContainer {
@@ -24,6 +26,8 @@ export interface ObservedContainer {
   readonly configHash: string;
   /** `Service.canonical` of the service that it was made from; absent: unknown (made by an older version). */
   readonly definition?: Readonly<Record<string, unknown>>;
+  /** What its configs and secrets held when it was made, as `ObservedState.files`. Absent: unknown. */
+  readonly files?: Readonly<Record<string, string>>;
   readonly imageId: string | null;
   /** `dead`: its record says running, but nobody holds it (a crash, a reboot). */
   readonly status: "created" | "running" | "paused" | "restarting" | "exited" | "dead";

@@ -83,6 +83,7 @@ function recreateCause(service: Service, container: ObservedContainer, recreate:
   if (recreate === "never") return undefined;
   return (
     configurationChange(service, container, facts.context) ??
+    contentChange(container, facts.observed) ??
     imageChange(service, container, facts) ??
     networkChange(service, container, facts) ??
     volumeChange(service, container, facts) ??
@@ -104,6 +105,12 @@ function configurationChange(service: Service, container: ObservedContainer, con
   if (container.configHash === context.configHash(service)) return undefined;
   const differences = container.definition === undefined ? [] : context.differences(container.definition, service);
   return differences.length === 0 ? "configuration changed" : differences.join("; ");
+}
+
+/** Of configs and secrets by what they hold: a process reads them when it starts. New and removed ones are part of the configuration. */
+function contentChange(container: ObservedContainer, observed: ObservedState): string | undefined {
+  const changed = Object.entries(container.files ?? {}).filter(([name, hash]) => observed.files[name] !== undefined && observed.files[name] !== hash);
+  return changed.length === 0 ? undefined : changed.map(([name]) => `${name}: content changed`).join("; ");
 }
 
 function imageChange(service: Service, container: ObservedContainer, { project, observed }: ReplicaFacts): string | undefined {

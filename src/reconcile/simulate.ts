@@ -68,6 +68,7 @@ class World {
         containers: users((container) => container.volumes.some((mounted) => mounted.name === volume.name), volume.containers),
       })),
       images: this.#images,
+      files: this.#before.files,
     };
   }
 

@@ -87,7 +87,13 @@ describe("start", () => {
   });
   it("does nothing where all runs, and says what there is nothing of", () => {
     expect(plan(shop, all)).toBe("\n\n");
-    expect(refusal(() => plan(shop, empty, { services: ["web"] }))).toEqual(["no-such-container", 'Service "web" has no container to start']);
+    expect(refusal(() => plan(shop, empty, { services: ["web"] }))).toEqual(["no-such-container", 'service "web" has no container to start']);
+    expect(refusal(() => plan(shop, empty))).toEqual(["no-such-container", 'service "db" has no container to start']);
+  });
+  it("of everything starts what there is and warns of what has no container, unless it is to have none", () => {
+    const { operations, warnings } = reconcile(project([db, other, service("off", { scale: 0 })]), stateOf(shop, [container(db, 1, { status: "exited", exitCode: 0 })]), { ...defaults, goal: "start" }, context);
+    expect(operations.map((operation) => operation.id)).toEqual(["start-container shop-db-1"]);
+    expect(warnings.map((warning) => warning.message)).toEqual(['service "other" has no container to start. Create it with `stack up`.']);
   });
 });
 

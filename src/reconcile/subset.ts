@@ -63,11 +63,11 @@ export function planStart(inputs: Inputs): void {
   const { project, observed, options, graph, context, builder } = inputs;
   const selected = selectServices(project, graph, options.services, options.noDeps);
   const starter = new Starter({ builder, project, observed, options, context, graph, allStops: [] });
+  const missing: string[] = [];
   for (const name of graph.order) {
     if (!selected.has(name)) continue;
     const containers = replicasOf(observed, name);
-    if (containers.length === 0 && options.services.includes(name))
-      throw new StackError("no-such-container", `Service "${name}" has no container to start`, { hint: "Create it with `stack up`." });
+    if (containers.length === 0) missing.push(name);
     starter.service(
       name,
       containers.map((container): Present => {
@@ -76,7 +76,21 @@ export function planStart(inputs: Inputs): void {
       }),
     );
   }
-  if (options.wait) starter.waitFor([...selected].sort(), new Set());
+  refuseMissing(inputs, missing, selected.size);
+  if (options.wait) starter.waitFor([...selected].filter((name) => !missing.includes(name)).sort(), new Set());
+}
+
+/**
+ * Services that `start` finds no container of, as Docker Compose has it: an error where they were named, or where
+ * there is nothing to start at all; else a warning, and the others start. Those of scale 0 have none by right.
+ */
+function refuseMissing({ project, options, builder }: Inputs, missing: readonly string[], selected: number): void {
+  const wanted = missing.filter((name) => project.services[name]?.scale !== 0);
+  const hint = "Create it with `stack up`.";
+  const named = wanted.filter((name) => options.services.includes(name));
+  const [first] = named.length > 0 ? named : missing.length === selected ? wanted : [];
+  if (first !== undefined) throw new StackError("no-such-container", `service "${first}" has no container to start`, { hint });
+  for (const name of wanted) builder.warn("no-container-to-start", `service "${name}" has no container to start. ${hint}`);
 }
 
 /**

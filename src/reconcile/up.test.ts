@@ -21,17 +21,38 @@ describe("up", () => {
       "
        0 ensure-image db:1 missing    (image is not here)
        1 ensure-image web:1 missing   (image is not here)
-       2 create-network shop_default  (no existing network)
-       3 create-volume shop_data      (no existing volume)
-       4 create-container shop-db-1   (no existing container)  after 0, 2, 3
+       2 create-network shop_default  (no existing network)  after 0, 1
+       3 create-volume shop_data      (no existing volume)  after 0, 1
+       4 create-container shop-db-1   (no existing container)  after 0, 1, 2, 3
        5 start-container shop-db-1    (no existing container)  after 4
-       6 create-container shop-web-1  (no existing container)  after 1, 2
-       7 create-container shop-web-2  (no existing container)  after 1, 2
+       6 create-container shop-web-1  (no existing container)  after 0, 1, 2
+       7 create-container shop-web-2  (no existing container)  after 0, 1, 2
        8 wait db service_healthy      (web needs db: healthy)  after 5
        9 start-container shop-web-1   (no existing container)  after 6, 8
       10 start-container shop-web-2   (no existing container)  after 7, 8
       "
     `);
+  });
+
+  it("touches nothing before the last image is here: one that cannot be had leaves everything as it was", () => {
+    const changed = { ...db, image: "db:2", canonical: { v: 2 } };
+    const { operations } = reconcile(project([changed, service("web", { scale: 1, image: "web:2", depends_on: { db: { restart: true } } }), service("new")]), running, { ...defaults, removeOrphans: true }, context);
+    const images = operations.flatMap((operation, index) => (operation.kind === "ensure-image" ? [index] : []));
+    expect(images).toHaveLength(3);
+    const behind = (index: number): ReadonlySet<number> => new Set((operations[index]?.after ?? []).flatMap((before) => [before, ...behind(before)]));
+    operations.forEach((operation, index) => {
+      if (operation.kind !== "ensure-image") expect([...behind(index)], operation.id).toEqual(expect.arrayContaining(images));
+    });
+  });
+
+  it("recreates for a config or secret that holds something else now, and says which", () => {
+    const made = { "config site": "1", "secret key": "1", "secret gone": "1" };
+    const [container1] = [container(db, 1, { files: made })];
+    const state = (files: Readonly<Record<string, string>>) => stateOf(project([db]), [container1], { files });
+    expect(plan(project([db]), state(made))).toBe("\n\n");
+    expect(plan(project([db]), state({ ...made, "config site": "2", "secret key": "2" }))).toContain("stop-container shop-db-1    (config site: content changed; secret key: content changed)");
+    expect(plan(project([db]), state({ "config site": "1", "secret key": "1" })), "what cannot be read now is no change").toBe("\n\n");
+    expect(plan(project([db]), stateOf(project([db]), [container(db)], { files: made })), "made before this was known").toBe("\n\n");
   });
 
   it("does nothing when everything is as it should be", () => {
@@ -318,9 +339,9 @@ describe("up", () => {
       "
       0 ensure-image job:1 missing               (image is not here)
       1 ensure-image app:1 missing               (image is not here)
-      2 create-container shop-job-1              (no existing container)  after 0
+      2 create-container shop-job-1              (no existing container)  after 0, 1
       3 start-container shop-job-1               (no existing container)  after 2
-      4 create-container shop-app-1              (no existing container)  after 1
+      4 create-container shop-app-1              (no existing container)  after 0, 1
       5 wait job service_completed_successfully  (app needs job: completed)  after 3
       6 start-container shop-app-1               (no existing container)  after 4, 5
       7 wait app running_or_healthy              (--wait)  after 6
@@ -332,8 +353,8 @@ describe("up", () => {
     expect(plan(shop, empty, { services: ["db"] })).toMatchInlineSnapshot(`
       "
       0 ensure-image db:1 missing    (image is not here)
-      1 create-network shop_default  (no existing network)
-      2 create-volume shop_data      (no existing volume)
+      1 create-network shop_default  (no existing network)  after 0
+      2 create-volume shop_data      (no existing volume)  after 0
       3 create-container shop-db-1   (no existing container)  after 0, 1, 2
       4 start-container shop-db-1    (no existing container)  after 3
       "
@@ -341,7 +362,7 @@ describe("up", () => {
     expect(plan(shop, empty, { services: ["web"], noDeps: true, scale: { web: 1 } })).toMatchInlineSnapshot(`
       "
       0 ensure-image web:1 missing   (image is not here)
-      1 create-network shop_default  (no existing network)
+      1 create-network shop_default  (no existing network)  after 0
       2 create-container shop-web-1  (no existing container)  after 0, 1
       3 start-container shop-web-1   (no existing container)  after 2
       "
@@ -365,7 +386,7 @@ describe("up", () => {
     expect(plan(wanted, empty)).toMatchInlineSnapshot(`
       "
       0 ensure-image app:1 missing   (image is not here)
-      1 create-network shop_default  (no existing network)
+      1 create-network shop_default  (no existing network)  after 0
       2 create-container shop-app-1  (no existing container)  after 0, 1
       3 start-container shop-app-1   (no existing container)  after 2
       "

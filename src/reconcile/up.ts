@@ -107,7 +107,8 @@ function affectedServices(inputs: Inputs, decisions: Decisions, selected: Readon
 class Converge {
   readonly #in: Inputs;
   readonly #decisions: Decisions;
-  readonly #images = new Map<string, OperationIndex | undefined>();
+  /** Every image comes before the first thing that is made or taken away: one that cannot be had leaves all as it is. */
+  readonly #images = new Set<OperationIndex>();
   readonly #removed = new Map<string, OperationIndex>();
   readonly #networks = new Map<string, OperationIndex>();
   readonly #volumes = new Map<string, OperationIndex>();
@@ -123,7 +124,8 @@ class Converge {
     const { builder, project, graph, options, observed, context } = this.#in;
     this.#emitImages();
     const restarts = options.goal === "up" ? this.#restarts() : new Map<string, string>();
-    const stopping = [...this.#leaving(), ...this.#restarting(restarts), ...this.#orphans()];
+    const after = [...this.#images];
+    const stopping = [...this.#leaving(), ...this.#restarting(restarts), ...this.#orphans()].map((entry) => ({ ...entry, after }));
     const grace = options.graceMs === undefined ? {} : { graceMs: options.graceMs };
     const stops = emitStops(builder, project, graph, stopping, { ...grace, ordered: true });
     this.#emitRemovals(stopping, restarts, stops);
@@ -144,21 +146,21 @@ class Converge {
     const planner = new ImagePlanner(builder, project, observed, options, context);
     for (const service of this.#decisions.services) {
       const making = this.#decisions.replicas.get(service.name)?.some((replica) => replica.action === "create" || replica.action === "recreate") === true;
-      this.#images.set(service.name, planner.ensure(service, making));
+      const index = planner.ensure(service, making);
+      if (index !== undefined) this.#images.add(index);
     }
   }
 
   /** Containers that are removed or recreated. */
   #leaving(): readonly Stopping[] {
     const leaving: Stopping[] = [];
-    for (const [service, replicas] of this.#decisions.replicas) {
+    for (const replicas of this.#decisions.replicas.values()) {
       for (const replica of replicas) {
         if (replica.action !== "remove" && replica.action !== "recreate") continue;
         leaving.push({
           container: replica.container,
           cause: replica.cause,
           group: groupOf(replica),
-          after: replica.action === "recreate" ? [this.#images.get(service)] : [],
           bestEffort: replica.action === "remove",
         });
       }
@@ -228,7 +230,7 @@ class Converge {
         decision.action === "create"
           ? undefined
           : builder.add(`remove-network ${name}`, { kind: "remove-network", network: decision.old.id, name }, { cause, group, after: removals(decision.old.containers) });
-      this.#networks.set(key, builder.add(`create-network ${name}`, { kind: "create-network", key, name }, { cause, after: [removed], ...(removed === undefined ? {} : { group }) }));
+      this.#networks.set(key, builder.add(`create-network ${name}`, { kind: "create-network", key, name }, { cause, after: [...this.#images, removed], ...(removed === undefined ? {} : { group }) }));
     }
     for (const [key, decision] of this.#decisions.volumes) {
       if (decision.action === "keep") continue;
@@ -238,7 +240,7 @@ class Converge {
         decision.action === "create"
           ? undefined
           : builder.add(`remove-volume ${name}`, { kind: "remove-volume", name }, { cause, group, after: removals(decision.old.containers) });
-      this.#volumes.set(key, builder.add(`create-volume ${name}`, { kind: "create-volume", key, name }, { cause, after: [removed], ...(removed === undefined ? {} : { group }) }));
+      this.#volumes.set(key, builder.add(`create-volume ${name}`, { kind: "create-volume", key, name }, { cause, after: [...this.#images, removed], ...(removed === undefined ? {} : { group }) }));
     }
   }
 
@@ -297,7 +299,7 @@ class Converge {
     // An address is given back when its container is removed.
     const fixedAddress = Object.values(service.networks).some((network) => network.ipv4_address !== undefined || network.ipv6_address !== undefined);
     return [
-      this.#images.get(service.name),
+      ...this.#images,
       ...networkKeys(service).map((key) => this.#networks.get(key)),
       ...volumeMounts(service).map(({ key }) => this.#volumes.get(key)),
       ...own,
