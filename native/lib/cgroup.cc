@@ -222,6 +222,7 @@ Result<Cgroup> Cgroup::create(const std::string& path, const Json& resources) {
 
 Result<Cgroup> Cgroup::open(const std::string& path) {
   Cgroup out;
+  out.killed_ = true;
   out.path_ = clean_path(path);
   for (CgroupHierarchy& hierarchy : TRY(find_cgroup_hierarchies())) {
     std::string directory = hierarchy.mountpoint + out.path_;
@@ -239,8 +240,10 @@ Result<Cgroup::Entry> Cgroup::entry(std::string_view leaf) const {
       if (::mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
         return sys_fail("join cgroup", "mkdir", directory);
       }
-      out.unified_dir.reset(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-      if (!out.unified_dir) return sys_fail("join cgroup", "open", directory);
+      if (!killed_) {
+        out.unified_dir.reset(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+        if (!out.unified_dir) return sys_fail("join cgroup", "open", directory);
+      }
     }
     std::string file = directory + "/cgroup.procs";
     UniqueFd procs(::open(file.c_str(), O_WRONLY | O_CLOEXEC));
@@ -252,6 +255,47 @@ Result<Cgroup::Entry> Cgroup::entry(std::string_view leaf) const {
     }
   }
   return out;
+}
+
+Result<Cgroup> Cgroup::group(std::string_view name, int pids) const {
+  Cgroup out;
+  out.path_ = path_ + "/" + std::string(name);
+  out.nested_ = true;
+  const Place* whole = unified();
+  if (whole == nullptr) whole = place_of("freezer");
+  const Place* counting = place_of("pids");
+  for (const Place* place : {whole, counting}) {
+    if (place == nullptr || (place == counting && counting == whole && !out.places_.empty()))
+      continue;
+    std::string directory = place->directory + "/" + std::string(name);
+    if (::mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
+      Failure failure = sys_fail("cgroup", "mkdir", directory);
+      (void)out.remove().ok();
+      return failure;
+    }
+    out.places_.push_back({place->hierarchy, std::move(directory)});
+  }
+  // Not there where the controller is not handed down: then the container's own limit is the only
+  // one.
+  if (!out.places_.empty())
+    (void)write_existing(out.places_.back().directory + "/pids.max", std::to_string(pids)).ok();
+  return out;
+}
+
+Status Cgroup::extend(Entry& entry) const {
+  for (const Place& place : places_) {
+    std::string file = place.directory + "/cgroup.procs";
+    UniqueFd procs(::open(file.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!procs) return sys_fail("join cgroup", "open", file);
+    if (place.hierarchy.unified) {
+      entry.unified_dir.reset(::open(place.directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+      if (!entry.unified_dir) return sys_fail("join cgroup", "open", place.directory);
+      entry.unified_procs = std::move(procs);
+    } else {
+      entry.procs_v1.push_back(std::move(procs));
+    }
+  }
+  return ok();
 }
 
 Status Cgroup::attach(pid_t pid, std::string_view leaf) const {
@@ -372,6 +416,7 @@ Status Cgroup::kill_all() const {
   bool killed = false;
   if (place != nullptr) {
     killed = write_existing(place->directory + "/cgroup.kill", "1").ok();  // Linux 5.14
+    if (killed) killed_ = true;
   }
   if (!killed) {
     // A process that forks while we read the list would slip through: they hold still meanwhile.
@@ -415,7 +460,7 @@ Status Cgroup::remove() const {
       ::nanosleep(&pause, nullptr);
       pause.tv_nsec *= 2;
     }
-    remove_empty_ancestors(place.hierarchy.mountpoint, path_);
+    if (!nested_) remove_empty_ancestors(place.hierarchy.mountpoint, path_);
   }
   return ok();
 }

@@ -55,8 +55,9 @@ class Cgroup {
   Status apply(const Json& resources);
 
   /** Opened `cgroup.procs` of all v1 hierarchies, to be written "0" by the process that joins; and
-     the unified leaf's directory for CLONE_INTO_CGROUP (invalid if there is no unified hierarchy).
-   */
+     the unified leaf's directory for CLONE_INTO_CGROUP. That is invalid if there is no unified
+     hierarchy, and once cgroup.kill was written here: since Linux 6.14 a child that is cloned into
+     such a group from another one is taken for one that slipped through that kill, and killed. */
   struct Entry {
     std::vector<UniqueFd> procs_v1;
     UniqueFd unified_dir;
@@ -66,6 +67,12 @@ class Cgroup {
   Result<Entry> entry(std::string_view leaf) const;
   /** Moves a process there. */
   Status attach(pid_t pid, std::string_view leaf) const;
+  /** A group of its own below this one (made if missing), for processes that are to be killed apart
+   * from the container's: in the unified hierarchy, else in v1's freezer; and at most `pids` of
+   * them, where a controller counts. */
+  Result<Cgroup> group(std::string_view name, int pids) const;
+  /** Has whoever enters by `entry` (of the one above) go on to this group. */
+  Status extend(Entry& entry) const;
 
   Status freeze() const;
   Status thaw() const;
@@ -129,6 +136,8 @@ class Cgroup {
   std::string path_;
   std::vector<Place> places_;
   std::vector<std::string> warnings_;
+  mutable bool killed_ = false;  // by cgroup.kill, now or perhaps earlier
+  bool nested_ = false;          // a group: what is above it is not its own
   std::string not_enabled_;  // why a controller of the unified hierarchy could not be enabled
 };
 

@@ -120,6 +120,8 @@ struct ExecOptions {
   int console_socket = -1;
   int preserve_fds = 0;
   const Cgroup* cgroup = nullptr;
+  /** A group below it (Cgroup::group) that the process joins. */
+  const Cgroup* group = nullptr;
   std::string seccomp_cache_dir;
   winsize window{};
   /** No seccomp, no LSM profile; the caller widens process->capabilities. */

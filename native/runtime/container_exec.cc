@@ -228,6 +228,7 @@ Result<ExecChild> exec_in(const ExecOptions& options) {
     }
   }
   if (options.cgroup != nullptr) state.cgroup = TRY(options.cgroup->entry("exec"));
+  if (options.group != nullptr) TRY(options.group->extend(state.cgroup));
   state.null_file = UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!state.null_file) return sys_fail("exec", "open", "/dev/null");
   FdPair sync = TRY(make_socketpair(SOCK_SEQPACKET));
