@@ -13,6 +13,12 @@ namespace stack {
 namespace {
 
 constexpr int64_t kVersion = 1;
+constexpr size_t kReason = 4096;
+
+EndCause end_cause(const Json& request) {
+  return {request["by"].as_string() == "health" ? "health" : "stop",
+          request["reason"].as_string().substr(0, kReason)};
+}
 
 }  // namespace
 
@@ -71,29 +77,29 @@ void Client::handle_stop(const Json& request) {
   if (signal < 1 || signal > 64)
     return fail(::stack::fail("stop", "no such signal: " + std::to_string(signal), EINVAL));
   int64_t grace = request["graceMs"].as_int(monitor.spec().stop.grace_ms);
-  const std::string by = request["by"].as_string() == "health" ? "health" : "stop";
-  monitor.stop(signal, grace, by, [self = weak_from_this(), &monitor](const StopOutcome& outcome) {
+  auto done = [self = weak_from_this(), &monitor](const StopOutcome& outcome) {
     auto client = self.lock();
     if (!client) return;
     Json body = Json::object();
     body.set("state", to_json(monitor.record()));
     body.set("ignored", outcome.ignored).set("killed", outcome.killed);
     client->reply(std::move(body));
-  });
+  };
+  monitor.stop(signal, grace, end_cause(request), std::move(done));
 }
 
 void Client::handle_restart(const Json& request) {
   Monitor& monitor = server_.monitor();
   int64_t grace = request["graceMs"].as_int(monitor.spec().stop.grace_ms);
-  const std::string by = request["by"].as_string() == "health" ? "health" : "stop";
-  monitor.restart(grace, by, [self = weak_from_this(), &monitor](const Status& status) {
+  auto done = [self = weak_from_this(), &monitor](const Status& status) {
     auto client = self.lock();
     if (!client) return;
     if (status)
       client->reply(Json::object().set("state", to_json(monitor.record())));
     else
       client->fail(status.failure());
-  });
+  };
+  monitor.restart(grace, end_cause(request), std::move(done));
 }
 
 void Client::handle_wait() {
@@ -122,6 +128,7 @@ void Client::handle_exec(const Json& request) {
   }
   if (request["capture"].is_integer()) {
     session->capture_for(shared_from_this(), request["capture"].as_uint());
+    if (request["isolate"].as_bool()) exec_ = session;  // it ends with us
     return;
   }
   reply(Json::object().set("pid", session->pid()));
@@ -163,8 +170,9 @@ void Client::handle_dns_sockets() {
 
 void Client::handle_probe(const Json& request) {
   const std::string& kind = request["kind"].as_string();
+  if (kind == "file") return reply(probe_file(server_.monitor(), request["path"].as_string()));
   if (kind != "tcp" && kind != "http")
-    return fail(::stack::fail("probe", "kind must be tcp or http", EINVAL));
+    return fail(::stack::fail("probe", "kind must be tcp, http or file", EINVAL));
   probe(server_.monitor(), request, [self = weak_from_this()](Json body) {
     if (auto client = self.lock()) client->reply(std::move(body));
   });

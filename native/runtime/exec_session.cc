@@ -16,6 +16,29 @@ namespace stack {
 namespace {
 
 constexpr size_t kChunk = 16384;
+// What a process leaves in its pipes when it ends is at most their capacity, unless another one
+// goes on writing.
+constexpr int kLastChunks = 64;
+// `isolate`: how many processes at once, and how much output costs nothing; beyond, as much as a
+// pipe holds each time.
+constexpr int kGroupProcesses = 256;
+constexpr size_t kFreeOutput = 1 << 20;
+constexpr int64_t kHoldBackMs = 10;
+constexpr int64_t kEmptyCheckMs = 2;
+constexpr int kEmptyChecks = 500;
+
+// The processes that were just killed leave it a moment later, and nothing tells when.
+void remove_when_empty(EventLoop& loop, std::shared_ptr<Cgroup> group, int checks) {
+  auto left = group->processes();
+  if (!left || left->empty() || checks == 0) {
+    (void)group->remove();
+    return;
+  }
+  (void)group->kill_all();
+  loop.after(kEmptyCheckMs, [&loop, group = std::move(group), checks] {
+    remove_when_empty(loop, group, checks - 1);
+  });
+}
 
 }  // namespace
 
@@ -23,6 +46,25 @@ ExecSession::~ExecSession() {
   for (Output& output : outputs_) unwatch(output);
   if (input_watched_) monitor_.loop().remove(input_.get());
   monitor_.loop().cancel(timer_);
+  monitor_.loop().cancel(resume_timer_);
+  kill_group();
+}
+
+// One for each process: the name says whose it is to who looks at a cgroup by hand.
+Status ExecSession::make_group() {
+  static uint64_t number = 0;
+  if (!monitor_.cgroup().valid() || monitor_.foreign() != nullptr) return ok();
+  std::string name = "probe-" + std::to_string(++number);
+  group_ = TRY(monitor_.cgroup().group(name, kGroupProcesses));
+  return ok();
+}
+
+void ExecSession::kill_group() {
+  if (!group_) return;
+  auto group = std::make_shared<Cgroup>(std::move(*group_));
+  group_.reset();
+  (void)group->kill_all();
+  remove_when_empty(monitor_.loop(), std::move(group), kEmptyChecks);
 }
 
 Result<std::shared_ptr<ExecSession>> ExecSession::start(Monitor& monitor, const Json& request) {
@@ -46,6 +88,8 @@ Status ExecSession::launch(const Json& request) {
   options.config = &config;
   options.process = &process;
   options.cgroup = monitor_.cgroup().valid() ? &monitor_.cgroup() : nullptr;
+  if (request["isolate"].as_bool()) TRY(make_group());
+  options.group = group_ ? &*group_ : nullptr;
   options.seccomp_cache_dir = monitor_.seccomp_cache();
   options.privileged = request["privileged"].as_bool();
   options.window.ws_row = static_cast<uint16_t>(request["rows"].as_uint());
@@ -85,6 +129,7 @@ void ExecSession::begin() {
   timer_ = monitor_.loop().after(timeout_ms_, [this] {
     timer_ = 0;
     timed_out_ = true;
+    if (group_) (void)group_->kill_all();
     ::kill(-pid_, SIGKILL);  // it leads a session of its own
     ::kill(pid_, SIGKILL);
   });
@@ -130,6 +175,10 @@ bool ExecSession::pump(Output& output) {
   }
   deliver(output.stream, std::string_view(buffer, static_cast<size_t>(n)));
   auto client = client_.lock();
+  if (capture_ && !ended_ && (taken_ += static_cast<size_t>(n)) > kFreeOutput) {
+    hold_back();
+    return false;
+  }
   if (capture_ || ended_ || !client || !client->congested()) return true;
   // The process waits for a slow reader, as it would for a slow terminal.
   for (Output& each : outputs_) unwatch(each);
@@ -139,6 +188,19 @@ bool ExecSession::pump(Output& output) {
     for (Output& each : session->outputs_) session->watch(each);
   });
   return true;
+}
+
+// Who writes without end is read at a rate that leaves the monitor its time for others.
+void ExecSession::hold_back() {
+  if (resume_timer_ != 0) return;
+  for (Output& each : outputs_) unwatch(each);
+  taken_ = kFreeOutput - 4 * kChunk;
+  resume_timer_ = monitor_.loop().after(kHoldBackMs, [self = weak_from_this()] {
+    auto session = self.lock();
+    if (!session) return;
+    session->resume_timer_ = 0;
+    for (Output& each : session->outputs_) session->watch(each);
+  });
 }
 
 void ExecSession::deliver(int stream, std::string_view bytes) {
@@ -222,6 +284,10 @@ void ExecSession::client_went() {
   pending_input_.clear();
   input_ready_ = nullptr;
   input_.reset();
+  if (group_) {  // nobody is left who would read its verdict
+    (void)group_->kill_all();
+    return;
+  }
   for (Output& output : outputs_) watch(output);
 }
 
@@ -229,9 +295,11 @@ void ExecSession::ended(ProcessEnd end) {
   ended_ = true;
   end_ = end;
   monitor_.loop().cancel(std::exchange(timer_, 0));
+  monitor_.loop().cancel(std::exchange(resume_timer_, 0));
+  kill_group();
   // What it wrote is all there now; what its children may yet write is not waited for.
   for (Output& output : outputs_) {
-    while (pump(output)) {
+    for (int i = 0; i < kLastChunks && pump(output); ++i) {
     }
     unwatch(output);
     output.fd.reset();

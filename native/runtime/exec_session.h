@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -55,6 +56,9 @@ class ExecSession : public std::enable_shared_from_this<ExecSession> {
   void push_input();
   void ended(ProcessEnd end);
   void report();
+  Status make_group();
+  void kill_group();
+  void hold_back();
 
   Monitor& monitor_;
   pid_t pid_ = 0;
@@ -66,6 +70,9 @@ class ExecSession : public std::enable_shared_from_this<ExecSession> {
   bool input_ending_ = false;
   std::function<void()> input_ready_;
   std::weak_ptr<Client> client_;
+  std::optional<Cgroup> group_;  // `isolate`
+  EventLoop::TimerId resume_timer_ = 0;
+  size_t taken_ = 0;  // bytes of output captured so far
   bool capture_ = false;
   size_t capture_limit_ = 0;
   std::string captured_;

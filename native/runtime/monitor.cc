@@ -100,7 +100,7 @@ Status Monitor::open_signals() {
       // The machine goes down, or somebody ends us by hand: then the container is to end in order
       // too.
       if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
-        stop(spec_.stop.signal, spec_.stop.grace_ms, "stop", [](const StopOutcome&) {});
+        stop(spec_.stop.signal, spec_.stop.grace_ms, {}, [](const StopOutcome&) {});
     }
     reap();
   });

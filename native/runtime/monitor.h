@@ -33,6 +33,12 @@ struct ProcessEnd {
   int signal = 0;
 };
 
+/** Who ends a run, and why in words if that is not obvious. */
+struct EndCause {
+  std::string by = "stop";  // or "health"
+  std::string reason;
+};
+
 /** What `stop` found out. */
 struct StopOutcome {
   bool ignored = false;  // PID 1 could not have seen the signal
@@ -87,9 +93,9 @@ class Monitor {
   bool running() const { return run_.pid > 0; }
   using StopDone = std::function<void(const StopOutcome&)>;
   /** `done` is called when the run has ended and is recorded; at once if nothing runs. */
-  void stop(int signal, int64_t grace_ms, const std::string& by, StopDone done);
+  void stop(int signal, int64_t grace_ms, const EndCause& cause, StopDone done);
   /** Stops, and starts again. `done`: the failure of the new start, if it fails. */
-  void restart(int64_t grace_ms, const std::string& by, std::function<void(Status)> done);
+  void restart(int64_t grace_ms, const EndCause& cause, std::function<void(Status)> done);
   Status kill(int signal, bool all);
   Status pause();
   Status unpause();
@@ -153,12 +159,14 @@ class Monitor {
   void release_start();
   Status watch_oom();
   void record_start_failure(const Failure& failure);
+  void note_start_failure(const Failure& failure);
   void announce();
 
   // monitor_exit.cc
   void main_ended(ProcessEnd end);
   void settle(ProcessEnd end);
   void record_end(ProcessEnd end);
+  void keep_crash();
   void decide();
   void schedule(int64_t delay_ms);
   void restart_now();

@@ -56,7 +56,7 @@ void Monitor::record_end(ProcessEnd end) {
   record_.signal = end.signal;
   record_.oom_killed = oom && end.code != 0;
   record_.finished_at = time_now();
-  if (record_.error) record_start_failure(Failure(*record_.error));
+  if (record_.error) note_start_failure(*record_.error);
   record_.pid = 0;
   record_.pid_start = 0;
   Json event = Json::object();
@@ -65,7 +65,16 @@ void Monitor::record_end(ProcessEnd end) {
       .set("oomKilled", record_.oom_killed);
   event.set("by", "monitor").set("run", record_.restarts);
   events_.add("exit", event);
+  keep_crash();
   if (record_.phase == Phase::paused) (void)cgroup_.thaw();
+}
+
+// What a command ended is no crash, whatever its exit code.
+void Monitor::keep_crash() {
+  bool by_hand = record_.ended_by == "stop" || record_.ended_by == "kill";
+  if (by_hand || (record_.exit_code == 0 && record_.ended_by != "health")) return;
+  bool ran = stdio_ && record_.ended_by != "start-failure";
+  (void)write_crash(directory_fd_.get(), record_, ran ? stdio_->tail() : std::string());
 }
 
 void Monitor::decide() {

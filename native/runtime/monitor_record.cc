@@ -40,6 +40,7 @@ Json to_json(const ContainerRecord& record) {
   json.set("startedAt", record.started_at).set("finishedAt", record.finished_at);
   json.set("exitCode", record.exit_code).set("signal", record.signal);
   json.set("oomKilled", record.oom_killed).set("endedBy", record.ended_by);
+  json.set("reason", record.reason);
   json.set("error", record.error ? failure_to_json(*record.error) : Json());
   json.set("failures", record.failures).set("restarts", record.restarts);
   json.set("nextRestartAt", record.next_restart_at).set("stopRequested", record.stop_requested);
@@ -61,6 +62,7 @@ ContainerRecord container_record(const Json& json) {
   record.signal = static_cast<int>(json["signal"].as_int());
   record.oom_killed = json["oomKilled"].as_bool();
   record.ended_by = json["endedBy"].as_string();
+  record.reason = json["reason"].as_string();
   if (json["error"].is_object()) record.error = failure_from_json(json["error"]);
   record.failures = json["failures"].as_int();
   record.restarts = json["restarts"].as_int();
@@ -71,15 +73,35 @@ ContainerRecord container_record(const Json& json) {
   return record;
 }
 
-Status write_record(int directory, const ContainerRecord& record) {
-  constexpr const char* kStage = "write state.json";
-  UniqueFd file(::openat(directory, "state.json.new",
+namespace {
+
+Status replace_json(int directory, const std::string& name, const Json& json) {
+  const std::string stage = "write " + name, fresh = name + ".new";
+  UniqueFd file(::openat(directory, fresh.c_str(),
                          O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!file) return sys_fail(kStage, "openat", "state.json.new");
-  TRY(write_all(file.get(), to_json(record).dump() + "\n"));
-  if (::renameat(directory, "state.json.new", directory, "state.json") < 0)
-    return sys_fail(kStage, "renameat", "state.json");
+  if (!file) return sys_fail(stage, "openat", fresh);
+  TRY(write_all(file.get(), json.dump() + "\n"));
+  if (::renameat(directory, fresh.c_str(), directory, name.c_str()) < 0)
+    return sys_fail(stage, "renameat", name);
   return ok();
+}
+
+}  // namespace
+
+Status write_record(int directory, const ContainerRecord& record) {
+  return replace_json(directory, "state.json", to_json(record));
+}
+
+Status write_crash(int directory, const ContainerRecord& record, const std::string& output) {
+  Json json = Json::object();
+  json.set("version", 1).set("run", record.restarts);
+  json.set("startedAt", record.started_at).set("finishedAt", record.finished_at);
+  json.set("exitCode", record.exit_code).set("signal", record.signal);
+  json.set("oomKilled", record.oom_killed).set("endedBy", record.ended_by);
+  json.set("reason", record.reason);
+  json.set("error", record.error ? failure_to_json(*record.error) : Json());
+  json.set("output", output);
+  return replace_json(directory, "crash.json", json);
 }
 
 Result<ContainerRecord> read_record(const std::string& directory) {

@@ -34,6 +34,7 @@ struct ContainerRecord {
   int signal = 0;
   bool oom_killed = false;
   std::string ended_by;
+  std::string reason;  // why whoever ended it did so: "unhealthy: …"
   std::optional<Failure> error;
   int64_t failures = 0;
   int64_t restarts = 0;
@@ -50,6 +51,8 @@ std::string boot_id();
 
 /** Replaces `state.json` by rename. */
 Status write_record(int directory, const ContainerRecord& record);
+/** Replaces `crash.json`: how a run failed, as `record` says, and the end of its output. */
+Status write_crash(int directory, const ContainerRecord& record, const std::string& output);
 /** ENOENT: there is none. */
 Result<ContainerRecord> read_record(const std::string& directory);
 

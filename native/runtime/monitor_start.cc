@@ -86,15 +86,20 @@ Status Monitor::start() {
 }
 
 void Monitor::record_start_failure(const Failure& failure) {
-  events_.add("start-failed", Json::object().set("error", failure_to_json(failure)));
-  record_.error = failure;
-  record_.ended_by = "start-failure";
-  record_.exit_code = start_exit_code(failure);
-  record_.signal = 0;
+  note_start_failure(failure);
   record_.pid = 0;
   record_.pid_start = 0;
   record_.finished_at = time_now();
   record_.oom_killed = false;
+  keep_crash();
+}
+
+void Monitor::note_start_failure(const Failure& failure) {
+  events_.add("start-failed", Json::object().set("error", failure_to_json(failure)));
+  record_.exit_code = start_exit_code(failure);
+  record_.signal = 0;
+  record_.ended_by = "start-failure";
+  record_.error = failure;
 }
 
 Result<OciConfig> Monitor::load_config() const {
@@ -208,6 +213,7 @@ Status Monitor::launch_run() {
   record_.phase = Phase::running;
   record_.started_at = time_now();
   record_.ended_by.clear();
+  record_.reason.clear();
   record_.next_restart_at.clear();
   record_.error.reset();
   record_.netns = network_->path();

@@ -18,7 +18,7 @@ constexpr int64_t kMaskCheckMs = 10;
 
 }  // namespace
 
-void Monitor::stop(int signal, int64_t grace_ms, const std::string& by, StopDone done) {
+void Monitor::stop(int signal, int64_t grace_ms, const EndCause& cause, StopDone done) {
   record_.stop_requested = true;
   if (run_.pid == 0) {
     if (restart_timer_ == 0) {  // it is just ending
@@ -27,7 +27,8 @@ void Monitor::stop(int signal, int64_t grace_ms, const std::string& by, StopDone
     }
     loop_.cancel(std::exchange(restart_timer_, 0));
     events_.add("stop-requested", Json::object().set("signal", signal).set("graceMs", grace_ms));
-    record_.ended_by = by;
+    record_.ended_by = cause.by;
+    record_.reason = cause.reason;
     stopping_.emplace();
     stopping_->done.push_back(std::move(done));
     end_for_good();
@@ -41,7 +42,8 @@ void Monitor::stop(int signal, int64_t grace_ms, const std::string& by, StopDone
   // A second, more impatient stop shortens the grace; it never makes it longer.
   if (first || (deadline >= 0 && (stopping_->deadline_ms < 0 || deadline < stopping_->deadline_ms)))
     stopping_->deadline_ms = deadline;
-  record_.ended_by = by;
+  record_.ended_by = cause.by;
+  record_.reason = cause.reason;
   events_.add("stop-requested", Json::object().set("signal", signal).set("graceMs", grace_ms));
   waiting_.reset();  // not executed yet: without its start it ends by itself
   loop_.cancel(std::exchange(waiting_timer_, 0));
@@ -111,7 +113,7 @@ void Monitor::finish_stop() {
   for (auto& task : done) task(outcome);
 }
 
-void Monitor::restart(int64_t grace_ms, const std::string& by, std::function<void(Status)> done) {
+void Monitor::restart(int64_t grace_ms, const EndCause& cause, std::function<void(Status)> done) {
   restart_done_ = std::move(done);
   if (run_.pid == 0) {
     if (restart_timer_ == 0) {
@@ -125,7 +127,7 @@ void Monitor::restart(int64_t grace_ms, const std::string& by, std::function<voi
     restart_now();
     return;
   }
-  stop(spec_.stop.signal, grace_ms, by, [](const StopOutcome&) {});
+  stop(spec_.stop.signal, grace_ms, cause, [](const StopOutcome&) {});
 }
 
 }  // namespace stack

@@ -1,6 +1,7 @@
 #include "probe.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 
+#include "fs.h"
 #include "netlink.h"
 
 namespace stack {
@@ -204,6 +206,18 @@ std::string http_body(std::string_view response) {
   std::string_view body = response.substr(header + 4);
   if (head.find("transfer-encoding: chunked") != std::string::npos) return join_chunks(body);
   return std::string(body);
+}
+
+Json probe_file(Monitor& monitor, const std::string& path) {
+  auto reply = [](int error) {
+    return Json::object().set("connected", error == 0).set("errno", error);
+  };
+  if (!monitor.running()) return reply(ESRCH);
+  std::string top = "/proc/" + std::to_string(monitor.record().pid) + "/root";
+  UniqueFd root(::open(top.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return reply(errno);
+  auto found = open_in_root(root.get(), path, O_PATH);
+  return reply(found ? 0 : found.failure().err);
 }
 
 void probe(Monitor& monitor, const Json& request, std::function<void(Json)> done) {

@@ -15,6 +15,10 @@ namespace stack {
  */
 void probe(Monitor& monitor, const Json& request, std::function<void(Json)> done);
 
+/** Is there a file of this path in the container, whatever it is? The reply of `probe` of kind
+ * `file`: `errno` 0 if so. */
+Json probe_file(Monitor& monitor, const std::string& path);
+
 /** Status code of an HTTP response's first line; 0: it is none. */
 int http_status(std::string_view response);
 /** What follows the header; chunked transfer is decoded. */

@@ -48,12 +48,12 @@ RestartDecision next_restart(const RestartSpec& spec, const RunEnd& end) {
       return {false, 0, end.exit_code == 0 ? 0 : failures};
     case RestartPolicy::on_failure:
       if (end.exit_code == 0) return {false, 0, 0};
-      if (spec.max_attempts > 0 && failures > spec.max_attempts) return {false, 0, failures};
       break;
     case RestartPolicy::always:
     case RestartPolicy::unless_stopped:
       break;
   }
+  if (spec.max_attempts > 0 && failures > spec.max_attempts) return {false, 0, failures};
   return {true, delay_for(spec, failures, end.random), failures};
 }
 

@@ -15,7 +15,7 @@ std::string_view restart_policy_name(RestartPolicy policy);
 /** MonitorSpec.restart. */
 struct RestartSpec {
   RestartPolicy policy = RestartPolicy::no;
-  int64_t max_attempts = 0;  // on-failure: 0 = without limit
+  int64_t max_attempts = 0;  // in a row; 0 = without limit
   int64_t first_delay_ms = 0;
   int64_t delay_ms = 100;
   double factor = 2;

@@ -17,6 +17,7 @@ namespace {
 
 constexpr size_t kChunk = 65536;  // a FIFO's capacity
 constexpr size_t kBatch = 16384;  // raw bytes in one write to the log
+constexpr size_t kTail = 4096;    // of each run's output, kept for who asks why it failed
 constexpr int64_t kTerminalRetryMs = 10;
 constexpr int64_t kReportMs = 1000;  // between two records of what was dropped
 
@@ -210,11 +211,19 @@ void Stdio::tell(int stream, std::string_view bytes) {
     kept.append(bytes);
     if (kept.size() > kChunk) kept.erase(0, kept.size() - kChunk);
   }
+  // Not at each read: moving the rest costs more than a little room.
+  tail_.append(bytes.size() > kTail ? bytes.substr(bytes.size() - kTail) : bytes);
+  if (tail_.size() > 4 * kTail) trim_tail();
   if (listener_) listener_(stream, bytes);
+}
+
+void Stdio::trim_tail() {
+  if (tail_.size() > kTail) tail_.erase(0, tail_.size() - kTail);
 }
 
 void Stdio::begin_run() {
   keep_replay_ = interactive_;
+  tail_.clear();
   for (std::string& kept : replay_) kept.clear();
 }
 
@@ -318,6 +327,7 @@ void Stdio::drain() {
     output.heard = 0;
   }
   if (ring_) ring_->flush();
+  trim_tail();
   report_lost();
   if (terminal_ && outputs_[0].fd) {
     loop_.remove(outputs_[0].fd.get());

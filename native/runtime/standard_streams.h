@@ -49,6 +49,9 @@ class Stdio {
   /** Interactive containers: the output of this run so far, its last 64 KiB, for who attaches
    * first. Given once. */
   std::string take_replay(int stream);
+  /** The last 4 KiB that this run wrote, both streams as they came; kept whatever the log driver
+   * does. */
+  const std::string& tail() const { return tail_; }
   /** A new run begins. */
   void begin_run();
 
@@ -92,6 +95,7 @@ class Stdio {
   void report_lost();
   void wake_input_waiters();
   void tell(int stream, std::string_view bytes);
+  void trim_tail();
 
   EventLoop& loop_;
   const LogSpec& log_spec_;
@@ -113,6 +117,7 @@ class Stdio {
   bool interactive_ = false;
   bool keep_replay_ = false;
   std::string replay_[2];
+  std::string tail_;
 };
 
 }  // namespace stack

@@ -44,6 +44,8 @@ void restarts() {
   };
   RestartSpec always = policy(RestartPolicy::always), limited = policy(RestartPolicy::on_failure);
   limited.max_attempts = 3;
+  RestartSpec few = always;
+  few.max_attempts = 2;
   RestartSpec jitter = always;
   jitter.jitter = 0.5;
   RestartSpec slow = always;
@@ -76,6 +78,9 @@ void restarts() {
        60'000,
        100,
        "on-failure without limit"},
+      {few, {0, false, 0, 1, 0}, true, 100, 2, "attempts count under every policy"},
+      {few, {0, false, 0, 2, 0}, false, 0, 3, "also where a success is restarted"},
+      {few, {1, false, 10'000, 2, 0}, true, 0, 1, "a long run gives them back"},
       {jitter, {1, false, 0, 2, 0}, true, 100, 3, "jitter shortens"},
       {jitter, {1, false, 0, 2, 1}, true, 300, 3, "jitter lengthens"},
       {slow, {1, false, 0, 0, 0}, true, 5000, 1, "the first delay can be set"},

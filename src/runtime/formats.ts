@@ -100,6 +100,8 @@ export interface ContainerState {
   readonly oomKilled: boolean;
   /** Why it ended if we ended it. */
   readonly endedBy: "" | "stop" | "kill" | "health" | "start-failure";
+  /** Why whoever ended it did so (`unhealthy: …`). Absent in records of older versions. */
+  readonly reason?: string;
   readonly error: NativeFailure | null;
   /** Failures in a row, for the backoff. */
   readonly failures: number;
@@ -112,6 +114,27 @@ export interface ContainerState {
   readonly ports: readonly BoundPort[];
   /** A path that opens the container's network namespace while the monitor lives. */
   readonly netns: string;
+}
+
+/**
+ * `containers/ID/crash.json`: how the last run that failed ended, and its last words, while later
+ * runs go on. Written by the monitor whatever the log driver is; a run that a command stopped
+ * leaves none.
+ */
+export interface ContainerCrash {
+  readonly version: typeof FORMAT_VERSION;
+  /** `restarts` of the state during that run. */
+  readonly run: number;
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  readonly exitCode: number;
+  readonly signal: number;
+  readonly oomKilled: boolean;
+  readonly endedBy: ContainerState['endedBy'];
+  readonly reason: string;
+  readonly error: NativeFailure|null;
+  /** The last 4 KiB, both streams in the order in which they came. */
+  readonly output: string;
 }
 
 export interface BoundPort {
@@ -163,8 +186,8 @@ export interface MonitorSpec {
   readonly hostMounts?: readonly { readonly type: "tmpfs"; readonly target: string; readonly data: string }[];
   readonly log: LogSpec;
   readonly restart: {
-    readonly policy: "no" | "always" | "on-failure" | "unless-stopped";
-    /** on-failure: 0 = without limit. */
+    readonly policy: 'no' | 'always' | 'on-failure' | 'unless-stopped';
+    /** Restarts in a row; 0 = without limit. */
     readonly maxAttempts: number;
     readonly firstDelayMs: number;
     readonly delayMs: number;

@@ -25,7 +25,7 @@ export type { Started } from "./monitor-start.ts";
 export type { AttachSession, ExecSession, ExitStatus } from "./stream-session.ts";
 export { StreamSession } from "./stream-session.ts";
 export { RuntimeFailure } from "./failure.ts";
-export { currentBootId, processLives, readRecord, readState, statusOf } from "./state.ts";
+export {currentBootId, processLives, readCrash, readRecord, readState, statusOf} from './state.ts';
 export { inspectHost } from "./host.ts";
 export { planRootfs } from "./rootfs.ts";
 export type { RootfsPlan, RootfsRequest } from "./rootfs.ts";

@@ -25,6 +25,11 @@ export interface ExecRequest {
   readonly rows?: number;
   readonly cols?: number;
   readonly timeoutMs?: number;
+  /**
+   * With `execCapture`: all that it starts is killed with it, when it ends, is late, or when we
+   * go.
+   */
+  readonly isolate?: boolean;
 }
 
 export interface CaptureResult extends Omit<ExitStatus, "code"> {
@@ -39,6 +44,8 @@ export interface StopOptions {
   /** Milliseconds; -1: wait for ever; absent: the container's own. */
   readonly graceMs?: number;
   readonly by?: "stop" | "health";
+  /** Kept in the state beside `endedBy`. */
+  readonly reason?: string;
 }
 
 export interface StopResult {
@@ -59,7 +66,17 @@ export interface Subscription {
 
 export type ProbeRequest =
   | { readonly kind: "tcp"; readonly port: number; readonly timeoutMs: number }
-  | { readonly kind: "http"; readonly port: number; readonly path: string; readonly timeoutMs: number };
+|{
+  readonly kind: 'http';
+  readonly port: number;
+  readonly path: string;
+  readonly timeoutMs: number
+}
+/** Is there something at this path of the container's root? */
+|{
+  readonly kind: 'file';
+  readonly path: string
+};
 
 export interface ProbeResult {
   readonly connected: boolean;

@@ -5,7 +5,7 @@ import { StackError } from "../core/index.ts";
 import type { HostPath } from "../core/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import { FORMAT_VERSION } from "./formats.ts";
-import type { ContainerRecord, ContainerState, ContainerStatus } from "./formats.ts";
+import type {ContainerCrash, ContainerRecord, ContainerState, ContainerStatus} from './formats.ts';
 
 /** Reads a JSON file of a container; undefined if it is not there. Refuses what a newer program wrote. */
 async function readVersioned<T extends { readonly version: number }>(path: string): Promise<T | undefined> {
@@ -31,6 +31,11 @@ async function readVersioned<T extends { readonly version: number }>(path: strin
 /** `state.json`; undefined: never started. */
 export function readState(directory: HostPath): Promise<ContainerState | undefined> {
   return readVersioned<ContainerState>(join(directory, "state.json"));
+}
+
+/** `crash.json`; undefined: no run has failed. */
+export function readCrash(directory: HostPath): Promise<ContainerCrash|undefined> {
+  return readVersioned<ContainerCrash>(join(directory, 'crash.json'));
 }
 
 /** `container.json`; undefined: no such container, or its creation never ended. */
