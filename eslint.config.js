@@ -12,9 +12,10 @@ const rooms = {
   volumes: ["core", "native"],
   health: ["core"],
   logs: ["core"],
+  init: ["core"],
   engine: ["core", "model", "native", "reconcile", "runtime", "images", "network", "volumes", "health", "logs"],
   agent: ["core", "model", "native", "engine"],
-  cli: ["core", "model", "native", "reconcile", "engine", "images", "logs", "agent/client"],
+  cli: ["core", "model", "native", "reconcile", "engine", "images", "logs", "init", "agent/client"],
 };
 
 const layering = Object.entries(rooms).map(([room, allowed]) => {

@@ -18,6 +18,7 @@ export const commands: readonly Entry[] = [
   { name: "events", summary: "Receive real time events from containers", load: () => import("./commands/events.ts") },
   { name: "exec", summary: "Execute a command in a running container", load: () => import("./commands/exec.ts") },
   { name: "images", summary: "List images used by the created containers", load: () => import("./commands/images.ts") },
+  { name: "init", summary: "Write a first stack file for the project in this directory", load: () => import("./commands/init.ts") },
   { name: "kill", summary: "Force stop service containers", load: () => import("./commands/kill.ts") },
   { name: "lint", summary: "Find what is wrong with the stack files, and what runs but will hurt", load: () => import("./commands/lint.ts") },
   { name: "load", summary: "Load images from a docker-archive or an OCI layout", load: () => import("./commands/load.ts") },

@@ -1,13 +1,14 @@
 import { resolve } from "node:path";
 import { StackError, writeFileAtomic } from "../../core/index.ts";
-import { canonicalText, configHash, loadModel as mergeFiles, toYaml } from "../../model/index.ts";
-import type { LoadRequest, Project, Variable } from "../../model/index.ts";
+import { canonicalText, configHash, diagnosticsJson, loadModel as mergeFiles, toYaml } from "../../model/index.ts";
+import type { Diagnostic, LoadRequest, Project, Variable } from "../../model/index.ts";
 import { defineCommand } from "../command.ts";
 import type { Context } from "../context.ts";
 import { boolean, text } from "../flags.ts";
 import type { FlagValues } from "../flags.ts";
 import { renderTable } from "../output/table.ts";
-import { checkService, loadModel, loadRequest, ModelError, showWarnings } from "../project.ts";
+import { Silent } from "../errors.ts";
+import { checkService, loadRequest, ModelError, showWarnings } from "../project.ts";
 import type { Loaded } from "../project.ts";
 
 const flags = {
@@ -53,7 +54,7 @@ export const command = defineCommand({
       if (!flags.quiet) await print(context, flags, text);
       return 0;
     }
-    const loaded = await loadModel(context, services, { skip, support: true });
+    const loaded = await load(context, flags, services, { skip, support: true });
     for (const service of services) checkService(loaded.project, service);
     if (flags.quiet) return 0;
     const text = flags.lockImageDigests ? await lock(context, loaded.project, flags) : ((await lists(context, flags, loaded)) ?? (await document(context, flags, narrowed(loaded.project, services))));
@@ -61,6 +62,24 @@ export const command = defineCommand({
     return 0;
   },
 });
+
+async function load(context: Context, flags: ConfigFlags, services: readonly string[], more: Partial<LoadRequest>): Promise<Loaded> {
+  return reported(context, flags, await context.doors.loadProject(loadRequest(context, services, more)));
+}
+
+/**
+ * What the model has to say, on standard error, which is text for people, and with `--format json` one document
+ * (`schemas/diagnostics.schema.json`). Standard output stays what it is with Docker Compose: the project or nothing.
+ */
+async function reported<R extends { readonly ok: boolean; readonly diagnostics: readonly Diagnostic[] }>(context: Context, flags: ConfigFlags, result: R): Promise<Extract<R, { readonly ok: true }>> {
+  if (flags.format === "json") {
+    const shown = result.ok && context.globals.progress === "quiet" ? [] : result.diagnostics;
+    if (shown.length > 0) await context.stderr.write(diagnosticsJson(shown));
+    if (!result.ok) throw new Silent(1);
+  } else if (!result.ok) throw new ModelError(result.diagnostics);
+  else await showWarnings(context, result.diagnostics);
+  return result as Extract<R, { readonly ok: true }>;
+}
 
 async function print(context: Context, flags: ConfigFlags, text: string): Promise<void> {
   if (flags.output === undefined) await context.stdout.write(text);
@@ -71,10 +90,7 @@ async function print(context: Context, flags: ConfigFlags, text: string): Promis
 async function uninterpolated(context: Context, flags: ConfigFlags, services: readonly string[], skip: NonNullable<LoadRequest["skip"]>): Promise<string> {
   if (flags.hash !== undefined || flags.resolveImageDigests || flags.lockImageDigests)
     throw new StackError("usage", "--no-interpolate cannot be combined with --hash, --resolve-image-digests or --lock-image-digests");
-  const result = await mergeFiles(loadRequest(context, services, { skip }));
-  if (!result.ok) throw new ModelError(result.diagnostics);
-  await showWarnings(context, result.diagnostics);
-  const { model } = result;
+  const { model } = await reported(context, flags, await mergeFiles(loadRequest(context, services, { skip })));
   const section = (name: string): Readonly<Record<string, unknown>> => (model[name] ?? {}) as Readonly<Record<string, unknown>>;
   if (flags.services) return lines(Object.keys(section("services")).sort());
   if (flags.volumes) return lines(Object.keys(section("volumes")).sort());

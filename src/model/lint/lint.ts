@@ -27,7 +27,7 @@ export interface LintResult {
 
 /** Everything that is wrong with the stack files, and what runs but will hurt. Reads files and touches nothing else. */
 export async function lintFiles(request: LoadRequest, options: LintOptions): Promise<LintResult> {
-  const inspection = await inspect(request);
+  const inspection = await inspect({ ...request, support: true });
   const { session } = inspection;
   const sources = session.sources;
   const suppressions = sources.flatMap(suppressionsOf);

@@ -28,7 +28,10 @@ export const LINT_RULES: readonly LintRule[] = [
 export const MODEL_WARNINGS: Readonly<Record<string, string>> = {
   "command-without-shell": "a command line that is cut at an operator, because no shell reads it",
   deprecated: "a form that has a newer one",
+  "not-carried-out": "an attribute that is accepted and has no effect here",
   "obsolete-version": "version, which has no effect any more",
+  "partly-carried-out": "an attribute that is not carried out as it is written",
+  "refused-attribute": "an attribute with which the service will not start",
   "replaced-item": "an item that stands twice in a list, of which the later takes the place of the earlier",
   "several-stack-files": "a second stack file beside the one that is read",
   "unknown-mount-option": "an option of a volume that has no effect",
