@@ -1,7 +1,8 @@
+import { IMPLICIT } from "./normalise.ts";
 import type { Report } from "./report.ts";
 import { didYouMean } from "./suggest.ts";
 import { child, childItems, childMap, childString, formatPath, isNull, locate, scalarText, stringOf } from "./tree.ts";
-import type { MapNode, Node, Path } from "./tree.ts";
+import type { MapNode, Node, Path, Via } from "./tree.ts";
 import { parseBytes } from "./units.ts";
 
 /** What is known when services are checked against each other. */
@@ -53,7 +54,8 @@ class ServiceCheck {
 
   #fail(node: Node | undefined, rule: string, message: string, hint?: string, atKey = false): void {
     const where = node ?? this.#service;
-    const { via } = locate(this.#input.root, this.#path);
+    const { via: above } = locate(this.#input.root, this.#path);
+    const via = [...above, ...(viaBetween(this.#service, where) ?? [])];
     this.#input.report.error(where, { rule, message, hint, atKey: atKey || node === undefined, via });
   }
 
@@ -169,6 +171,8 @@ class ServiceCheck {
       const optional = required?.kind === "scalar" && required.value === false;
       const known = this.#serviceNode(name) !== undefined;
       if (optional && known) continue;
+      // Told where the namespace is shared.
+      if (child(node, IMPLICIT) !== undefined && stringOf(this.#service.entries.get("network_mode")) === `service:${name}`) continue;
       this.#serviceKnown(name, node, "in depends_on", true);
     }
   }
@@ -196,7 +200,7 @@ class ServiceCheck {
         node,
         "undefined-service",
         `Service "${this.#name}" depends on undefined service "${name}" (${how})`,
-        didYouMean(name, services?.entries.keys() ?? []),
+        didYouMean(name, services?.entries.keys() ?? []) ?? known(services, this.#name),
         atKey,
       );
     return false;
@@ -282,6 +286,7 @@ class ServiceCheck {
           node,
           "conflict",
           `services.${this.#name}.${where}: target ${target} already mounted as services.${this.#name}.${other}`,
+          "Remove one of them, or mount it elsewhere.",
         );
     };
     const tmpfs = this.#service.entries.get("tmpfs");
@@ -289,6 +294,23 @@ class ServiceCheck {
     for (const [i, node] of list.entries()) take((stringOf(node) ?? "").split(":", 1)[0] ?? "", node, `tmpfs[${i}]`);
     for (const [i, node] of childItems(this.#service, "volumes").entries()) take(childString(node, "target") ?? "", node, `volumes[${i}]`);
   }
+}
+
+/** The other services, where they are few enough to be read. */
+function known(services: MapNode | undefined, self: string): string | undefined {
+  const names = [...(services?.entries.keys() ?? [])].filter((n) => n !== self);
+  return names.length === 0 ? "There is no other service in the file." : names.length <= 12 ? `Other services are ${names.join(", ")}.` : undefined;
+}
+
+/** What came between a service and one of its parts: the part knows its own. */
+function viaBetween(from: Node, to: Node): readonly Via[] | undefined {
+  if (from === to) return [];
+  if (from.kind === "scalar") return undefined;
+  for (const item of from.kind === "seq" ? from.items : from.entries.values()) {
+    const found = viaBetween(item, to);
+    if (found !== undefined) return [...(item.via ?? []), ...found];
+  }
+  return undefined;
 }
 
 /** The number that a value stands for; sizes in bytes. */

@@ -45,7 +45,7 @@ export async function readEnvFiles(
     for (const problem of parsed.problems)
       report.error(
         { source, start: problem.at, end: problem.at + problem.length },
-        { rule: "env-file", message: problem.message, hint: problem.hint },
+        { rule: "env-file", message: problem.message, hint: problem.hint ?? ENV_LINE },
       );
     for (const [name, value] of parsed.values) values.set(name, value);
   }
@@ -62,3 +62,6 @@ export async function projectEnvFiles(request: LoadRequest, directory: string, r
   const file = join(directory, ".env");
   return (await reader.kind(file)) === "file" ? [file] : [];
 }
+
+/** What a line of an environment file looks like. */
+export const ENV_LINE = "A line is NAME=VALUE; a value with quotes, # or line breaks in it stands in quotes that are closed.";

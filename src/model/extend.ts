@@ -5,7 +5,7 @@ import { absolutePath, resolveServicePaths } from "./paths.ts";
 import type { Session } from "./session.ts";
 import { didYouMean } from "./suggest.ts";
 import { addVia, child, childMap, childString, cloneNode, countNodes, mapOf, stringOf } from "./tree.ts";
-import type { MapNode, Node, Path } from "./tree.ts";
+import type { MapNode, Node, Path, Via } from "./tree.ts";
 
 /** Services of one file among which `extends` looks, with what that file resets. */
 export interface Family {
@@ -94,17 +94,19 @@ class Extender {
       return undefined;
     }
     if (found.kind !== "map") return undefined;
-    const ready = other.own ? found : await this.#prepare(reference, found, other);
+    const ready = other.own ? found : await this.#prepare(reference, found, other, { at: extended.keyAt ?? extended.at, note: `extended by service "${name}"` });
     const made = await this.resolve(reference, ready, other, links);
     this.#bases.set(key, made);
     return made;
   }
 
   /** A service of another file: checked and brought to its canonical form where it is first needed. */
-  async #prepare(name: string, service: MapNode, family: Family): Promise<MapNode> {
+  async #prepare(name: string, service: MapNode, family: Family, because: Via): Promise<MapNode> {
     const wrapped = mapOf([["services", mapOf([[name, cloneNode(service)]], service.at)]], service.at);
+    this.#session.report.enter(because);
     await this.#session.validate(wrapped);
     canonicalise(wrapped, this.#session.report, this.#session.lenient);
+    this.#session.report.leave();
     enforceUnicity(wrapped);
     const made = childMap(childMap(wrapped, "services"), name);
     if (made === undefined) return mapOf([], service.at, service.keyAt);

@@ -86,7 +86,12 @@ async function load(entry: Entry, composition: Composition, session: Session, co
   const own = await readEnvFiles(envFiles, composition.environment, session.reader, session.report);
   const environment = new Map([...own, ...composition.environment]);
   for (const file of files) if ((await session.open(file, entry.node, "included here")) === undefined) return undefined;
-  return compose({ files, directory, environment, including: stack }, session);
+  session.report.enter({ at: entry.node.at, note: "included here" });
+  try {
+    return await compose({ files, directory, environment, including: stack }, session);
+  } finally {
+    session.report.leave();
+  }
 }
 
 async function defaultEnvFile(directory: string, session: Session): Promise<readonly string[]> {

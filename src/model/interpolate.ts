@@ -92,7 +92,7 @@ class Walker {
   #scalar(node: ScalarNode, text: string, path: readonly string[], cast: Cast | undefined): void {
     if (text.includes("$")) {
       const { value, problems } = substitute(text, (name) => this.#options.environment.get(name));
-      for (const problem of problems) this.#tell(node, problem, path);
+      for (const problem of problems) this.#tell(node, text, problem, path);
       node.value = value;
     }
     if (cast === undefined || node.broken === true || typeof node.value !== "string") return;
@@ -102,6 +102,7 @@ class Walker {
       this.#report.error(node, {
         rule: "wrong-type",
         message: `${formatPath(path)}: ${JSON.stringify(node.value)} is not ${cast === "integer" ? "a whole number" : cast === "float" ? "a number" : "true or false"}`,
+        hint: cast === "integer" ? "Write digits: 3." : cast === "float" ? "Write digits: 0.5." : "Write true or false.",
       });
     } else {
       if (cast === "boolean" && !/^(true|false)$/i.test(node.value))
@@ -114,7 +115,7 @@ class Walker {
     }
   }
 
-  #tell(node: ScalarNode, problem: TemplateProblem, path: readonly string[]): void {
+  #tell(node: ScalarNode, text: string, problem: TemplateProblem, path: readonly string[]): void {
     const where = formatPath(path);
     if (problem.kind === "unset") {
       if (this.#options.unset.has(problem.name)) return;
@@ -124,7 +125,9 @@ class Walker {
         message: `The variable ${problem.name} is not set: ${where} gets an empty string in its place`,
         hint:
           didYouMean(problem.name, this.#options.environment.keys()) ??
-          `Set it in the environment or in .env, or give it a default: \${${problem.name}:-value}.`,
+          (text.includes(`$${problem.name}`) && !text.startsWith(`$${problem.name}`)
+            ? `If a dollar sign is meant, write $$${problem.name}; else set the variable, or give it a default: \${${problem.name}:-value}.`
+            : `Set it in the environment or in .env, or give it a default: \${${problem.name}:-value}.`),
       });
       return;
     }

@@ -9,9 +9,10 @@ import { freeze, makeProject } from "./make-project.ts";
 import { projectName } from "./names.ts";
 import { normalise } from "./normalise.ts";
 import { plainModel } from "./plain-model.ts";
-import { activeProfiles, isActive } from "./profiles.ts";
+import { activeProfiles, isActive, profilesOf } from "./profiles.ts";
 import type { LoadRequest, LoadResult, ModelResult } from "./request.ts";
 import { Session } from "./session.ts";
+import { didYouMean } from "./suggest.ts";
 import { childMap, cloneNode, scalar } from "./tree.ts";
 import type { MapNode, Node, Via } from "./tree.ts";
 import { resolveServiceFiles } from "./variables.ts";
@@ -66,6 +67,7 @@ async function finish(composed: Composed, request: LoadRequest): Promise<LoadRes
   const { root, name, files, directory } = composed;
   const profiles = activeProfiles(request.profiles ?? [], environment.values.get("COMPOSE_PROFILES"), request.services ?? [], root);
   const active = activeServices(root, profiles);
+  reportUnknownProfiles(request.profiles ?? [], root, session);
   if (request.skip?.consistency !== true) checkConsistency({ root, active, broken: session.broken, report: session.report });
   await resolveServiceFiles(root, active, environment.values, directory, session);
   const project = makeProject(
@@ -133,6 +135,18 @@ async function composeModel(request: LoadRequest): Promise<Composed> {
 
 function failed(session: Session): Extract<LoadResult, { readonly ok: false }> {
   return { ok: false, diagnostics: session.report.sorted(session.files), files: session.files };
+}
+
+/** `--profile debgu` turns nothing on, and says so. COMPOSE_PROFILES may be meant for many projects. */
+function reportUnknownProfiles(asked: readonly string[], root: MapNode, session: Session): void {
+  const known = new Set([...(childMap(root, "services")?.entries.values() ?? [])].flatMap(profilesOf));
+  for (const profile of asked)
+    if (profile !== "" && profile !== "*" && !known.has(profile))
+      session.report.warn(undefined, {
+        rule: "unknown-profile",
+        message: `No service has the profile "${profile}"`,
+        hint: didYouMean(profile, known) ?? (known.size === 0 ? "There are no profiles in these files." : `Profiles are ${[...known].sort().slice(0, 12).join(", ")}.`),
+      });
 }
 
 function activeServices(root: MapNode, profiles: readonly string[]): ReadonlySet<string> {

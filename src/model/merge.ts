@@ -1,7 +1,7 @@
 import type { Report } from "./report.ts";
 import { below, compileRules } from "./rules.ts";
 import type { RuleNode } from "./rules.ts";
-import { child, formatPath, isNull, mapOf, scalar, scalarText, seqOf, stringOf } from "./tree.ts";
+import { addVia, child, formatPath, isNull, mapOf, scalar, scalarText, seqOf, stringOf } from "./tree.ts";
 import type { MapNode, Node, Path, SeqNode } from "./tree.ts";
 
 /**
@@ -84,6 +84,8 @@ function mergeAt(base: Node, override: Node, path: Path, rules: RuleNode<Merge> 
 
 function mergePlain(base: Node, override: Node, path: Path, rules: RuleNode<Merge> | undefined, report: Report): Node {
   if (isNull(override)) return base;
+  if (base.kind === "scalar" && override.kind === "scalar" && base.at.source !== override.at.source)
+    addVia(override, { at: base.keyAt ?? base.at, note: "in place of what is written here" });
   if (base.kind === "scalar" || rules?.rule === "ulimit") return override;
   if (base.kind === "map" && override.kind === "map") return mergeMaps(base, override, path, rules, report);
   if (base.kind === "seq" && override.kind === "seq") return seqOf([...base.items, ...override.items], override.at, override.keyAt);

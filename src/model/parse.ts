@@ -28,12 +28,13 @@ export const LIMITS = {
 /** Reads one file of one or more YAML documents. Everything wrong goes to the report. */
 export function parseSource(source: Source, report: Report): ParsedDocument[] {
   if (!readable(source, report)) return [];
-  const documents = compose(source, report);
+  const unclosed: number[] = [];
+  const documents = compose(source, report, unclosed);
   if (documents === undefined) return [];
   const result: ParsedDocument[] = [];
   for (const document of documents) {
     const builder = new Builder(source, report);
-    if (!builder.reportErrors(document)) continue;
+    if (!builder.reportErrors(document, unclosed)) continue;
     const root = document.contents === null ? undefined : builder.build(document.contents, undefined);
     if (root !== undefined) result.push({ root, resets: builder.resets });
   }
@@ -63,16 +64,21 @@ function readable(source: Source, report: Report): boolean {
   return false;
 }
 
-function compose(source: Source, report: Report): Document.Parsed[] | undefined {
+/** `unclosed`: gets the offsets of quotes that nobody closes. */
+function compose(source: Source, report: Report, unclosed: number[]): Document.Parsed[] | undefined {
   const lexer = new Lexer();
   const parser = new Parser();
   const composer = new Composer({ schema: "failsafe", uniqueKeys: false, strict: true, prettyErrors: false, logLevel: "silent" });
   const documents: Document.Parsed[] = [];
   let offset = 0;
   let count = 0;
+  let plain = false;
   for (const lexeme of lexer.lex(source.text)) {
+    if (!plain && /^["']/.test(lexeme) && (lexeme.length === 1 || !lexeme.endsWith(lexeme.charAt(0)))) unclosed.push(offset);
+    plain = lexeme === "\u001f";
     for (const token of parser.next(lexeme)) documents.push(...(composer.next(token) as Iterable<Document.Parsed>));
-    offset += lexeme.length;
+    // The lexer announces documents and plain text by single characters that are not in the text.
+    if (lexeme !== "\u0002" && lexeme !== "\u0018" && !plain) offset += lexeme.length;
     count += 1;
     if (parser.stack.length > LIMITS.depth || count > LIMITS.lexemes) {
       const at = Math.min(offset, source.text.length);
@@ -107,14 +113,12 @@ class Builder {
   }
 
   /** False: the document is not to be read. */
-  reportErrors(document: Document.Parsed): boolean {
+  reportErrors(document: Document.Parsed, unclosed: readonly number[]): boolean {
     for (const error of document.errors) {
-      const [start, end] = error.pos;
-      this.#report.error(this.#at(start, end), {
-        rule: "yaml-syntax",
-        message: sentence(error.message),
-        ...hintFor(error.code, error.message),
-      });
+      const quote = error.message.startsWith("Missing closing") ? unclosed.filter((at) => at < error.pos[0]).at(-1) : undefined;
+      const [start, end] = quote === undefined ? error.pos : [quote, quote + 1];
+      const said = quote === undefined ? inOurWords(error.code, error.message) : { message: "This quote is never closed", hint: "Close it at the end of the value, or remove it." };
+      this.#report.error(this.#at(start, end), { rule: "yaml-syntax", ...said });
     }
     for (const warning of document.warnings) {
       if (warning.code === "TAG_RESOLVE_FAILED" && /!(reset|override)$/.test(warning.message)) continue;
@@ -274,7 +278,12 @@ class Builder {
       });
       return undefined;
     }
-    this.#report.error(at, { rule: "non-string-key", message: "A key has to be a string, not a mapping or a list" });
+    const template = at.source.text.startsWith("{{", at.start - 1);
+    this.#report.error(at, {
+      rule: "non-string-key",
+      message: "A key has to be a string, not a mapping or a list",
+      hint: template ? 'What begins with `{{` has to be quoted: "{{ … }}".' : "Quote what begins with [ or {.",
+    });
     return undefined;
   }
 }
@@ -284,10 +293,32 @@ function sentence(message: string): string {
   return line.charAt(0).toUpperCase() + line.slice(1);
 }
 
-function hintFor(code: string, message: string): { readonly hint?: string } {
-  if (code === "TAB_AS_INDENT") return { hint: "Indent with spaces: YAML does not allow tabs there." };
-  if (code === "BAD_ALIAS" || code === "MISSING_CHAR") return { hint: "A value that starts with one of * & ! @ ` % { [ has to be quoted." };
-  if (code === "BAD_INDENT" || message.includes("indent")) return { hint: "Entries of one mapping or list begin in the same column." };
-  if (code === "MULTILINE_IMPLICIT_KEY" || message.includes("Nested mappings")) return { hint: 'Quote a value that contains ": ".' };
-  return {};
+interface Said {
+  readonly message: string;
+  readonly hint?: string;
+}
+
+const QUOTE = "A value that begins with one of * & ! @ ` % { [ has to be quoted.";
+
+/** What the parser means, for those who write stack files and not parsers. The first that fits. */
+const SAID: readonly { readonly code: string; readonly has?: string; readonly message?: string; readonly hint: string }[] = [
+  { code: "TAB_AS_INDENT", hint: "Indent with spaces: YAML does not allow tabs there." },
+  { code: "BAD_INDENT", has: "end with a ]", message: "The list that `[` begins is not closed before this line", hint: "Add the `]`." },
+  { code: "BAD_INDENT", has: "end with a }", message: "The mapping that `{` begins is not closed before this line", hint: "Add the `}`." },
+  { code: "BAD_INDENT", hint: "Entries of one mapping or list begin in the same column." },
+  { code: "MISSING_CHAR", has: "must end with a ]", message: "The list that `[` begins is never closed", hint: "Add the `]`." },
+  { code: "MISSING_CHAR", has: "must end with a }", message: "The mapping that `{` begins is never closed", hint: "Add the `}`." },
+  { code: "MISSING_CHAR", has: "Implicit map keys", message: "A name without a colon", hint: "Write `NAME:` for a key, `- NAME` for an item of a list." },
+  { code: "MULTILINE_IMPLICIT_KEY", message: "A name without a colon: what follows cannot belong to it", hint: "Write `NAME:`; or quote a value that goes over several lines." },
+  { code: "BLOCK_AS_IMPLICIT_KEY", message: 'A value in which ": " stands has to be quoted', hint: "Put the whole value in quotes." },
+  { code: "BAD_ALIAS", hint: QUOTE },
+  { code: "BAD_SCALAR_START", hint: QUOTE },
+  { code: "BAD_DQ_ESCAPE", hint: "Use single quotes, in which a backslash is just that, or write it twice." },
+  { code: "UNEXPECTED_TOKEN", hint: "Quote the value if it is meant as text." },
+  { code: "MULTIPLE_DOCS", hint: "Documents are separated by a line `---`." },
+];
+
+function inOurWords(code: string, message: string): Said {
+  const said = SAID.find((s) => s.code === code && (s.has === undefined || message.includes(s.has)));
+  return { message: said?.message ?? sentence(message), ...(said === undefined ? {} : { hint: said.hint }) };
 }

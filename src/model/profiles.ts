@@ -15,7 +15,7 @@ export function activeProfiles(
   return [...active];
 }
 
-function profilesOf(service: Node | undefined): readonly string[] {
+export function profilesOf(service: Node | undefined): readonly string[] {
   return childItems(service, "profiles").flatMap((p) => stringOf(p) ?? []);
 }
 

@@ -19,6 +19,7 @@ const LIMIT = 200;
 export class Report {
   readonly #found: Diagnostic[] = [];
   readonly #seen = new Set<string>();
+  readonly #entered: Via[] = [];
   #errors = 0;
 
   error(where: Node | Origin | undefined, remark: Remark): void {
@@ -28,6 +29,15 @@ export class Report {
 
   warn(where: Node | Origin | undefined, remark: Remark): void {
     this.#add("warning", where, remark);
+  }
+
+  /** What is reported until `leave` is about a file that was read because of this place. */
+  enter(via: Via): void {
+    this.#entered.push(via);
+  }
+
+  leave(): void {
+    this.#entered.pop();
   }
 
   get failed(): boolean {
@@ -68,7 +78,7 @@ export class Report {
       rule: remark.rule,
       message: remark.message,
       ...(place === undefined ? {} : { place }),
-      related: relatedPlaces([...own, ...(remark.via ?? [])], place),
+      related: relatedPlaces([...own, ...(remark.via ?? []), ...[...this.#entered].reverse()], place),
       ...(remark.hint === undefined ? {} : { hint: remark.hint }),
     });
   }

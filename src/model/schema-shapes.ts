@@ -6,6 +6,8 @@ export interface SchemaShapes {
   keysAt(path: Path): readonly string[];
   /** What is expected at this path, where it can be said in a few words. */
   describe(path: Path): string | undefined;
+  /** What may be written at this path, where the schema lists it. */
+  choices(path: Path): readonly string[];
 }
 
 type Schema = Readonly<Record<string, unknown>>;
@@ -32,6 +34,11 @@ class Shapes implements SchemaShapes {
     if (typeof hint === "string") return hint;
     const pattern = this.#at(path)?.["pattern"];
     return typeof pattern === "string" ? EXPECTED[path.at(-1) ?? ""] : undefined;
+  }
+
+  choices(path: Path): readonly string[] {
+    const listed = this.#at(path)?.["enum"];
+    return Array.isArray(listed) ? listed.filter((v): v is string => typeof v === "string") : [];
   }
 
   #at(path: Path): Schema | undefined {

@@ -74,6 +74,8 @@ export class Session {
     this.report.error(at, {
       rule: "unreadable-file",
       message: result.kind === "missing" ? `There is no file ${path}${who}` : `Cannot read ${path}${who}: ${result.reason}`,
+      hint:
+        result.kind !== "missing" ? undefined : because === undefined ? "`-f` is relative to the directory in which the command runs." : "The path is relative to the directory of the file that names it.",
     });
     return undefined;
   }

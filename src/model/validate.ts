@@ -5,6 +5,7 @@ import type { SchemaShapes } from "./schema-shapes.ts";
 import type { Report } from "./report.ts";
 import { below, compileRules } from "./rules.ts";
 import type { RuleNode } from "./rules.ts";
+import { unknownKeyHint } from "./key-hints.ts";
 import { didYouMean, nearest } from "./suggest.ts";
 import { formatPath, locate, scalarText, toPlain } from "./tree.ts";
 import type { Node, Path } from "./tree.ts";
@@ -67,10 +68,13 @@ function reportError(error: SchemaError, root: Node, shapes: SchemaShapes, repor
     }
     case "required": {
       const key = String(params["missingProperty"]);
+      // A misspelt one is told as such, and is all that is wrong.
+      if (node.kind === "map" && [...node.entries.keys()].some((k) => !shapes.keysAt(path).includes(k) && nearest(k, [key]) !== undefined)) return path;
+      const choices = shapes.choices([...path, key]);
       report.error(node, {
         rule: "missing-key",
         message: `${where}: \`${key}\` is missing`,
-        hint: shapes.describe([...path, key]),
+        hint: shapes.describe([...path, key]) ?? `Add \`${key}:\`${choices.length === 0 ? "" : `, one of ${choices.join(", ")}`}.`,
         via,
         atKey: true,
       });
@@ -80,7 +84,7 @@ function reportError(error: SchemaError, root: Node, shapes: SchemaShapes, repor
       report.error(node, {
         rule: "wrong-type",
         message: `${where}: ${wrongType(params["type"], node)}`,
-        hint: typeHint(params["type"], node, path),
+        hint: typeHint(params["type"], node, path, shapes),
         via,
       });
       return path;
@@ -90,15 +94,17 @@ function reportError(error: SchemaError, root: Node, shapes: SchemaShapes, repor
       report.error(node, {
         rule: "invalid-value",
         message: `${where}: "${value}" is not allowed here; it is one of ${allowed.join(", ")}`,
-        hint: didYouMean(value, allowed),
+        hint: didYouMean(value, allowed) ?? partOf(value, allowed) ?? `Write one of ${allowed.map((a) => `\`${a}\``).join(", ")}.`,
         via,
       });
       return path;
     }
     case "pattern": {
       const value = node.kind === "scalar" ? scalarText(node) : "";
-      const hint = shapes.describe(path);
-      report.error(node, { rule: "invalid-value", message: `${where}: "${value}" is not a valid value`, hint, via });
+      const choices = CHOICES[path.at(-1) ?? ""] ?? [];
+      const meant = didYouMean(value, choices) ?? partOf(value, choices);
+      const hint = [meant, shapes.describe(path)].filter((h) => h !== undefined).join(" ");
+      report.error(node, { rule: "invalid-value", message: `${where}: "${value}" is not a valid value`, hint: hint === "" ? undefined : hint, via });
       return path;
     }
     case "minProperties":
@@ -123,25 +129,6 @@ function reportError(error: SchemaError, root: Node, shapes: SchemaShapes, repor
   }
 }
 
-/** Names that people know from elsewhere. */
-const ELSEWHERE: Readonly<Record<string, string>> = {
-  env: "environment",
-  cmd: "command",
-  args: "command",
-  dockerfile: "build.dockerfile",
-  net: "network_mode",
-  network: "networks",
-  volume_driver: "driver under the top-level `volumes:`",
-  log_driver: "logging.driver",
-  log_opt: "logging.options",
-  replicas: "scale` or `deploy.replicas",
-  memory: "mem_limit",
-  cpu: "cpus",
-  health_check: "healthcheck",
-  livenessProbe: "healthcheck",
-  readinessProbe: "ready",
-};
-
 function unknownKey(
   key: string,
   path: Path,
@@ -156,17 +143,7 @@ function unknownKey(
       hint: "Names consist of letters, digits, dots, underscores and hyphens.",
     };
   const message = path.length === 0 ? `Unknown key \`${key}\` at the top level` : `${where}: unknown key \`${key}\``;
-  const elsewhere = path.length === 2 && path[0] === "services" ? ELSEWHERE[key] : undefined;
-  if (elsewhere !== undefined) return { rule: "unknown-key", message, hint: `Did you mean \`${elsewhere}\`?` };
-  const near = didYouMean(key, known);
-  if (near !== undefined) return { rule: "unknown-key", message, hint: near };
-  const parent = path.length === 2 && path[0] === "services" ? undefined : path.length === 0 ? shapes.keysAt(["services", "x"]) : undefined;
-  const lost = parent === undefined ? undefined : nearest(key, parent);
-  if (lost !== undefined || parent?.includes(key) === true)
-    return { rule: "unknown-key", message, hint: `\`${lost ?? key}\` belongs to a service: indent it below one under \`services:\`.` };
-  if (path.length === 0 && /^[a-zA-Z0-9._-]+$/.test(key))
-    return { rule: "unknown-key", message, hint: `If \`${key}\` is a service, it belongs under \`services:\`.` };
-  return { rule: "unknown-key", message, hint: `Known are ${known.slice(0, 40).join(", ")}; anything of your own begins with x-.` };
+  return { rule: "unknown-key", message, hint: unknownKeyHint(key, path, known, shapes) };
 }
 
 const WORDS: Readonly<Record<string, string>> = {
@@ -198,21 +175,50 @@ function describe(node: Node): string {
   return "a string";
 }
 
-function typeHint(wanted: unknown, node: Node, path: Path): string | undefined {
+/** Values of those keys that a pattern describes. */
+const CHOICES: Readonly<Record<string, readonly string[]>> = {
+  restart: ["no", "always", "unless-stopped", "on-failure"],
+  pull_policy: ["always", "never", "missing", "build", "daily", "weekly"],
+};
+
+/** `healthy` is `service_healthy`. */
+function partOf(value: string, allowed: readonly string[]): string | undefined {
+  const found = value.length < 3 ? [] : allowed.filter((a) => a.includes(value.toLowerCase()));
+  return found.length === 1 ? `Did you mean \`${found[0] ?? ""}\`?` : undefined;
+}
+
+function typeHint(wanted: unknown, node: Node, path: Path, shapes: SchemaShapes): string | undefined {
   const types = typesOf(wanted);
-  if (
-    node.kind === "scalar" &&
-    typeof node.value === "number" &&
-    /(?:period|interval|timeout|delay|window|monitor|after)$/.test(path.at(-1) ?? "")
-  )
-    return `Write the unit: ${scalarText(node)}s.`;
-  if (node.kind === "scalar" && node.value !== null && types.includes("string")) return `Quote it: "${scalarText(node)}".`;
-  if (node.kind === "scalar" && typeof node.value === "string" && types.includes("array"))
-    return `Write a list: - ${node.value.slice(0, 60)}`;
-  if (node.kind === "scalar" && node.value === null) return `Give \`${path.at(-1) ?? ""}\` a value, or remove the line.`;
-  if (node.kind === "seq" && types.includes("object")) return "Write `name:` and not `- name`.";
-  if (node.kind === "map" && types.includes("array")) return "Begin each entry with `- `.";
-  return undefined;
+  const key = path.at(-1) ?? "";
+  if (node.kind === "scalar") return scalarHint(types, node, path, shapes);
+  if (node.at.source.text.startsWith("{{", node.at.start)) return 'What begins with `{{` has to be quoted: "{{ … }}".';
+  if (node.kind === "seq" && types.includes("object")) {
+    const first = node.items[0];
+    const name = first?.kind === "scalar" ? scalarText(first) : "name";
+    return `Write \`${name}:\` and not \`- ${name}\`.`;
+  }
+  if (node.kind === "seq" && types.includes("boolean")) return undefined;
+  if (node.kind === "seq") return `Write one value: ${key}: ${node.items.map((i) => (i.kind === "scalar" ? scalarText(i) : "…")).join(key === "user" ? ":" : " ").slice(0, 60)}.`;
+  const [entry] = node.entries;
+  const text = entry?.[1].kind === "scalar" ? scalarText(entry[1]) : "…";
+  if (types.includes("array")) return key === "ports" || key === "volumes" ? `Write a list: - "${entry === undefined ? "8080:80" : `${entry[0]}:${text}`}"` : "Begin each entry with `- `.";
+  if (key.startsWith("[")) return `Write \`- ${entry?.[0] ?? "KEY"}=${text}\`, or remove the dashes of all entries.`;
+  return `Write one value after \`${key}:\`, on its line.`;
+}
+
+function scalarHint(types: readonly string[], node: Extract<Node, { readonly kind: "scalar" }>, path: Path, shapes: SchemaShapes): string | undefined {
+  const key = path.at(-1) ?? "";
+  const text = scalarText(node);
+  if (typeof node.value === "number" && /(?:period|interval|timeout|delay|window|monitor|after)$/.test(key)) return `Write the unit: ${text}s.`;
+  if (node.value === null) return path.length === 2 && path[0] === "services" ? `Write \`image:\` or \`build:\` below \`${key}:\`, indented further.` : `Give \`${key}\` a value, or remove the line.`;
+  if (types.includes("string")) return `Quote it: "${text}".`;
+  if (typeof node.value !== "string") return types.includes("array") ? `Write a list: [${text}].` : undefined;
+  if (/^-\S/.test(text)) return `A space has to follow the dash: - ${text.slice(1)}`;
+  const missingSpace = /^([a-z_]+):(\S.*)/.exec(text);
+  if (types.includes("object") && missingSpace !== null && shapes.keysAt(path).includes(missingSpace[1] ?? "")) return `A space has to follow the colon: ${missingSpace[1] ?? ""}: ${missingSpace[2] ?? ""}`;
+  if (path.length === 2 && path[0] === "services") return `Write \`image: ${text.slice(0, 60)}\` below \`${key}:\`.`;
+  if (types.includes("array")) return `Write a list: - ${text.slice(0, 60)}`;
+  return types.includes("object") ? "Write `key: value` pairs below it, indented further." : undefined;
 }
 
 function prune(root: Node, path: Path): void {

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { parseDotenv, parseRawEnv } from "./dotenv.ts";
+import { ENV_LINE } from "./environment.ts";
 import type { Session } from "./session.ts";
 import { makeSource } from "./source.ts";
 import { child, childItems, childMap, childString, mapOf, scalar, scalarText, stringOf } from "./tree.ts";
@@ -124,7 +125,7 @@ function report(
   session: Session,
 ): void {
   const source = makeSource(path, text);
-  for (const p of problems) session.report.error({ source, start: p.at, end: p.at + p.length }, { rule: "env-file", message: p.message });
+  for (const p of problems) session.report.error({ source, start: p.at, end: p.at + p.length }, { rule: "env-file", message: p.message, hint: ENV_LINE });
 }
 
 async function readLabels(directory: string, name: string, service: MapNode, session: Session): Promise<void> {
