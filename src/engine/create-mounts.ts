@@ -1,26 +1,34 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, stat } from "node:fs/promises";
+import { mkdir, realpath, stat } from "node:fs/promises";
 import { join, normalize } from "node:path";
 import { parseHostPath, StackError } from "../core/index.ts";
 import type { ContainerId, HostPath } from "../core/index.ts";
 import type { Service } from "../model/index.ts";
 import { planMounts } from "../runtime/index.ts";
-import type { ContainerRecord, ImageInput, PlannedMount, ResolvedMount, ResolvedUser } from "../runtime/index.ts";
+import type { ContainerRecord, HostMount, ImageInput, PlannedMount, ResolvedMount, ResolvedUser } from "../runtime/index.ts";
 import { contentOf } from "./file-content.ts";
+import { imageOf } from "./image.ts";
 import { resourceLabels } from "./labels.ts";
 import type { Work } from "./session.ts";
 import { version } from "./version.ts";
+
+/** What mount(2) takes of options: a page, with its final zero. */
+const OPTION_LIMIT = 4095;
 
 export interface ContainerMounts {
   readonly mounts: readonly ResolvedMount[];
   readonly volumes: ContainerRecord["volumes"];
   readonly populate: readonly { readonly target: string; readonly source: string }[];
+  /** Images that are mounted somewhere. */
+  readonly hostMounts: readonly HostMount[];
   /** Anonymous volumes that were made for this container: gone again if its creation fails. */
   readonly made: readonly string[];
 }
 
 export interface MountRequest {
   readonly id: ContainerId;
+  /** The container's own. */
+  readonly directory: HostPath;
   readonly service: Service;
   readonly image: ImageInput | null;
   readonly user: ResolvedUser;
@@ -46,6 +54,7 @@ class Preparation implements ContainerMounts {
   readonly mounts: ResolvedMount[] = [];
   readonly volumes: { name: string; target: string; anonymous: boolean }[] = [];
   readonly populate: { target: string; source: string }[] = [];
+  readonly hostMounts: HostMount[] = [];
   readonly made: string[] = [];
   readonly #work: Work;
   readonly #request: MountRequest;
@@ -76,9 +85,7 @@ class Preparation implements ContainerMounts {
         this.mounts.push({ type: "tmpfs", target, options: mount.options });
         return;
       case "image":
-        throw new StackError("unsupported", `Service "${this.#request.service.name}": volumes: type "image" at ${target} is not possible yet`, {
-          hint: "Run the image as a service of its own and share a named volume.",
-        });
+        return this.#image(mount);
       case "config":
       case "secret":
         this.mounts.push({ type: "bind", target, source: await this.#file(mount), readOnly: true });
@@ -104,6 +111,29 @@ class Preparation implements ContainerMounts {
     return mount.source;
   }
 
+  /** An image's merged layers, which are read-only whatever the file says, as with Docker. */
+  async #image(mount: Extract<PlannedMount, { kind: "image" }>): Promise<void> {
+    const { directory, service } = this.#request;
+    const image = await imageOf(this.#work, mount.source);
+    const what = `image "${mount.source}" of service "${service.name}"`;
+    const inner = await this.#work.rooms.images.resolve(image.layers, mount.subpath ?? "");
+    if (inner === undefined)
+      throw new StackError("container-start-failed", `There is no ${mount.subpath ?? "root"} in ${what}`, { hint: "`subpath` is a path inside the image." });
+    const place = join(directory, "images", String(this.hostMounts.length));
+    const empty = join(directory, "images", "none");
+    await mkdir(empty, { recursive: true, mode: 0o700 });
+    // An overlay without an upper layer has at least two lower ones (overlayfs.rst, "Multiple lower layers").
+    const data = `lowerdir=${[...image.layers, empty].map((path) => path.replace(/[\\:,]/g, "\\$&")).join(":")}`;
+    if (Buffer.byteLength(data) > OPTION_LIMIT)
+      throw new StackError("unsupported", `The ${image.layers.length} layers of ${what} are too many to be mounted on ${mount.target}`, {
+        hint: "Run the image as a service of its own and share a named volume.",
+      });
+    this.hostMounts.push({ type: "overlay", target: place, data });
+    const inside = parseHostPath(join(place, inner));
+    if (inside === undefined) throw new StackError("internal", `${place} is no path`);
+    this.mounts.push({ type: "bind", target: mount.target, source: inside, readOnly: true });
+  }
+
   async #volume(mount: Extract<PlannedMount, { kind: "volume" }>): Promise<void> {
     const { rooms, project } = this.#work;
     const { target } = mount;
@@ -114,7 +144,7 @@ class Preparation implements ContainerMounts {
         hint: "Make it with `stack volumes create`, or take `external: true` away.",
       });
     const path = await rooms.volumes.path(record);
-    const source = mount.subpath === undefined ? path : subpathOf(path, mount.subpath, mount.source ?? target);
+    const source = mount.subpath === undefined ? path : await subpathOf(path, mount.subpath, mount.source ?? target);
     this.volumes.push({ name: name.name, target, anonymous: name.anonymous });
     this.mounts.push({ type: "bind", target, source, readOnly: mount.readOnly });
     if (!mount.nocopy && mount.subpath === undefined) this.populate.push({ target, source: path });
@@ -175,10 +205,17 @@ function idOf(text: string | undefined, otherwise: number, what: string): number
   return id;
 }
 
-function subpathOf(path: HostPath, subpath: string, what: string): HostPath {
-  const clean = normalize(join("/", subpath));
-  const inside = parseHostPath(join(path, clean));
-  if (inside === undefined || subpath.split("/").includes(".."))
+/** A container that writes the volume may have put a symbolic link there: one that leads out of it is refused. */
+async function subpathOf(path: string, subpath: string, what: string): Promise<HostPath> {
+  const missing = (error: unknown): never => {
+    throw new StackError("container-start-failed", `There is no ${subpath} in volume "${what}"`, {
+      cause: error,
+      hint: "`subpath` has to exist before: as with Docker, it is not made.",
+    });
+  };
+  const [root, target] = await Promise.all([realpath(path), realpath(join(path, normalize(join("/", subpath)))).catch(missing)]);
+  const inside = parseHostPath(target);
+  if (inside === undefined || subpath.split("/").includes("..") || (target !== root && !target.startsWith(`${root}/`)))
     throw new StackError("container-start-failed", `subpath "${subpath}" of volume "${what}" leads out of it`);
   return inside;
 }

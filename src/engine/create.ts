@@ -19,7 +19,7 @@ import {
   toOciConfig,
   toStop,
 } from "../runtime/index.ts";
-import type { Attachment, ContainerRecord, Creation, MonitorSpec, ResolvedUser } from "../runtime/index.ts";
+import type { Attachment, ContainerRecord, Creation, HostMount, MonitorSpec, ResolvedUser } from "../runtime/index.ts";
 import { agentCommand } from "./agent-command.ts";
 import { identityFiles, joinedIdentity } from "./create-files.ts";
 import { prepareMounts } from "./create-mounts.ts";
@@ -105,7 +105,7 @@ class Making {
     for (const warning of [...ociWarnings(service, host), ...logWarnings(service), ...rootfs.warnings]) this.#request.note(warning);
     const user = await this.#user(image, rootfs.identity);
     const replaced = this.#request.replaces === undefined ? undefined : this.#work.replaced.get(this.#request.replaces);
-    this.#mounts = await prepareMounts(this.#work, { id: this.#id, service, image: image?.config ?? null, user, replaces: replaced });
+    this.#mounts = await prepareMounts(this.#work, { id: this.#id, directory: this.#directory, service, image: image?.config ?? null, user, replaces: replaced });
     const network = await networkSpec(this.#work, service, mode, connections);
     const ociNetwork = network.mode;
     const attachments = connections.map((connection) => connection.attachment);
@@ -137,7 +137,7 @@ class Making {
       populate: this.#mounts.populate,
       network,
       joins: shared.joins.map(({ namespace, directory }) => ({ namespace, directory })),
-      hostMounts: [...rootfs.hostMounts, ...shared.hostMounts],
+      hostMounts: [...rootfs.hostMounts, ...shared.hostMounts, ...this.#mounts.hostMounts],
       labels: record.labels,
       agent: agentCommand(this.#work.root, project.name, installProgram(this.#work.root)),
     });
@@ -166,7 +166,7 @@ class Making {
     const joins: { id: ContainerId; namespace: "ipc" | "pid" | "uts"; directory: string }[] = [];
     const { ipc } = this.#service;
     let shm: HostPath | undefined;
-    const hostMounts: { type: "tmpfs"; target: string; data: string }[] = [];
+    const hostMounts: HostMount[] = [];
     for (const namespace of ["ipc", "pid", "uts"] as const) {
       const wanted = this.#service[namespace];
       const other = wanted === undefined ? undefined : containerNamed(this.#work, this.#service, namespace, wanted);

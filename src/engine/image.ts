@@ -1,5 +1,6 @@
 import { StackError } from "../core/index.ts";
 import type { Image } from "../images/index.ts";
+import { imageReference } from "./image-reference.ts";
 import type { Operation } from "../reconcile/index.ts";
 import type { OperationContext } from "./execute.ts";
 import type { Work } from "./session.ts";
@@ -9,7 +10,8 @@ export async function ensureImage(work: Work, operation: Extract<Operation, { ki
   const service = work.project.services[operation.service] ?? work.project.disabled_services[operation.service];
   const local = await images.find(operation.reference);
   if (operation.policy !== "always" && local !== undefined) return;
-  if (service?.build !== undefined && local === undefined && (service.image === undefined || service.pull_policy?.kind === "build"))
+  const own = service !== undefined && imageReference(work.project, service) === operation.reference;
+  if (own && service.build !== undefined && local === undefined && (service.image === undefined || service.pull_policy?.kind === "build"))
     throw new StackError("unsupported", `Image "${operation.reference}" of service "${operation.service}" would have to be built, which is not possible yet`, {
       hint: `Build it with another tool and bring it in with \`stack load\`, or give the service an image.`,
     });

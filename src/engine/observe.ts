@@ -81,6 +81,7 @@ async function observeImages(rooms: Rooms, project: Project): Promise<Record<str
   for (const service of Object.values({ ...project.services, ...project.disabled_services })) {
     const reference = imageReference(project, service);
     if (reference !== undefined) references.add(reference);
+    for (const mount of service.volumes) if (mount.type === "image") references.add(mount.source);
   }
   const found = await Promise.all([...references].map(async (reference) => [reference, await rooms.images.find(reference)] as const));
   return Object.fromEntries(

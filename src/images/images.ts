@@ -14,7 +14,7 @@ import { LayerStore } from "./layers.ts";
 import { loadImages } from "./load.ts";
 import type { ImagesBinding } from "./locks.ts";
 import { tryLock } from "./locks.ts";
-import { readMerged, statMerged } from "./merged.ts";
+import { readMerged, resolveMerged, statMerged } from "./merged.ts";
 import { pullImage } from "./pull.ts";
 import { familiarReference, formatReference, parseReference } from "./reference.ts";
 import { Registry } from "./registry.ts";
@@ -139,6 +139,10 @@ export class ImageStore implements Images {
 
   stat(...args: Parameters<Images["stat"]>): ReturnType<Images["stat"]> {
     return statMerged(...args);
+  }
+
+  async resolve(...[layers, path]: Parameters<Images["resolve"]>): Promise<string | undefined> {
+    return (await resolveMerged(layers, path))?.path;
   }
 
   /** The image as it is here; undefined if a part of it is missing (somebody deleted it: pull again). */

@@ -71,4 +71,6 @@ export interface Images {
   readFile(layers: readonly HostPath[], path: string, maxBytes: number): Promise<Uint8Array | undefined>;
   /** Does the path exist in the merged layers, and as what? */
   stat(layers: readonly HostPath[], path: string): Promise<{ readonly kind: "file" | "directory" | "symlink" | "other" } | undefined>;
+  /** Where the path leads in the merged layers: relative to the root, every symbolic link followed inside it. */
+  resolve(layers: readonly HostPath[], path: string): Promise<string | undefined>;
 }

@@ -130,9 +130,16 @@ function lifecycle(c: Data, deploy: Data | undefined, implicit: ReadonlySet<stri
     healthcheck: makeHealthcheck(data(c["healthcheck"])),
     stop_signal: text(c, "stop_signal"),
     stop_grace_period: milliseconds(c, "stop_grace_period") ?? 10_000,
-    pull_policy: policy === undefined ? undefined : parsePullPolicy(policy),
+    pull_policy: refreshPolicy(policy, text(c, "pull_refresh_after")) ?? (policy === undefined ? undefined : parsePullPolicy(policy)),
     pull_refresh_after: text(c, "pull_refresh_after"),
   };
+}
+
+/** `pull_refresh_after: 12h`, alone or with `pull_policy: refresh`, is what `every_12h` says. */
+function refreshPolicy(policy: string | undefined, after: string | undefined): PullPolicy | undefined {
+  if (after === undefined || (policy !== undefined && policy !== "refresh")) return undefined;
+  const nanoseconds = parseDuration(after);
+  return nanoseconds === undefined ? undefined : { kind: "every", interval: nanoseconds / 1e6 };
 }
 
 export function parsePullPolicy(policy: string): PullPolicy {

@@ -46,6 +46,23 @@ export class ImagePlanner {
     return index;
   }
 
+  /** Images that a container mounts (`volumes` of the type `image`). */
+  ensureMounted(service: Service): readonly OperationIndex[] {
+    return service.volumes.flatMap((mount) => {
+      if (mount.type !== "image" || this.#observed.images[mount.source] !== undefined) return [];
+      const known = this.#planned.get(mount.source);
+      if (known !== undefined) return [known];
+      const policy = service.pull_policy?.kind === "never" ? "never" : "missing";
+      const index = this.#builder.add(
+        `ensure-image ${mount.source}`,
+        { kind: "ensure-image", service: service.name, reference: mount.source, policy },
+        { cause: `image is mounted on ${mount.target} and not here` },
+      );
+      this.#planned.set(mount.source, index);
+      return [index];
+    });
+  }
+
   #due(service: Service, reference: string, needed: boolean): { readonly policy: "missing" | "always" | "never"; readonly cause: string } | undefined {
     const here = this.#observed.images[reference];
     const policy = this.#options.pull ?? service.pull_policy?.kind ?? "missing";

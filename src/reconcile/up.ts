@@ -148,6 +148,7 @@ class Converge {
       const making = this.#decisions.replicas.get(service.name)?.some((replica) => replica.action === "create" || replica.action === "recreate") === true;
       const index = planner.ensure(service, making);
       if (index !== undefined) this.#images.add(index);
+        if (making) for (const mounted of planner.ensureMounted(service)) this.#images.add(mounted);
     }
   }
 

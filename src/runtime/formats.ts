@@ -183,7 +183,7 @@ export interface MonitorSpec {
    */
   readonly joins?: readonly { readonly namespace: "ipc" | "pid" | "uts"; readonly directory: string }[];
   /** Mounts of the host that must be there before the monitor starts; whoever starts it makes them, once. */
-  readonly hostMounts?: readonly { readonly type: "tmpfs"; readonly target: string; readonly data: string }[];
+  readonly hostMounts?: readonly HostMount[];
   readonly log: LogSpec;
   readonly restart: {
     readonly policy: 'no' | 'always' | 'on-failure' | 'unless-stopped';
@@ -207,6 +207,13 @@ export interface MonitorSpec {
     /** Taken (flock) by the one monitor that starts it. */
     readonly respawnLock: string;
   };
+}
+
+/** `overlay`: layers of an image, read-only. `data`: options as mount(2) takes them. */
+export interface HostMount {
+  readonly type: "tmpfs" | "overlay";
+  readonly target: string;
+  readonly data: string;
 }
 
 export type RootfsSpec =

@@ -3,6 +3,7 @@ import { readMounts } from "../core/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import type { MonitorSpec } from "./formats.ts";
 
+const MS_RDONLY = 1;
 const MS_NOSUID = 2;
 const MS_NODEV = 4;
 
@@ -13,6 +14,6 @@ export async function mountHostMounts(native: Pick<NativeBinding, "mount">, spec
   for (const { type, target, data } of spec.hostMounts) {
     if (present.has(target)) continue;
     await mkdir(target, { recursive: true, mode: 0o700 });
-    native.mount({ source: "stack", target, type, flags: MS_NOSUID | MS_NODEV, data });
+    native.mount({ source: "stack", target, type, flags: MS_NOSUID | MS_NODEV | (type === "overlay" ? MS_RDONLY : 0), data });
   }
 }

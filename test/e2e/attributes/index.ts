@@ -1,0 +1,6 @@
+import { limits } from "./limits.ts";
+import { process } from "./process.ts";
+import type { Scene } from "./scene.ts";
+import { storage } from "./storage.ts";
+
+export const scenes: readonly Scene[] = [process, limits, storage];
