@@ -2,7 +2,15 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { scenes } from "../../test/e2e/attributes/index.ts";
+import { renderAttributes } from "./attributes.test-support.ts";
 import { ATTRIBUTES } from "./attributes/index.ts";
+
+/** Attribute → what is seen of it. */
+const seen = new Map(scenes.flatMap((scene) => scene.checks.flatMap((check) => check.of.map((path) => [path, check.seen] as const))));
+
+/** What common kernels do not have (real-time group scheduling, the BFQ scheduler), and what is read by others. */
+const UNSEEN = /cpu_rt_|blkio_config\.weight/;
 
 type Schema = Readonly<Record<string, unknown>>;
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -39,5 +47,16 @@ describe("the table of attributes", () => {
     const known = pathsOf(schema, "", new Set());
     expect([...known].filter((path) => !(path in ATTRIBUTES)), "in the schema, not in the table").toEqual([]);
     expect(Object.keys(ATTRIBUTES).filter((path) => !known.has(path)), "in the table, not in the schema").toEqual([]);
+  });
+
+  it("calls honoured only what a test of test/e2e/attributes sees in a running stack", () => {
+    const state = (path: string): string => ATTRIBUTES[path]?.state ?? "unknown";
+    expect(Object.keys(ATTRIBUTES).filter((path) => state(path) === "honoured" && !seen.has(path)), "honoured, and no test sees it").toEqual([]);
+    expect(Object.keys(ATTRIBUTES).filter((path) => state(path) === "partly" && !seen.has(path) && !UNSEEN.test(path)), "partly, and no test sees the part").toEqual([]);
+    expect([...seen.keys()].filter((path) => !["honoured", "partly"].includes(state(path))), "seen by a test, and the table says otherwise").toEqual([]);
+  });
+
+  it("is what schemas/ATTRIBUTES.md shows (run with -u to write it anew)", async () => {
+    await expect(renderAttributes(seen)).toMatchFileSnapshot(join(root, "schemas/ATTRIBUTES.md"));
   });
 });

@@ -28,7 +28,7 @@ export function makeProject(root: MapNode, input: ProjectInput, report: Report):
   const services: [string, Service][] = [];
   const disabled: [string, Service][] = [];
   for (const [name, node] of childMap(root, "services")?.entries ?? [])
-    (input.active.has(name) ? services : disabled).push([name, readService(name, node, report)]);
+    (input.active.has(name) ? services : disabled).push([name, readService(name, node, input.directory, report)]);
   const used = usedResources(services.map(([, s]) => s));
   const section = <T>(name: Exclude<Section, "services">, make: (key: string, canonical: Data) => T): Readonly<Record<string, T>> =>
     sortedObject(
@@ -58,13 +58,13 @@ export function makeProject(root: MapNode, input: ProjectInput, report: Report):
   };
 }
 
-function readService(name: string, node: Node, report: Report): Service {
+function readService(name: string, node: Node, directory: string, report: Report): Service {
   const path = ["services", name];
   const canonical = data(decode(SECTIONS.services, node, path, report)) ?? {};
   const implicit = new Set<string>();
   for (const [dependency, entry] of childMap(node, "depends_on")?.entries ?? [])
     if (child(entry, IMPLICIT) !== undefined) implicit.add(dependency);
-  return makeService({ name, canonical, own: readOwnKeys(child(node, "x-stack"), [...path, "x-stack"], report), implicit });
+  return makeService({ name, directory, canonical, own: readOwnKeys(child(node, "x-stack"), [...path, "x-stack"], report), implicit });
 }
 
 /** Keys of each section that a running service needs. */

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import type { HostPath, ServiceName } from "../core/index.ts";
 import {
   makeBlkio,
@@ -47,6 +48,8 @@ import { parseDuration } from "./units.ts";
 /** What a service is besides its decoded members. */
 export interface ServiceInput {
   readonly name: string;
+  /** The project's: a seccomp profile is relative to it. */
+  readonly directory: string;
   readonly canonical: Data;
   readonly own: OwnKeys;
   /** Dependencies that nobody wrote. */
@@ -54,7 +57,7 @@ export interface ServiceInput {
 }
 
 /** The typed service. Everything in `canonical` was checked; nothing can fail here. */
-export function makeService({ name, canonical: c, own, implicit }: ServiceInput): Service {
+export function makeService({ name, directory, canonical: c, own, implicit }: ServiceInput): Service {
   const deploy = data(c["deploy"]);
   return clean<Service>({
     name: name as ServiceName,
@@ -65,7 +68,7 @@ export function makeService({ name, canonical: c, own, implicit }: ServiceInput)
     ...lifecycle(c, deploy, implicit),
     ...networking(c),
     ...storage(c),
-    ...security(c),
+    ...security(c, directory),
     limits: makeLimits(c, deploy),
     blkio_config: makeBlkio(data(c["blkio_config"])),
     oom_kill_disable: flag(c, "oom_kill_disable"),
@@ -317,11 +320,14 @@ function makeMount(m: Data): Mount {
   }
 }
 
-function security(c: Data) {
+function security(c: Data, directory: string) {
   return {
     cap_add: texts(c, "cap_add"),
     cap_drop: texts(c, "cap_drop"),
-    security_opt: texts(c, "security_opt"),
+    security_opt: texts(c, "security_opt").map((option) => {
+      const profile = /^(seccomp[:=])(.+)$/s.exec(option);
+      return profile?.[2] === undefined || ["unconfined", "builtin"].includes(profile[2]) ? option : `${profile[1] ?? ""}${resolve(directory, profile[2])}`;
+    }),
     sysctls: strings(c, "sysctls"),
     ulimits: makeUlimits(data(c["ulimits"])),
     userns_mode: text(c, "userns_mode"),

@@ -304,8 +304,10 @@ export interface Limits {
   readonly cpu_quota?: number;
   /** Microseconds. */
   readonly cpu_period?: number;
-  readonly cpu_rt_runtime?: Milliseconds;
-  readonly cpu_rt_period?: Milliseconds;
+  /** Microseconds. */
+  readonly cpu_rt_runtime?: number;
+  /** Microseconds. */
+  readonly cpu_rt_period?: number;
   readonly cpuset?: string;
   readonly mem_limit?: Bytes;
   readonly mem_reservation?: Bytes;

@@ -241,6 +241,8 @@ describe("limits", () => {
   });
   it("processors", () => {
     expect(resources({ limits: { cpus: 1.5, cpu_shares: 512, cpuset: "0,1" } }).cpu).toEqual({ quota: 150000, period: 100000, shares: 512, cpus: "0,1" });
+    // The specification's whole numbers are microseconds, as the kernel's.
+    expect(resources({ limits: { cpu_rt_runtime: 950, cpu_rt_period: 1000 } }).cpu).toEqual({ realtimeRuntime: 950, realtimePeriod: 1000 });
     expect(resources({ limits: { cpu_quota: 5000, cpu_period: 10000 } }).cpu).toEqual({ quota: 5000, period: 10000 });
     expect(refusal(() => resources({ limits: { cpus: 1, cpu_quota: 5000 } }))[0]).toBe("usage");
   });

@@ -60,13 +60,12 @@ function cpuLimits(service: ServiceInput): OciResources["cpu"] {
     throw new StackError("usage", `Service "${service.name}": cpus and cpu_quota or cpu_period exclude each other`, {
       hint: "cpus: 1.5 is the same as cpu_quota: 150000 with cpu_period: 100000.",
     });
-  const milliseconds = (value: number | undefined): number | undefined => (value === undefined || value === 0 ? undefined : Math.round(value * 1000));
   return compact<NonNullable<OciResources["cpu"]>>({
     shares: positive(limits.cpu_shares),
     quota: cpus === undefined ? positive(limits.cpu_quota) : Math.round(cpus * cfsPeriod),
     period: cpus === undefined ? positive(limits.cpu_period) : cfsPeriod,
-    realtimeRuntime: milliseconds(limits.cpu_rt_runtime),
-    realtimePeriod: milliseconds(limits.cpu_rt_period),
+    realtimeRuntime: positive(limits.cpu_rt_runtime),
+    realtimePeriod: positive(limits.cpu_rt_period),
     cpus: limits.cpuset === "" ? undefined : limits.cpuset,
   });
 }

@@ -1,5 +1,6 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import type { NetworkRecord } from "../../../src/network/index.ts";
 import type { OciConfig } from "../../../src/runtime/oci.ts";
 import type { Machine } from "../../support/machine.ts";
 import type { Recorded } from "../../support/records.ts";
@@ -101,6 +102,17 @@ export class World {
     const path = (old ?? lines.at(-1)?.split(":") ?? []).slice(2).join(":");
     const container = path.slice(0, path.indexOf(this.container(service).id) + this.container(service).id.length);
     return readFileSync(old === undefined ? join("/sys/fs/cgroup", container, v2) : join("/sys/fs/cgroup", controller, container, v1.slice(controller.length + 1)), "utf8").trim();
+  }
+
+  /** The record of a network, by its name. */
+  network(name: string): NetworkRecord {
+    const directory = join(this.machine.root, "networks");
+    const found = readdirSync(directory)
+      .filter((file) => file.endsWith(".json"))
+      .map((file) => JSON.parse(readFileSync(join(directory, file), "utf8")) as NetworkRecord)
+      .find((record) => record.name === name);
+    if (found === undefined) throw new Error(`no network ${name}`);
+    return found;
   }
 
   config(service: string): OciConfig {

@@ -37,6 +37,7 @@ export const storage: Scene = {
       - older:/older
     configs:
       - filed
+      - variable
       - {source: inline, target: /etc/deep/inline, uid: "1234", gid: "55", mode: 0440}
     secrets:
       - filed
@@ -58,6 +59,7 @@ volumes:
   older: {external: {name: given}}
 configs:
   filed: {file: ./from-file}
+  variable: {environment: TOKEN}
   inline: {content: "text of \${TOKEN}"}
 secrets:
   filed: {file: ./from-file}
@@ -176,10 +178,11 @@ volumes: {copied: {external: true, name: project_copied}}
       },
     },
     {
-      of: [...service("configs", "configs.[].source", "configs.[].target", "configs.[].uid", "configs.[].gid", "configs.[].mode"), "configs", "configs.*.file", "configs.*.content"],
+      of: [...service("configs", "configs.[].source", "configs.[].target", "configs.[].uid", "configs.[].gid", "configs.[].mode"), "configs", "configs.*.file", "configs.*.content", "configs.*.environment"],
       seen: "files with their content, owner and mode",
       look: (w) => {
         expect(w.read("web", "/filed")).toBe("file\n");
+        expect(w.read("web", "/variable")).toBe("from the environment");
         expect(w.read("web", "/etc/deep/inline")).toBe("text of from the environment");
         expect(statSync(w.path("web", "/etc/deep/inline"))).toMatchObject({ uid: 1234, gid: 55, mode: 0o100440 });
       },
