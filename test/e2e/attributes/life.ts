@@ -211,7 +211,7 @@ services:
       look: async (w) => {
         const before = w.container("web").state?.startedAt ?? "";
         await w.machine.ok("restart", "db");
-        const again = await w.machine.until("web started again", (all) => all.find((c) => c.record.service === "web" && c.state?.status === "running" && (c.state.startedAt ?? "") > before));
+        const again = await w.machine.until("web started again", (all) => all.find((c) => c.record.service === "web" && c.state?.status === "running" && c.state.startedAt > before));
         expect(again.state?.status).toBe("running");
         expect(w.machine.read("out/pre")).toMatch(/^0 \/var two CapEff:\t000001ff[0-9a-f]{8}\n$/);
       },
