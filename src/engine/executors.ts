@@ -58,6 +58,9 @@ export function executorsFor(work: Work): Executors {
     "stop-container": async (operation, context) => stopContainer(work, operation.container, operation.graceMs, context),
     "remove-container": async (operation) => removeContainer(work, operation.container, operation.removeAnonymousVolumes),
     wait: (operation, context) => passGate(operation, hub, context.signal),
+    "restore-limits": async (operation) => {
+      await hub.monitor(operation.container).limits(true);
+    },
     "run-hook": (operation, context) => runHook(work, operation, context),
     "remove-image": async (operation) => {
       await rooms.images.remove(operation.reference);

@@ -46,6 +46,8 @@ export interface ObservedContainer {
   /** When it was last started, milliseconds since the epoch; absent: never. */
   readonly startedAt?: number;
   readonly labels: Readonly<Record<string, string>>;
+  /** Limits that somebody else has changed, one line each: `memory.max: 67108864 → 33554432`. Absent: none, or nobody looked. */
+  readonly alteredLimits?: readonly string[];
 }
 
 export interface ObservedNetwork {

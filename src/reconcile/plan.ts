@@ -105,17 +105,21 @@ export type OperationKind =
       readonly hook: "pre_start" | "post_start" | "pre_stop";
       readonly index: number;
     }
+  /** Somebody changed its limits behind our back: set as they were asked for. */
+  | { readonly kind: "restore-limits"; readonly name: string; readonly service: string; readonly container: ContainerId }
   | { readonly kind: "remove-image"; readonly reference: string };
 
 /** What the user asked for, as data. */
 export interface ReconcileOptions {
   /** What this plan is for. */
-  readonly goal: "up" | "create" | "start" | "stop" | "restart" | "down" | "remove" | "kill";
+  /** `heal`: bring back what was lost since the last command, and nothing else (`scale` says what there was). */
+  readonly goal: "up" | "create" | "heal" | "start" | "stop" | "restart" | "down" | "remove" | "kill";
   /** Services named by the user; empty: all. */
   readonly services: readonly string[];
   /** Do not touch what the named services depend on. */
   readonly noDeps: boolean;
-  readonly recreate: "diverged" | "force" | "never";
+  /** `lost`: only what uses something that is not there any more. */
+  readonly recreate: "diverged" | "force" | "never" | "lost";
   /** `--always-recreate-deps`. */
   readonly recreateDependencies: boolean;
   readonly renewAnonymousVolumes: boolean;

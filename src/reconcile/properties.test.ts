@@ -186,6 +186,29 @@ describe("every plan", () => {
     );
   });
 
+  it("that heals brings back what was lost, touches nothing else, and leaves nothing to heal", () => {
+    fc.assert(
+      fc.property(anyState, fc.gen(), ({ state, old }, gen) => {
+        const own = state.containers.filter((one) => !one.oneoff && old.services[one.service] !== undefined);
+        const scale: Record<string, number> = {};
+        for (const one of own) scale[one.service] = new Set(own.flatMap((other) => (other.service === one.service && other.number > 0 ? [other.number] : []))).size;
+        fc.pre(own.length > 0 && !own.some((one) => one.id === "double")); // no service named would mean all of them
+        const lost = new Set(own.filter(() => gen(fc.boolean)).map((one) => one.id));
+        const joined = new Set(own.flatMap((one) => one.joins));
+        const left: ObservedState = { ...state, containers: state.containers.filter((one) => !lost.has(one.id)), networks: state.networks.map((one) => ({ ...one, containers: one.containers.filter((user) => !lost.has(user)) })) };
+        const options: ReconcileOptions = { ...defaults, goal: "heal", services: Object.keys(scale), noDeps: true, recreate: "lost", scale, ignoreOrphans: true };
+        const plan = tryPlan(old, left, options);
+        const after = simulate(old, left, plan, later, { order: anyOrder(plan, (count) => gen(fc.integer, { min: 0, max: count - 1 })) });
+        for (const [name, count] of Object.entries(scale)) expect(after.containers.filter((one) => one.service === name && !one.oneoff).length).toBeGreaterThanOrEqual(count);
+        expect(renderPlan(reconcile(old, after, options, later))).toBe("");
+        // Who has lost nothing, and joins nobody who has, stays.
+        const shares = joined.size > 0 || Object.values(old.services).some((one) => one.volumes_from.length > 0);
+        if (lost.size === 0 && !shares) expect(plan.operations.filter((operation) => operation.kind === "remove-container" || operation.kind === "create-container")).toEqual([]);
+      }),
+      runs,
+    );
+  });
+
   it("removes no volume that nobody agreed to lose", () => {
     fc.assert(
       fc.property(anyProject, anyState, fc.constantFrom<ReconcileOptions["goal"]>("up", "create", "down", "remove", "restart"), (wanted, { state }, goal) => {

@@ -19,6 +19,7 @@ export function reconcile(project: Project, observed: ObservedState, options: Re
   switch (options.goal) {
     case "up":
     case "create":
+    case "heal":
       planUp(inputs);
       break;
     case "start":

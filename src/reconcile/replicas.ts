@@ -60,12 +60,16 @@ export function decideReplicas(service: Service, recreate: ReconcileOptions["rec
     const { number } = container;
     const name = containerName(facts.project, service, number);
     const remove = (cause: string): void => void replicas.push({ action: "remove", number, name: container.name, container, cause });
-    if (taken.has(number) || number < 1) remove(`number ${number} is taken by another container`);
+    const keep = (): void => void replicas.push({ action: "keep", number, name: container.name, container });
+    const surplus = taken.has(number) || number < 1 || taken.size >= scale;
+    if (surplus && facts.options.goal === "heal") keep();
+    else if (taken.has(number) || number < 1) remove(`number ${number} is taken by another container`);
     else if (taken.size >= scale) remove(`scaled down to ${scale}`);
     else {
       taken.add(number);
       const cause = recreateCause(service, container, recreate, facts);
-      replicas.push(cause === undefined ? { action: "keep", number, name: container.name, container } : { action: "recreate", number, name, container, cause });
+      if (cause === undefined) keep();
+      else replicas.push({ action: "recreate", number, name, container, cause });
     }
   }
   for (let number = 1; taken.size < scale; number++) {
@@ -81,6 +85,7 @@ function recreateCause(service: Service, container: ObservedContainer, recreate:
   if (lost !== undefined) return lost;
   if (recreate === "force") return "forced";
   if (recreate === "never") return undefined;
+  if (recreate === "lost") return goneResource(service, container, facts);
   return (
     configurationChange(service, container, facts.context) ??
     contentChange(container, facts.observed) ??
@@ -99,6 +104,15 @@ function lostResource(service: Service, container: ObservedContainer, facts: Rep
   const names = new Set(container.volumes.map((volume) => volume.name));
   for (const decision of facts.volumes.values()) if (decision.action === "recreate" && names.has(decision.name)) return `volume ${decision.name} is recreated`;
   return undefined;
+}
+
+/**
+ * What it was made with and is not there any more. Only of a container that is as the file says: one that was left
+ * behind on purpose (`up --no-recreate`) is attached to what an older file named.
+ */
+function goneResource(service: Service, container: ObservedContainer, facts: ReplicaFacts): string | undefined {
+  if (container.configHash !== facts.context.configHash(service)) return undefined;
+  return networkChange(service, container, facts) ?? volumeChange(service, container, facts) ?? joinChange(service, container, facts);
 }
 
 function configurationChange(service: Service, container: ObservedContainer, context: ReconcileContext): string | undefined {

@@ -29,6 +29,7 @@ export function decideNetworks(
   project: Project,
   observed: ObservedState,
   services: readonly Service[],
+  options: ReconcileOptions,
   context: ReconcileContext,
   builder: PlanBuilder,
 ): ReadonlyMap<string, NetworkDecision> {
@@ -36,7 +37,7 @@ export function decideNetworks(
   const decisions = new Map<string, NetworkDecision>();
   for (const key of keys) {
     const network = project.networks[key];
-    if (network !== undefined) decisions.set(key, decideNetwork(project, key, network, observed, context, builder));
+    if (network !== undefined) decisions.set(key, decideNetwork(project, key, network, observed, options, context, builder));
   }
   return decisions;
 }
@@ -46,6 +47,7 @@ function decideNetwork(
   key: string,
   network: Network,
   observed: ObservedState,
+  options: ReconcileOptions,
   context: ReconcileContext,
   builder: PlanBuilder,
 ): NetworkDecision {
@@ -62,7 +64,7 @@ function decideNetwork(
     builder.warn("network-of-another", `Network "${name}" exists but was not made for project "${project.name}"; it is used as it is. Set \`external: true\` if that is meant`);
     return { action: "keep", id: found.id };
   }
-  if (found.configHash === context.networkHash(network)) return { action: "keep", id: found.id };
+  if (found.configHash === context.networkHash(network) || options.goal === "heal") return { action: "keep", id: found.id };
   const own = new Set(observed.containers.map((container) => container.id));
   if (found.containers.some((id) => !own.has(id)))
     throw new StackError("network-in-use", `Network "${name}" has changed in the file, but containers of other projects are attached to it`, {
@@ -110,7 +112,7 @@ function decideVolume(
     builder.warn("volume-of-another", `Volume "${name}" exists but was not made for project "${project.name}"; it is used as it is. Set \`external: true\` if that is meant`);
     return { action: "keep", name };
   }
-  if (found.configHash === context.volumeHash(volume)) return { action: "keep", name };
+  if (found.configHash === context.volumeHash(volume) || options.goal === "heal") return { action: "keep", name };
   return askForVolume(found, observed, options, builder);
 }
 

@@ -47,6 +47,12 @@ export function startCause(container: ObservedContainer, now: number): string | 
   }
 }
 
+/** Without being asked only what died unseen is started, and what its policy would have brought back. */
+export function healCause(container: ObservedContainer, service: Service | undefined): string | undefined {
+  if (container.status !== "dead" || container.stopRequested || service === undefined) return undefined;
+  return service.restart.policy === "no" ? undefined : "its process has gone";
+}
+
 /** Starts services in dependency order, with gates only where somebody is about to pass them. */
 export class Starter {
   readonly #facts: StartFacts;

@@ -12,7 +12,7 @@ import { decideReplicas, isRunning, replicasOf } from "./replicas.ts";
 import type { Replica } from "./replicas.ts";
 import { decideNetworks, decideVolumes, networkKeys, volumeMounts } from "./resources.ts";
 import type { NetworkDecision, VolumeDecision } from "./resources.ts";
-import { startCause, Starter } from "./start-phase.ts";
+import { healCause, startCause, Starter } from "./start-phase.ts";
 import type { Present } from "./start-phase.ts";
 import { emitStops } from "./stop-phase.ts";
 import type { Stopping } from "./stop-phase.ts";
@@ -50,7 +50,7 @@ function decide(inputs: Inputs): Decisions {
   const selected = new Set(selectServices(project, graph, options.services, options.noDeps));
   for (;;) {
     const services = graph.order.flatMap((name) => (selected.has(name) ? [project.services[name]] : [])).filter((service) => service !== undefined);
-    const networks = decideNetworks(project, observed, services, context, builder);
+    const networks = decideNetworks(project, observed, services, options, context, builder);
     const volumes = decideVolumes(project, observed, services, options, context, builder);
     const decided = new Map<string, readonly Replica[]>();
     for (const service of services) {
@@ -74,7 +74,7 @@ function refuseProvider(service: Service): void {
 function recreateMode(name: string, options: ReconcileOptions): ReconcileOptions["recreate"] {
   if (options.services.length === 0 || options.services.includes(name)) return options.recreate;
   if (options.recreateDependencies) return "force";
-  return options.recreate === "never" ? "never" : "diverged";
+  return options.recreate === "force" ? "diverged" : options.recreate;
 }
 
 /**
@@ -123,7 +123,8 @@ class Converge {
   emit(): void {
     const { builder, project, graph, options, observed, context } = this.#in;
     this.#emitImages();
-    const restarts = options.goal === "up" ? this.#restarts() : new Map<string, string>();
+    const starts = options.goal !== "create";
+    const restarts = starts ? this.#restarts() : new Map<string, string>();
     const after = [...this.#images];
     const stopping = [...this.#leaving(), ...this.#restarting(restarts), ...this.#orphans()].map((entry) => ({ ...entry, after }));
     const grace = options.graceMs === undefined ? {} : { graceMs: options.graceMs };
@@ -136,9 +137,10 @@ class Converge {
       if (service === undefined) continue;
       const replicas = this.#decisions.replicas.get(name);
       const present = replicas === undefined ? this.#unselected(name, restarts, stops) : this.#create(service, replicas, restarts, stops);
-      if (options.goal === "up" && present.length > 0) starter.service(name, present);
+      if (starts && present.length > 0) starter.service(name, present);
+      if (starts) this.#restoreLimits(name);
     }
-    if (options.goal === "up" && options.wait) starter.waitFor(this.#decisions.services.map((service) => service.name), this.#jobs());
+    if (starts && options.wait) starter.waitFor(this.#decisions.services.map((service) => service.name), this.#jobs());
   }
 
   #emitImages(): void {
@@ -260,7 +262,8 @@ class Converge {
     const restart = restarts.get(container.id);
     const stop = stops.get(container.id);
     if (restart !== undefined && stop !== undefined) return { name, container, before: stop, start: { cause: restart, group: `Restart ${name}` } };
-    const cause = startCause(container, this.#in.context.now);
+    const service = this.#in.project.services[container.service];
+    const cause = this.#in.options.goal === "heal" ? healCause(container, service) : startCause(container, this.#in.context.now);
     return { name, container, ...(cause === undefined ? {} : { start: { cause } }) };
   }
 
@@ -269,6 +272,15 @@ class Converge {
     return replicasOf(this.#in.observed, name)
       .filter((container) => restarts.has(container.id))
       .map((container) => this.#kept(container, restarts, stops));
+  }
+
+  /** Of containers that stay as they are. */
+  #restoreLimits(service: string): void {
+    const kept = this.#decisions.replicas.get(service)?.flatMap((replica) => (replica.action === "keep" && isRunning(replica.container) ? [replica.container] : [])) ?? [];
+    for (const { id, name, alteredLimits = [] } of kept) {
+      if (alteredLimits.length === 0) continue;
+      this.#in.builder.add(`restore-limits ${name}`, { kind: "restore-limits", name, service, container: id }, { cause: alteredLimits.join("; ") });
+    }
   }
 
   #emitCreate(service: Service, replica: Extract<Replica, { action: "create" | "recreate" }>): OperationIndex {
@@ -297,6 +309,8 @@ class Converge {
     const inTheWay = this.#in.observed.containers
       .filter((container) => container.name === replica.name || (container.service === service.name && !container.oneoff && container.number === replica.number))
       .map((container) => this.#removed.get(container.id));
+    // Whom it joins is known by the service's name: one that goes must have gone.
+    const leavingDonors = this.#in.observed.containers.filter((container) => donors.includes(container.service)).map((container) => this.#removed.get(container.id));
     // An address is given back when its container is removed.
     const fixedAddress = Object.values(service.networks).some((network) => network.ipv4_address !== undefined || network.ipv6_address !== undefined);
     return [
@@ -306,6 +320,7 @@ class Converge {
       ...own,
       ...inTheWay,
       ...donors.map((name) => this.#firstCreated.get(name)),
+      ...leavingDonors,
       ...(fixedAddress ? this.#removed.values() : []),
     ];
   }

@@ -48,6 +48,13 @@ export interface StopOptions {
   readonly reason?: string;
 }
 
+/** A limit file of the container's control groups, for example `memory.max`. */
+export interface AlteredLimit {
+  readonly file: string;
+  readonly wanted: string;
+  readonly actual: string;
+}
+
 export interface StopResult {
   readonly state: ContainerState;
   /** PID 1 could not have seen the signal. */
@@ -134,6 +141,12 @@ export class MonitorClient {
   /** `all`: every process of the container, not just the first. */
   async kill(signal: number, all = false): Promise<void> {
     await this.#ask("kill", { signal, ...(all ? { all } : {}) });
+  }
+
+  /** Limits that somebody else has changed since they were set; with `restore` they are set again. */
+  async limits(restore = false): Promise<readonly AlteredLimit[]> {
+    const reply = await this.#ask("limits", restore ? { restore } : {});
+    return reply["altered"] as readonly AlteredLimit[];
   }
 
   async pause(): Promise<void> {

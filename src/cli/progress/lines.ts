@@ -185,6 +185,8 @@ function words(operation: Operation): readonly [doing: string, done: string] {
       return ["Stopping", "Stopped"];
     case "wait":
       return ["Waiting", waited(operation.condition)];
+    case "restore-limits":
+      return ["Restoring limits", "Limits restored"];
     case "run-hook":
       return [`Running ${operation.hook}[${operation.index}]`, `Ran ${operation.hook}[${operation.index}]`];
   }
