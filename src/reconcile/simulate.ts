@@ -138,7 +138,7 @@ class World {
         this.#need(this.#containers.some((container) => container.name === operation.name), `a hook of ${operation.name}, which is not there`);
         return;
       case "restore-limits":
-        this.#change(operation.container, operation.name, ({ alteredLimits: _, ...container }) => container);
+        this.#change(operation.container, operation.name, (container) => ({ ...container, alteredLimits: [] }));
         return;
       case "remove-image":
         this.#images = Object.fromEntries(Object.entries(this.#images).filter(([reference]) => reference !== operation.reference));

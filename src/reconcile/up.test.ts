@@ -164,7 +164,7 @@ describe("up", () => {
       3 remove-container shop-side-1  (network_mode: container of service main is recreated)  after 0
       4 create-container shop-main-1  (v: undefined → 2)  after 2
       5 start-container shop-main-1   (v: undefined → 2)  after 4
-      6 create-container shop-side-1  (network_mode: container of service main is recreated)  after 3, 4
+      6 create-container shop-side-1  (network_mode: container of service main is recreated)  after 2, 3, 4
       7 start-container shop-side-1   (network_mode: container of service main is recreated)  after 5, 6
       "
     `);
