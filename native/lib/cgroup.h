@@ -54,6 +54,13 @@ class Cgroup {
   /** Applies or changes limits (linux.resources). Absent members keep what they have. */
   Status apply(const Json& resources);
 
+  /** A limit that has another value than was asked for. */
+  struct AlteredLimit {
+    std::string file, wanted, actual;
+  };
+  /** Limits of linux.resources (but devices) that somebody has changed since they were applied. */
+  Result<std::vector<AlteredLimit>> altered(const Json& resources);
+
   /** Opened `cgroup.procs` of all v1 hierarchies, to be written "0" by the process that joins; and
      the unified leaf's directory for CLONE_INTO_CGROUP. That is invalid if there is no unified
      hierarchy, and once cgroup.kill was written here: since Linux 6.14 a child that is cloned into
@@ -129,6 +136,11 @@ class Cgroup {
   Status apply_rdma(const Json& rdma);
   Status apply_unified(const Json& files);
   Status apply_devices(const Json& rules);
+  /** Writes a limit, or compares it while `altered` looks. `set` says in its failure what it was. */
+  Status put(const std::string& directory, const std::string& file, const std::string& value);
+  Status set(const std::string& directory, const std::string& file, const std::string& value);
+  Status compare(const std::string& directory, const std::string& file, const std::string& wanted);
+  void mirror(const Place& place, const std::string& file, const std::string& value);
   /** Also to the leaf, so that programs which read their own cgroup find their limit. */
   Status set_and_mirror(const Place& place, const std::string& file, const std::string& value);
   void warn_unsupported(const std::string& what);
@@ -138,8 +150,12 @@ class Cgroup {
   std::vector<std::string> warnings_;
   mutable bool killed_ = false;  // by cgroup.kill, now or perhaps earlier
   bool nested_ = false;          // a group: what is above it is not its own
+  std::vector<AlteredLimit>* comparing_ = nullptr;
   std::string not_enabled_;  // why a controller of the unified hierarchy could not be enabled
 };
+
+/** Is `actual`, as the kernel shows a limit file, what writing `wanted` to it gives? */
+bool limit_holds(const std::string& file, const std::string& wanted, const std::string& actual);
 
 /** For tests: the weights of the unified hierarchy that belong to v1's. */
 uint64_t cpu_weight_of_shares(uint64_t shares);

@@ -13,15 +13,6 @@ namespace {
 
 constexpr int64_t kAbsent = INT64_MIN;
 
-Status set(const std::string& directory, const std::string& file, const std::string& value) {
-  auto written = write_existing(directory + "/" + file, value);
-  if (written.ok()) return ok();
-  Failure failure =
-      sys_fail("cgroup " + file, "write", directory + "/" + file, written.failure().err);
-  failure.message = file + " = " + value + ": " + ::strerror(failure.err);
-  return failure;
-}
-
 int64_t number(const Json& object, const char* key) { return object[key].as_int(kAbsent); }
 bool given(const Json& object, const char* key) { return !object[key].is_null(); }
 std::string text_of(int64_t value) { return std::to_string(value); }
@@ -33,6 +24,27 @@ std::string device_of(const Json& entry) {
 }
 
 }  // namespace
+
+Status Cgroup::put(const std::string& directory, const std::string& file,
+                   const std::string& value) {
+  if (comparing_ != nullptr) return compare(directory, file, value);
+  return write_existing(directory + "/" + file, value);
+}
+
+Status Cgroup::set(const std::string& directory, const std::string& file,
+                   const std::string& value) {
+  auto written = put(directory, file, value);
+  if (written.ok()) return ok();
+  Failure failure =
+      sys_fail("cgroup " + file, "write", directory + "/" + file, written.failure().err);
+  failure.message = file + " = " + value + ": " + ::strerror(failure.err);
+  return failure;
+}
+
+void Cgroup::mirror(const Place& place, const std::string& file, const std::string& value) {
+  // Absent where the controller is not handed down; the limit itself is above, and holds.
+  if (comparing_ == nullptr) (void)write_existing(place.directory + "/init/" + file, value).ok();
+}
 
 uint64_t cpu_weight_of_shares(uint64_t shares) {
   if (shares == 0) return 0;  // not set
@@ -69,8 +81,7 @@ Status Cgroup::missing(std::string_view controller, const std::string& what) {
 Status Cgroup::set_and_mirror(const Place& place, const std::string& file,
                               const std::string& value) {
   TRY(set(place.directory, file, value));
-  // Absent where the controller is not handed down; the limit itself is above, and holds.
-  (void)write_existing(place.directory + "/init/" + file, value).ok();
+  mirror(place, file, value);
   return ok();
 }
 
@@ -139,7 +150,7 @@ Status Cgroup::apply_memory_v2(const std::string& directory, const Json& memory)
                   "memory.swap.max");
     }
     std::string value = swap < 0 ? "max" : text_of(swap - limit);
-    auto written = write_existing(directory + "/memory.swap.max", value);
+    auto written = put(directory, "memory.swap.max", value);
     bool harmless =
         value == "max" || value == "0";  // no swap accounting: there is nothing to limit
     if (!written.ok() && !(written.failure().err == ENOENT && harmless)) {
@@ -168,7 +179,7 @@ Status Cgroup::apply_memory(const Json& memory) {
   TRY(apply_memory_v2(place->directory, memory));
   int64_t limit = number(memory, "limit");
   if (limit != kAbsent && limit != 0) {
-    (void)write_existing(place->directory + "/init/memory.max", max_or(limit)).ok();
+    mirror(*place, "memory.max", max_or(limit));
   }
   return ok();
 }
@@ -190,7 +201,7 @@ Status Cgroup::apply_cpu(const Json& cpu) {
     if (shares > 0) TRY(set(directory, "cpu.shares", text_of(shares)));
     if (period > 0) {
       // A period that is too small for the quota of before is refused: then the quota goes first.
-      auto written = write_existing(directory + "/cpu.cfs_period_us", text_of(period));
+      auto written = put(directory, "cpu.cfs_period_us", text_of(period));
       if (!written.ok() && given(cpu, "quota")) {
         TRY(set(directory, "cpu.cfs_quota_us", text_of(quota)));
         TRY(set(directory, "cpu.cfs_period_us", text_of(period)));

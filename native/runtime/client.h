@@ -73,6 +73,7 @@ class Client : public std::enable_shared_from_this<Client> {
   void reply(Json body);
   void handle_stop(const Json& request);
   void handle_restart(const Json& request);
+  void handle_limits(const Json& request);
   void handle_wait();
   void handle_subscribe(const Json& request);
   void handle_exec(const Json& request);

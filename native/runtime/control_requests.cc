@@ -67,6 +67,7 @@ void Client::handle(const Json& request) {
                                          static_cast<uint16_t>(request["cols"].as_uint())));
   if (op == "dns-sockets") return handle_dns_sockets();
   if (op == "update") return answer(monitor.update(request));
+  if (op == "limits") return handle_limits(request);
   if (op == "probe") return handle_probe(request);
   fail(::stack::fail("request", "unknown operation \"" + op + "\"", ENOSYS));
 }
@@ -100,6 +101,19 @@ void Client::handle_restart(const Json& request) {
       client->fail(status.failure());
   };
   monitor.restart(grace, end_cause(request), std::move(done));
+}
+
+void Client::handle_limits(const Json& request) {
+  auto altered = server_.monitor().altered_limits(request["restore"].as_bool());
+  if (!altered.ok()) return fail(altered.failure());
+  Json list = Json::array();
+  for (const Cgroup::AlteredLimit& limit : *altered) {
+    list.push(Json::object()
+                  .set("file", limit.file)
+                  .set("wanted", limit.wanted)
+                  .set("actual", limit.actual));
+  }
+  reply(Json::object().set("altered", std::move(list)));
 }
 
 void Client::handle_wait() {

@@ -203,6 +203,19 @@ Status Monitor::unpause() {
   return ok();
 }
 
+Result<std::vector<Cgroup::AlteredLimit>> Monitor::altered_limits(bool restore) {
+  Json config = TRY(Json::parse(TRY(read_file(directory_ + "/config.json", 16u << 20))));
+  const Json& resources = config["linux"]["resources"];
+  auto altered = TRY(cgroup_.altered(resources));
+  if (restore && !altered.empty()) {
+    // The rules for devices cannot have been touched by writing a limit, and stay as they are.
+    Json limits = resources;
+    limits.set("devices", Json());
+    TRY(cgroup_.apply(limits));
+  }
+  return altered;
+}
+
 Status Monitor::update(const Json& request) {
   if (request["restart"].is_object()) {
     RestartSpec changed = spec_.restart;

@@ -100,6 +100,8 @@ class Monitor {
   Status pause();
   Status unpause();
   Status update(const Json& request);
+  /** Limits that somebody else has changed; with `restore` they are set again as config.json has them. */
+  Result<std::vector<Cgroup::AlteredLimit>> altered_limits(bool restore);
 
   /** A child that is not the container itself (exec, agent, foreign runtime): `ended` is told once.
    */
