@@ -22,6 +22,8 @@ const native = loadNative();
 /** How long an agent without work waits for the next command before it ends, milliseconds. */
 const idleGraceMs = 200;
 
+const unasked = new Set(["drift", "healing-failed", "network-repaired"]);
+
 function fail(error: unknown): void {
   process.stderr.write(`${new Date().toISOString()} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
 }
@@ -67,6 +69,10 @@ async function bind(project: ProjectName, adopt: boolean): Promise<boolean> {
     },
   });
   session.events.on(lookIdle);
+  // What it does without being asked is to be read somewhere.
+  session.events.on((event) => {
+    if (event.type === "warning" && unasked.has(event.rule)) process.stderr.write(`${new Date().toISOString()} ${project}: ${event.rule}: ${event.message}\n`);
+  });
   session.onMonitorGone(lookIdle);
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => void end().catch(fail));
   if (adopt) await session.adopt();

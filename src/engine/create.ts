@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { projectKey } from "./project-key.ts";
 import { paths, shortId, StackError } from "../core/index.ts";
 import type { ContainerId, HostPath } from "../core/index.ts";
 import type { Image } from "../images/index.ts";
@@ -123,7 +123,7 @@ class Making {
       mounts: [...files, ...rootfs.mounts, ...this.#mounts.mounts],
       network: ociNetwork,
       ...(shared.shm === undefined ? {} : { shm: shared.shm }),
-      project: createHash("sha256").update(`${this.#work.root.root}\0${project.name}`).digest("hex").slice(0, 12),
+      project: projectKey(this.#work.root, project.name),
       host,
     });
     const record = await this.#record(image, reference, attachments, mode.joins, shared.joins.map((join) => join.id));

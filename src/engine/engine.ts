@@ -60,7 +60,7 @@ export function openEngine(root: DataRoot): Engine {
     monitor: (id) => new MonitorClient(rooms.native, root, id),
     async plan(project, options) {
       const own = await containers({ project: project.name });
-      const observed = await observe(rooms, project, own);
+      const observed = await observe(rooms, project, own, await alteredLimits(own, (id) => new MonitorClient(rooms.native, root, id)));
       return reconcile(project, observed, options, reconcileContext(systemClock.now()));
     },
     projects: async () => projectsOf(await containers()),
@@ -75,6 +75,18 @@ export function openEngine(root: DataRoot): Engine {
       }
     },
   };
+}
+
+/** For whoever plans without an agent: every container that has limits is asked. */
+async function alteredLimits(own: readonly ContainerSummary[], monitor: (id: ContainerId) => MonitorClient): Promise<ReadonlyMap<ContainerId, readonly string[]>> {
+  const asked = await Promise.all(
+    own.map(async ({ id, status }) => {
+      if (status !== "running") return [];
+      const altered = await monitor(id).limits().catch(() => []);
+      return altered.length === 0 ? [] : [[id, altered.map(({ file, wanted, actual }) => `${file}: ${wanted} → ${actual}`)] as const];
+    }),
+  );
+  return new Map(asked.flat());
 }
 
 async function storedSummary(root: DataRoot, { record, state, status }: StoredContainer): Promise<ContainerSummary> {

@@ -60,6 +60,7 @@ export function executorsFor(work: Work): Executors {
     wait: (operation, context) => passGate(operation, hub, context.signal),
     "restore-limits": async (operation) => {
       await hub.monitor(operation.container).limits(true);
+      work.limitsSettled(operation.container);
     },
     "run-hook": (operation, context) => runHook(work, operation, context),
     "remove-image": async (operation) => {

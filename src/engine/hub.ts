@@ -4,7 +4,7 @@ import type { Clock, ContainerId, DataRoot, HostPath } from "../core/index.ts";
 import { HealthRunner } from "../health/index.ts";
 import type { ProbeReport } from "../health/index.ts";
 import type { NativeBinding } from "../native/index.ts";
-import { MonitorClient, processLives, readState } from "../runtime/index.ts";
+import { killRemains, MonitorClient, processLives, readState } from "../runtime/index.ts";
 import type { ContainerRecord, ContainerState, ContainerStatus, Subscription } from "../runtime/index.ts";
 import { probeOf } from "./probe.ts";
 import { readHealth, summaryOf } from "./summary.ts";
@@ -102,6 +102,17 @@ export class Hub {
     }
     if (fresh) this.#set(container, "created");
     await this.#follow(container);
+  }
+
+  /** Its files were removed behind our back: ends what still runs of it. */
+  async bury(id: ContainerId): Promise<void> {
+    const container = this.#containers.get(id);
+    if (container === undefined) return;
+    const { subscription, state } = container;
+    // The subscription is open, so the process id is still the monitor's.
+    if (subscription !== undefined && subscription.pid > 0) process.kill(subscription.pid, "SIGKILL");
+    if (state !== undefined && state.pid > 0) await killRemains(id, state.pid);
+    this.untrack(id);
   }
 
   untrack(id: ContainerId): void {

@@ -1,4 +1,5 @@
 import { configHash, networkHash, serviceDifferences, volumeHash } from "../model/index.ts";
+import type { ContainerId } from "../core/index.ts";
 import type { Project } from "../model/index.ts";
 import type { ObservedContainer, ObservedImage, ObservedState, ReconcileContext } from "../reconcile/index.ts";
 import { contentHashes } from "./file-content.ts";
@@ -7,7 +8,12 @@ import type { Rooms } from "./rooms.ts";
 import type { ContainerSummary } from "./types.ts";
 
 /** Asks every room at once what there is. Makes no choices. */
-export async function observe(rooms: Rooms, project: Project, own: readonly ContainerSummary[]): Promise<ObservedState> {
+export async function observe(
+  rooms: Rooms,
+  project: Project,
+  own: readonly ContainerSummary[],
+  alteredLimits: ReadonlyMap<ContainerId, readonly string[]>,
+): Promise<ObservedState> {
   const [everything, networks, volumes, images, files] = await Promise.all([
     rooms.containers.list(),
     rooms.networks.list(),
@@ -25,7 +31,10 @@ export async function observe(rooms: Rooms, project: Project, own: readonly Cont
   const mounted = new Set(own.flatMap((container) => container.record.volumes.map((volume) => volume.name)));
   return {
     project: project.name,
-    containers: own.map(observedContainer),
+    containers: own.map((container) => {
+      const limits = alteredLimits.get(container.id);
+      return { ...observedContainer(container), ...(limits === undefined ? {} : { alteredLimits: limits }) };
+    }),
     networks: networks
       .filter((network) => network.project === project.name || networkNames.has(network.name))
       .map((network) => ({

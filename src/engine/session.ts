@@ -1,4 +1,4 @@
-import { readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { EventSource, paths, StackError, systemClock, toStackError, writeFileAtomic } from "../core/index.ts";
 import type { ContainerId, DataRoot, ProjectName } from "../core/index.ts";
@@ -7,18 +7,21 @@ import type { NativeBinding } from "../native/index.ts";
 import type { Dns } from "../network/index.ts";
 import { reconcile } from "../reconcile/index.ts";
 import type { Plan, ReconcileOptions } from "../reconcile/index.ts";
-import { checkService } from "../runtime/index.ts";
+import { checkService, endStrangers } from "../runtime/index.ts";
 import type { ContainerRecord, MonitorClient } from "../runtime/index.ts";
 import { execute } from "./execute.ts";
 import { executorsFor, removeContainer } from "./executors.ts";
 import { refuseExternal } from "./file-content.ts";
+import { Healing } from "./healing.ts";
 import { Hub } from "./hub.ts";
 import { dnsView, ForeignContainers } from "./names.ts";
 import { notCarriedOut, refuseImpossible } from "./not-carried-out.ts";
 import { observe, reconcileContext } from "./observe.ts";
+import { projectKey } from "./project-key.ts";
 import { openRooms } from "./rooms.ts";
 import type { Rooms } from "./rooms.ts";
 import { createOneOff } from "./one-off.ts";
+import { Wanted } from "./wanted.ts";
 import type { ApplyRequest, ApplyResult, EngineEvent, RunRequest, RunResult } from "./types.ts";
 
 /** `projects/NAME/desired.json`: what the last `up` asked for; an agent that takes over reads it. */
@@ -51,6 +54,8 @@ export class ProjectSession {
   /** Containers with `--rm` whose client is still there. */
   readonly #held = new Set<ContainerId>();
   #converged = false;
+  readonly #wanted: Wanted;
+  readonly #healing: Healing;
   #internal = new Set<string>();
   #workingDirectory: ((directory: string) => void) | undefined;
 
@@ -71,8 +76,23 @@ export class ProjectSession {
       async () => (await this.#rooms.containers.list()).map((c) => ({ record: c.record, status: c.status })),
       (network) => this.#hub.all.some((c) => c.record.networks.some((a) => a.network === network)),
     );
+    this.#wanted = new Wanted(root, project);
+    this.#healing = new Healing({
+      root,
+      containers: () => this.#hub.all,
+      monitor: (id) => this.#hub.monitor(id),
+      project: () => this.#desired,
+      replicas: () => this.#wanted.replicas,
+      busy: () => this.busy,
+      apply: (wanted, options) => this.#exclusive(async () => this.#apply({ project: wanted, options }, this.#ending.signal, () => undefined, false)),
+      tell: (event) => {
+        this.events.emit(event);
+      },
+    });
     this.#hub.events.on((event) => {
       this.events.emit(event);
+      if (event.type === "container") this.#healing.note(event.container);
+      if (event.type === "container" && event.change === "removed") this.#healing.gone(event.container.id);
       if (event.type === "container" && event.change === "exited") this.#discardEnded(event.container.id);
     });
   }
@@ -113,6 +133,8 @@ export class ProjectSession {
   adopt(): Promise<void> {
     return this.#exclusive(async () => {
       await this.#rooms.containers.sweep();
+      const known = new Set((await readdir(paths.containers(this.#root)).catch(() => [])));
+      for (const id of await endStrangers(`/stack/${projectKey(this.#root, this.project)}`, known)) await this.#rooms.networks.disconnect(id);
       this.#desired = await this.#readDesired();
       if (this.#desired !== undefined)
         await this.#prepareNetworks(this.#ending.signal, (event) => {
@@ -121,6 +143,8 @@ export class ProjectSession {
       if (this.#desired !== undefined) this.#workingDirectory?.(this.#desired.working_dir);
       await this.#trackAll();
       for (const container of this.#hub.all) this.#discardEnded(container.id);
+      await this.#wanted.read(this.#desired, this.#hub.all);
+      this.#healing.watch(this.#hub.all.length > 0);
     });
   }
 
@@ -189,6 +213,7 @@ export class ProjectSession {
 
   async close(): Promise<void> {
     this.#ending.abort();
+    this.#healing.close();
     await this.#queue.catch(() => undefined);
     this.#foreign.close();
     this.#hub.close();
@@ -216,6 +241,8 @@ export class ProjectSession {
       return await this.#applyNow(request, AbortSignal.any([clientSignal, this.#ending.signal, abort.signal]), emit, remember);
     } finally {
       this.#current = undefined;
+      if (request.options.goal !== "heal") await this.#wanted.set(this.#desired, this.#hub.all);
+      this.#healing.watch();
     }
   }
 
@@ -234,6 +261,8 @@ export class ProjectSession {
         details: { questions: plan.questions },
         hint: `Answer with -y to go on: ${plan.questions.map((q) => q.whenYes).join(" ")}`,
       });
+    if (options.goal === "heal") for (const message of driftIn(plan)) both({ type: "warning", rule: "drift", message });
+    else if (plan.operations.length > 0) await this.#wanted.forget();
     if (remember && (options.goal === "up" || options.goal === "create")) await this.#remember(project);
     both({ type: "plan", plan });
     if (plan.operations.length === 0) {
@@ -302,7 +331,7 @@ export class ProjectSession {
 
   async #plan(project: Project, options: ReconcileOptions, now: number): Promise<Plan> {
     await this.#trackAll();
-    const observed = await observe(this.#rooms, project, this.#hub.all);
+    const observed = await observe(this.#rooms, project, this.#hub.all, await this.#healing.alteredLimits());
     return reconcile(project, observed, options, reconcileContext(now));
   }
 
@@ -313,6 +342,9 @@ export class ProjectSession {
       hub: this.#hub,
       project,
       namesChanged: () => this.#foreign.refresh(),
+      limitsSettled: (id) => {
+        this.#healing.settled(id);
+      },
       created: new Map(),
       replaced: new Map(this.#hub.all.map((container) => [container.id, container.record])),
     };
@@ -327,7 +359,13 @@ export class ProjectSession {
         await this.#hub.track(record);
       }),
     );
-    for (const container of this.#hub.all) if (!present.has(container.id)) this.#hub.untrack(container.id);
+    for (const container of this.#hub.all) if (!present.has(container.id)) await this.#bury(container.id);
+  }
+
+  /** Somebody removed its files: what still runs of it ends, and its addresses are free again. */
+  async #bury(id: ContainerId): Promise<void> {
+    await this.#hub.bury(id);
+    await this.#rooms.networks.disconnect(id);
   }
 
   async #serveNames(record: ContainerRecord, monitor: MonitorClient): Promise<void> {
@@ -363,7 +401,7 @@ export class ProjectSession {
   }
 }
 
-const starts = (goal: ReconcileOptions["goal"]): boolean => goal === "up" || goal === "create" || goal === "start" || goal === "restart";
+const starts = (goal: ReconcileOptions["goal"]): boolean => goal === "up" || goal === "create" || goal === "heal" || goal === "start" || goal === "restart";
 
 function cancelledBy(signal: AbortSignal): StackError {
   return signal.reason instanceof StackError ? signal.reason : new StackError("cancelled", "Cancelled");
@@ -372,6 +410,15 @@ function cancelledBy(signal: AbortSignal): StackError {
 const ends = (goal: ReconcileOptions["goal"]): boolean => goal === "stop" || goal === "down" || goal === "kill";
 
 const pulled = (plan: Plan): boolean => plan.operations.some((operation) => operation.kind === "ensure-image" && operation.policy === "always");
+
+/** One line for each thing that was found to be wrong: `shop-web-1: no existing container`. */
+function driftIn(plan: Plan): readonly string[] {
+  const said = plan.operations.flatMap((operation) => {
+    if (operation.kind === "wait" || operation.kind === "ensure-image" || operation.kind === "remove-image" || operation.kind === "run-hook") return [];
+    return [`${operation.name}: ${operation.cause}`];
+  });
+  return [...new Set(said)];
+}
 
 /** The services that the plan makes containers of. */
 function createdServices(project: Project, plan: Plan): readonly Service[] {
@@ -387,6 +434,8 @@ export interface Work {
   readonly project: Project;
   /** Containers or networks came or went: names of other projects may have to be looked up again. */
   readonly namesChanged: () => Promise<void>;
+  /** The container's limits are as they should be again. */
+  readonly limitsSettled: (id: ContainerId) => void;
   /** Containers that this plan has created, by name. */
   readonly created: Map<string, ContainerRecord>;
   /** Containers as they were when the plan was made: a new one takes anonymous volumes over from one that is gone by then. */

@@ -1,6 +1,7 @@
 import { readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { readMounts } from "../core/index.ts";
+import { parseContainerId, readMounts } from "../core/index.ts";
+import type { ContainerId } from "../core/index.ts";
 
 /**
  * What a killed monitor left in the cgroup trees: kills the processes that are still in the container's
@@ -9,6 +10,54 @@ import { readMounts } from "../core/index.ts";
 export async function removeCgroups(path: string): Promise<void> {
   for (const mountpoint of await hierarchies(path)) await removeTree(join(mountpoint, path));
 }
+
+/** What still runs of a container whose files somebody has removed: by what a process of it says of its groups. */
+export async function killRemains(id: ContainerId, pid: number): Promise<void> {
+  const membership = await readFile(`/proc/${pid}/cgroup`, "utf8").catch(() => "");
+  const paths = new Set(
+    membership.split("\n").flatMap((line) => {
+      const path = line.split(":").slice(2).join(":");
+      const at = path.indexOf(id);
+      return at < 0 ? [] : [path.slice(0, at + id.length)];
+    }),
+  );
+  for (const path of paths) await removeCgroups(path);
+}
+
+/**
+ * Ends what runs in groups below `parent` (a project's) that belong to no container: somebody removed its files while no
+ * agent was there to see it. `known`: ids of all containers, also of those that are being made. Returns what was ended.
+ */
+export async function endStrangers(parent: string, known: ReadonlySet<string>): Promise<readonly ContainerId[]> {
+  const found = new Set<ContainerId>();
+  for (const mountpoint of await hierarchies(parent)) {
+    for (const name of await readdir(join(mountpoint, parent)).catch(() => [])) {
+      const id = parseContainerId(name);
+      if (id !== undefined && !known.has(id)) found.add(id);
+    }
+  }
+  for (const id of found) {
+    for (const monitor of await monitorsOf(join(parent, id), id)) killQuietly(monitor);
+    await removeCgroups(join(parent, id));
+  }
+  return [...found];
+}
+
+/** Process ids of the container's monitor: the parent of its first process. It would start the container again. */
+async function monitorsOf(path: string, id: ContainerId): Promise<ReadonlySet<number>> {
+  const found = new Set<number>();
+  for (const mountpoint of await hierarchies(path)) {
+    for (const leaf of ["", "init"]) {
+      for (const pid of (await content(join(mountpoint, path, leaf, "cgroup.procs"))).split("\n")) {
+        const parent = /^PPid:\s*(\d+)$/m.exec(pid === "" ? "" : await content(`/proc/${pid}/status`))?.[1];
+        if (parent !== undefined && /^stack-runtime\b.*\bmonitor\b/.test(await content(`/proc/${parent}/cmdline`)) && (await content(`/proc/${parent}/cmdline`)).includes(id)) found.add(Number(parent));
+      }
+    }
+  }
+  return found;
+}
+
+const content = (path: string): Promise<string> => readFile(path, "utf8").catch(() => "");
 
 /** The project's own directory, once its last container has gone. `last`: of all projects. The caller knows that none is being started. */
 export async function removeProjectCgroups(path: string, last: boolean): Promise<void> {

@@ -23,11 +23,13 @@ export class MonitorConnection {
   readonly #what: string;
   readonly #waiting: { resolve: (line: string) => void; reject: (error: Error) => void }[] = [];
   readonly closed: Promise<void>;
+  /** Process id of whoever listened on the socket. */
+  readonly peer: number;
   #buffer: Buffer = Buffer.alloc(0);
   #raw: ((chunk: Buffer) => void) | undefined;
   #failure: Error | undefined;
 
-  constructor(native: Pick<NativeBinding, "connectUnix">, path: string, what: string) {
+  constructor(native: Pick<NativeBinding, "connectUnix" | "peerCredentials">, path: string, what: string) {
     this.#what = what;
     let fd: number;
     try {
@@ -37,6 +39,7 @@ export class MonitorConnection {
       if (code !== undefined && !["ENOENT", "ENOTDIR", "ECONNREFUSED", "ECONNRESET"].includes(code)) throw new RuntimeFailure(what, parseFailure(error));
       throw gone(what, error);
     }
+    this.peer = native.peerCredentials(fd).pid;
     this.#socket = new Socket({ fd, readable: true, writable: true });
     this.#socket.on("data", (chunk: Buffer) => {
       this.#receive(chunk);

@@ -65,6 +65,8 @@ export interface StopResult {
 export interface Subscription {
   /** As it was when the subscription began. */
   readonly state: ContainerState;
+  /** Process id of the monitor: certain as long as the subscription is open. */
+  readonly pid: number;
   /** Resolves when the monitor has ended, or after `close`. */
   readonly closed: Promise<void>;
   /** Leaves with a good-bye: the monitor starts no agent because of it. */
@@ -93,7 +95,7 @@ export interface ProbeResult {
   readonly errno: number;
 }
 
-type MonitorNative = Pick<NativeBinding, "spawn" | "waitPidfd" | "pipe" | "close" | "connectUnix" | "requestDescriptors" | "isLocked" | "lockWait" | "mount">;
+type MonitorNative = Pick<NativeBinding, "spawn" | "peerCredentials" | "waitPidfd" | "pipe" | "close" | "connectUnix" | "requestDescriptors" | "isLocked" | "lockWait" | "mount">;
 
 /**
  * One container's monitor, spoken to over its socket (native/PROTOCOL.md). Each request has a connection of its own.
@@ -188,6 +190,7 @@ export class MonitorClient {
       .then(() => connection.destroy());
     return {
       state: reply["state"] as ContainerState,
+      pid: connection.peer,
       closed: lines,
       close() {
         connection.write('{"bye":true}\n');
