@@ -130,12 +130,24 @@ class DirectoryStore implements ContainerStore {
   async sweep(): Promise<void> {
     for (const id of await this.#ids()) {
       const directory = paths.container(this.#root, id);
-      if ((await exists(join(directory, "container.json"))) || this.#native.isLocked(join(directory, reservation))) continue;
+      if (await this.#isMadeOrBeingMade(directory)) continue;
+      // Under the lock of the names: between a directory and the lock on its reservation nobody else looks.
+      const names = await this.#native.lockWait(join(paths.containers(this.#root), ".lock"), "exclusive").promise;
+      try {
+        if (await this.#isMadeOrBeingMade(directory)) continue;
+      } finally {
+        this.#native.close(names);
+      }
       await this.#discard(id);
     }
     const temporary = paths.tmp(this.#root);
     for (const name of await readdir(temporary).catch(() => []))
       if (name.startsWith(trashPrefix)) await this.#delete(join(temporary, name));
+  }
+
+  /** In this order: the record is there before the reservation is given up. */
+  async #isMadeOrBeingMade(directory: string): Promise<boolean> {
+    return this.#native.isLocked(join(directory, reservation)) || (await exists(join(directory, "container.json")));
   }
 
   async #ids(): Promise<ReadonlySet<ContainerId>> {
