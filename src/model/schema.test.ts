@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { Ajv } from "ajv";
 import { describe, expect, it } from "vitest";
 import { OWN_SERVICE_KEYS } from "./own-keys.ts";
 import { SECTIONS } from "./shapes.ts";
@@ -90,6 +91,32 @@ describe("schemas/stack.schema.json", () => {
     visit("", schema);
     for (const [name, s] of Object.entries(schema["definitions"] as object)) visit(name, s);
     expect(missing).toEqual([]);
+  });
+
+  it("gives examples for every key, and each of them is valid", () => {
+    const ajv = new Ajv({ strict: false });
+    ajv.addSchema(schema, "stack");
+    const missing: string[] = [];
+    const wrong: string[] = [];
+    const visit = (pointer: string, s: unknown): void => {
+      if (typeof s !== "object" || s === null || Array.isArray(s)) return;
+      const { properties: members = {}, patternProperties: patterns = {} } = s as Readonly<Record<string, Readonly<Record<string, Schema>>>>;
+      for (const [name, sub] of Object.entries(members)) {
+        const examples = sub["examples"] ?? sub["enum"] ?? resolve(sub)["examples"] ?? resolve(sub)["enum"];
+        if (!Array.isArray(examples) || examples.length === 0) missing.push(`${pointer}/${name}`);
+        else {
+          const validate = ajv.compile({ $ref: `stack#${pointer}/properties/${name}` });
+          for (const example of examples) if (!validate(example)) wrong.push(`${pointer}/${name}: ${JSON.stringify(example)}: ${ajv.errorsText(validate.errors)}`);
+        }
+        visit(`${pointer}/properties/${name}`, sub);
+      }
+      for (const [pattern, sub] of Object.entries(patterns)) visit(`${pointer}/patternProperties/${encodeURIComponent(pattern)}`, sub);
+      for (const key of ["items", "additionalProperties"]) visit(`${pointer}/${key}`, (s as Schema)[key]);
+    };
+    visit("", schema);
+    for (const [name, s] of Object.entries(schema["definitions"] as object)) visit(`/definitions/${name}`, s);
+    expect(missing).toEqual([]);
+    expect(wrong).toEqual([]);
   });
 
   it("shows every key of ours in stack.yaml.example, which loads without a word", async () => {
