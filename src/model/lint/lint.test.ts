@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { memoryReader } from "../memory-reader.ts";
 import { renderDiagnostics } from "../render.ts";
 import type { Level } from "./rule.ts";
-import { LINT_RULES, lintFiles, ruleReference } from "./index.ts";
+import { LINT_RULES, lintFiles, MODEL_WARNINGS, ruleReference } from "./index.ts";
 import type { Example } from "./rule.ts";
 
 const BESIDE = { key: "k", ".env": "API_TOKEN=x\nNPM_TOKEN=x\n" };
@@ -137,5 +138,25 @@ describe("no finding", () => {
   };
   it.each(Object.entries(QUIET))("%s", async (_name, example) => {
     expect(renderDiagnostics((await lint(example)).diagnostics, { color: false })).toBe("");
+  });
+});
+
+describe("the examples, which people copy", () => {
+  const examples = fileURLToPath(new URL("../../../examples", import.meta.url));
+  it.each(readdirSync(examples).filter((n) => !n.startsWith(".")))("%s lints clean", async (name) => {
+    const file = readdirSync(`${examples}/${name}`).find((f) => /^(?:stack|compose)\.yaml$/.test(f)) ?? "";
+    const { diagnostics, loads } = await lintFiles({ env: { JOBS_PASSWORD: "x" }, cwd: `${examples}/${name}`, files: [file] }, { levels: new Map() });
+    expect(renderDiagnostics(diagnostics, { color: false })).toBe("");
+    expect(loads).toBe(true);
+  });
+});
+
+describe("the loader's warnings", () => {
+  it("stand in the table, so that they can be switched off", () => {
+    const directory = fileURLToPath(new URL("..", import.meta.url));
+    const texts = readdirSync(directory).filter((f) => f.endsWith(".ts") && !f.includes(".test")).map((f) => readFileSync(`${directory}/${f}`, "utf8"));
+    const warned = texts.flatMap((text) => [...text.matchAll(/\.warn\([^{]*\{\s*rule: "([^"]+)"/g)].map((m) => m[1] ?? ""));
+    expect(warned.length).toBeGreaterThan(5);
+    for (const id of warned) expect(Object.keys(MODEL_WARNINGS)).toContain(id);
   });
 });
