@@ -2,8 +2,6 @@ import { basename } from "node:path";
 import { parseProjectName } from "../core/index.ts";
 import type { ProjectName } from "../core/index.ts";
 import type { Session } from "./session.ts";
-import { parseSource } from "./parse.ts";
-import { Report } from "./report.ts";
 import { substitute } from "./template.ts";
 import { childString } from "./tree.ts";
 
@@ -54,8 +52,7 @@ async function nameInFiles(input: NameInput, session: Session): Promise<string |
   for (const file of input.files) {
     const source = await session.open(file);
     if (source === undefined || !/(?:^|[\s{,])["']?name["']?\s*:/.test(source.text)) continue;
-    // What is wrong in there is reported when the file is read in earnest.
-    for (const { root } of parseSource(source, new Report())) {
+    for (const { root } of session.parsed(source)) {
       const name = childString(root, "name");
       if (name !== undefined && name !== "") found = name;
     }

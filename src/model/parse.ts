@@ -1,8 +1,10 @@
-import { Composer, isAlias, isMap, isScalar, isSeq, Lexer, Parser } from "yaml";
+import { Composer, isAlias, isMap, isPair, isScalar, isSeq, Lexer, Parser } from "yaml";
 import type { Alias, Document, Node as YamlNode, ParsedNode, Scalar as YamlScalar, YAMLMap, YAMLSeq } from "yaml";
 import { resolvePlain } from "./scalar.ts";
 import { Report } from "./report.ts";
 import type { Origin, Source } from "./source.ts";
+import { mergeKey } from "./yaml-merge.ts";
+import { readQuickly } from "./quick-yaml.ts";
 import { mapOf, scalar, seqOf } from "./tree.ts";
 import type { MapNode, Node, Path, ScalarNode, Via } from "./tree.ts";
 
@@ -28,6 +30,13 @@ export const LIMITS = {
 /** Reads one file of one or more YAML documents. Everything wrong goes to the report. */
 export function parseSource(source: Source, report: Report): ParsedDocument[] {
   if (!readable(source, report)) return [];
+  const quick = readQuickly(source);
+  if (quick !== undefined) return [{ root: quick, resets: [] }];
+  return parseFully(source, report);
+}
+
+/** The parser that knows all of YAML, and says what is wrong. */
+export function parseFully(source: Source, report: Report): ParsedDocument[] {
   const unclosed: number[] = [];
   const documents = compose(source, report, unclosed);
   if (documents === undefined) return [];
@@ -161,6 +170,12 @@ class Builder {
     return this.#at(start, end);
   }
 
+  /** Of a collection: to the end of its last value, not of the comments and empty lines after it. */
+  #extent(node: YAMLMap | YAMLSeq): Origin {
+    const { start } = this.#range(node);
+    return this.#at(start, endOf(node) ?? start);
+  }
+
   #alias(node: Alias, keyAt: Origin | undefined): Node | undefined {
     const at = this.#range(node);
     const target = this.#anchors.get(node.source);
@@ -206,11 +221,11 @@ class Builder {
       this.#path.pop();
       if (built !== undefined) items.push(built);
     }
-    return seqOf(items, this.#range(node), keyAt);
+    return seqOf(items, this.#extent(node), keyAt);
   }
 
   #map(node: YAMLMap, keyAt: Origin | undefined): MapNode {
-    const built = mapOf([], this.#range(node), keyAt);
+    const built = mapOf([], this.#extent(node), keyAt);
     const merges: { readonly value: YamlNode; readonly at: Origin }[] = [];
     const firsts = new Map<string, Origin>();
     for (const pair of node.items) {
@@ -239,26 +254,10 @@ class Builder {
       this.#path.pop();
       if (made !== undefined) built.entries.set(key, made);
     }
-    for (const merge of merges) this.#merge(built, merge.value, merge.at);
+    for (const merge of merges)
+      if (!mergeKey(built, this.build(merge.value, undefined)))
+        this.#report.error(merge.at, { rule: "yaml-merge", message: "`<<` merges a mapping or a list of mappings" });
     return built;
-  }
-
-  /** YAML merge keys: what is written beside `<<` wins; among several maps the earlier one does. */
-  #merge(into: MapNode, value: YamlNode, at: Origin): void {
-    const made = this.build(value, undefined);
-    const maps = made?.kind === "seq" ? made.items : made === undefined ? [] : [made];
-    for (const map of maps) {
-      if (map.kind !== "map") {
-        this.#report.error(at, { rule: "yaml-merge", message: "`<<` merges a mapping or a list of mappings" });
-        return;
-      }
-      const via = [...(map.via ?? []), ...(map === made ? [] : (made?.via ?? []))];
-      for (const [key, entry] of map.entries) {
-        if (into.entries.has(key)) continue;
-        if (via.length > 0) entry.via = [...(entry.via ?? []), ...via];
-        into.entries.set(key, entry);
-      }
-    }
   }
 
   #key(node: YamlNode | null, at: Origin): string | undefined {
@@ -286,6 +285,13 @@ class Builder {
     });
     return undefined;
   }
+}
+
+function endOf(node: YamlNode | null): number | undefined {
+  if (node === null || isAlias(node) || isScalar(node) || (node as YAMLMap | YAMLSeq).flow === true) return node?.range?.[1];
+  const last: unknown = (node as YAMLMap | YAMLSeq).items.at(-1);
+  if (!isPair(last)) return last === undefined ? node.range?.[1] : endOf(last as YamlNode);
+  return endOf((last.value ?? last.key) as YamlNode | null);
 }
 
 function sentence(message: string): string {

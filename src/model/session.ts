@@ -2,6 +2,7 @@ import { interpolate } from "./interpolate.ts";
 import { applyResets, merge } from "./merge.ts";
 import { liftOwnKeys } from "./own-keys.ts";
 import { parseSource } from "./parse.ts";
+import type { ParsedDocument } from "./parse.ts";
 import type { FileReader } from "./reader.ts";
 import { Report } from "./report.ts";
 import type { LoadRequest } from "./request.ts";
@@ -28,6 +29,7 @@ export class Session {
   /** Characters that may still be read from stack files. */
   #characters = 12_000_000;
   readonly #sources = new Map<string, Source | undefined>();
+  readonly #parsed = new Map<Source, readonly ParsedDocument[]>();
   #stdin: string | undefined;
 
   constructor(request: LoadRequest, reader: FileReader) {
@@ -80,12 +82,22 @@ export class Session {
     return undefined;
   }
 
+  /** What a file says, before anything is done with it. */
+  parsed(source: Source): readonly ParsedDocument[] {
+    const known = this.#parsed.get(source) ?? parseSource(source, this.report);
+    this.#parsed.set(source, known);
+    return known;
+  }
+
   /** Every document of a file: own keys in their place, variables filled in. */
   documents(
     source: Source,
     environment: ReadonlyMap<string, string>,
   ): readonly { readonly node: Node; readonly resets: readonly Path[] }[] {
-    return parseSource(source, this.report).map(({ root, resets }) => {
+    const parsed = this.parsed(source);
+    // What follows changes the trees.
+    this.#parsed.delete(source);
+    return parsed.map(({ root, resets }) => {
       liftOwnKeys(root, this.report);
       this.#collectVariables(root);
       if (!this.lenient) interpolate(root, { environment, unset: this.unset }, this.report);

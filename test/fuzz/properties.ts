@@ -1,5 +1,11 @@
 import { canonicalText, loadProject, renderDiagnostics, toCanonical } from "../../src/model/index.ts";
 import type { LoadResult, Project } from "../../src/model/index.ts";
+import { isDeepStrictEqual } from "node:util";
+import { parseFully } from "../../src/model/parse.ts";
+import { readQuickly } from "../../src/model/quick-yaml.ts";
+import { Report } from "../../src/model/report.ts";
+import { makeSource } from "../../src/model/source.ts";
+import type { Node } from "../../src/model/tree.ts";
 import { memoryReader } from "../../src/model/memory-reader.ts";
 import { parse } from "yaml";
 import type { FuzzCase } from "./corpus.ts";
@@ -13,6 +19,25 @@ export interface Verdict {
   readonly accepted: boolean;
   /** The promise that was broken, and how; absent: none. */
   readonly broken?: string;
+}
+
+/** The quick reader reads nothing otherwise than the full parser. */
+function quickDiffers(test: FuzzCase): string | undefined {
+  for (const [name, text] of Object.entries(test.files)) {
+    const source = makeSource(name, text);
+    const quick = text.length > 100_000 || !/\.ya?ml$/.test(name) || /[\0-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]/.test(text) ? undefined : readQuickly(source);
+    if (quick === undefined) continue;
+    const report = new Report();
+    const [full, ...more] = parseFully(source, report);
+    if (full === undefined || more.length > 0 || full.resets.length > 0 || report.sorted([]).length > 0 || !isDeepStrictEqual(plainTree(quick), plainTree(full.root)))
+      return `the quick reader reads ${name} otherwise than the full parser`;
+  }
+  return undefined;
+}
+
+/** Without members that are undefined. */
+function plainTree(root: Node): unknown {
+  return JSON.parse(JSON.stringify(root, (key, value: unknown) => (key === "source" ? undefined : value instanceof Map ? [...(value as Map<string, unknown>)] : value)));
 }
 
 /** Every promise that the loader makes, tried on one input. */
@@ -41,6 +66,8 @@ function load(test: FuzzCase): Promise<LoadResult> {
 }
 
 async function brokenPromise(test: FuzzCase, result: LoadResult, took: number): Promise<string | undefined> {
+  const otherwise = quickDiffers(test);
+  if (otherwise !== undefined) return otherwise;
   if (took > TIME_LIMIT) return `slow: ${Math.round(took)} ms`;
   const shown = renderDiagnostics(result.diagnostics, { color: false });
   if (/[\0-\x08\x0b-\x1f\x7f]/.test(shown)) return "a diagnostic carries control characters to the terminal";
