@@ -116,7 +116,7 @@ const pureYaml = {
  * is asked for. Only plain `x=require("…")` is touched: esbuild reaches every named import through its namespace.
  */
 function loadLater(file) {
-  const modules = ["http", "https", "tls", "dgram", "child_process", "dns/promises", "readline/promises", "timers/promises"];
+  const modules = ["crypto", "net", "http", "https", "tls", "dgram", "child_process", "dns/promises", "readline/promises", "timers/promises"];
   const pattern = new RegExp(`=require\\("(node:(?:${modules.join("|")}))"\\)`, "g");
   const text = readFileSync(file, "utf8").replace(pattern, '=__later("$1")');
   const later = "const __later=(name)=>{let loaded;return new Proxy({},{get:(_,key)=>(loaded??=require(name))[key]})};";

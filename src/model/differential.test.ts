@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
-import { canonicalText, loadModel, loadProject, renderDiagnostics, toYaml } from "./index.ts";
+import { canonicalText, loadModel, loadProject, modelText, renderDiagnostics } from "./index.ts";
 import { memoryReader } from "./memory-reader.ts";
 
 /** What real Docker Compose says about our cases; made by test/fixtures/compose/generate.mjs. */
@@ -67,7 +67,7 @@ async function ours(test: Case): Promise<{ ok: boolean; yaml: string; json: stri
     const result = await loadModel(complete);
     const shown = renderDiagnostics(result.diagnostics, { color: false });
     if (!result.ok) return { ok: false, yaml: "", json: "", diagnostics: shown };
-    return { ok: true, yaml: toYaml(result.model), json: JSON.stringify(result.model, null, 2), diagnostics: shown };
+    return { ok: true, yaml: modelText(result.model, "yaml"), json: modelText(result.model, "json"), diagnostics: shown };
   }
   const result = await loadProject(complete);
   const diagnostics = renderDiagnostics(result.diagnostics, { color: false });

@@ -1,12 +1,14 @@
 import type { Project, Service } from "./project.ts";
 import { FILE_SOURCE, MODEL, NETWORK, SERVICE, VOLUME } from "./shapes.ts";
 import type { Shape, StructShape } from "./shapes.ts";
-import { compareText, sortedObject } from "./decode.ts";
+import { compareText } from "./decode.ts";
+import { sortedDeep, sortedMap } from "./key-order.ts";
+import type { Style } from "./key-order.ts";
 import { define } from "./tree.ts";
 import { toYaml } from "./yaml-writer.ts";
 
-/** The two forms in which Docker Compose prints a project; they differ in what they leave out. */
-export type Style = "yaml" | "json";
+/** The two forms in which Docker Compose prints a project; they differ in what they leave out, and in the order of keys. */
+export type { Style } from "./key-order.ts";
 
 export interface CanonicalOptions {
   /** Keep `env_file` and `label_file`, whose content is in `environment` and `labels` otherwise (`--no-env-resolution`). */
@@ -15,6 +17,11 @@ export interface CanonicalOptions {
 
 /** The project as one canonical Compose document, as `docker compose config` prints it. */
 export function toCanonical(project: Project, style: Style = "yaml", options: CanonicalOptions = {}): Record<string, unknown> {
+  return plain(emitProject(project, style, options)) as Record<string, unknown>;
+}
+
+/** Mappings whose keys the user chose are `Map`s in here, in the order in which they are printed. */
+function emitProject(project: Project, style: Style, options: CanonicalOptions): ReadonlyMap<string, unknown> {
   const services = canonicals(project.services).map(([name, value]): [string, unknown] => [
     name,
     options.keepFiles === true ? value : withoutFiles(value),
@@ -28,13 +35,21 @@ export function toCanonical(project: Project, style: Style = "yaml", options: Ca
   ];
   // Docker Compose forgets the models in JSON.
   if (style === "yaml") sections.push(["models", emitAll(MODEL, canonicals(project.models), style)]);
-  const present = sections.filter(([name, value]) => name === "services" || Object.keys(value as object).length > 0);
-  const extensions = Object.entries(project.extensions);
+  const present = sections.filter(([name, value]) => name === "services" || (value as ReadonlyMap<string, unknown>).size > 0);
+  const extensions = sortedMap(
+    Object.entries(project.extensions).map(([key, value]) => [key, sortedDeep(value, style)] as const),
+    style,
+  );
   const all: [string, unknown][] = [["name", project.name], ...present, ...extensions];
-  if (style === "json") return sortedObject(all);
-  const document: Record<string, unknown> = {};
-  for (const [key, value] of all) define(document, key, value);
-  return document;
+  return style === "json" ? sortedMap(all, style) : new Map(all);
+}
+
+function plain(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== "object" || value === null) return value;
+  const object: Record<string, unknown> = {};
+  for (const [key, member] of value instanceof Map ? (value as ReadonlyMap<string, unknown>) : Object.entries(value)) define(object, key, plain(member));
+  return object;
 }
 
 /**
@@ -42,19 +57,36 @@ export function toCanonical(project: Project, style: Style = "yaml", options: Ca
  * that reading it again fills nothing in, and in JSON `<`, `>` and `&` escaped as Go does.
  */
 export function canonicalText(project: Project, style: Style, options: CanonicalOptions = {}): string {
-  const document = toCanonical(project, style, options);
+  const document = emitProject(project, style, options);
   return style === "yaml" ? toYaml(document).replaceAll("$", "$$$$") : `${goJson(document).replaceAll("$", "$$$$")}\n`;
+}
+
+/** The merged model of `loadModel` as `docker compose config --no-interpolate` prints it: nothing is doubled. */
+export function modelText(model: Readonly<Record<string, unknown>>, style: Style): string {
+  const sorted = sortedDeep(model, style);
+  return style === "yaml" ? toYaml(sorted) : `${goJson(sorted)}\n`;
 }
 
 const HTML: Readonly<Record<string, string>> = { "<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029" };
 
 function goJson(value: unknown): string {
-  return JSON.stringify(value, null, 2).replace(/[<>&\u2028\u2029]/g, (c) => HTML[c] ?? c);
+  return json(value, "\n").replace(/[<>&\u2028\u2029]/g, (c) => HTML[c] ?? c);
+}
+
+/** `JSON.stringify` with two spaces, for `Map`s too. `line`: the line break with the indentation here. */
+function json(value: unknown, line: string): string {
+  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
+  const inner = `${line}  `;
+  if (Array.isArray(value)) return value.length === 0 ? "[]" : `[${inner}${value.map((item) => json(item, inner)).join(`,${inner}`)}${line}]`;
+  const members: string[] = [];
+  for (const [key, member] of value instanceof Map ? (value as ReadonlyMap<string, unknown>) : Object.entries(value))
+    if (member !== undefined) members.push(`${JSON.stringify(key)}: ${json(member, inner)}`);
+  return members.length === 0 ? "{}" : `{${inner}${members.join(`,${inner}`)}${line}}`;
 }
 
 /** One service in the form of the canonical document. */
 export function serviceCanonical(service: Service, style: Style = "yaml"): unknown {
-  return emit(SERVICE, service.canonical, style);
+  return plain(emit(SERVICE, service.canonical, style));
 }
 
 function withoutFiles(service: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
@@ -68,11 +100,14 @@ function canonicals(
   return Object.entries(elements).map(([key, element]) => [key, element.canonical]);
 }
 
-function emitAll(shape: StructShape, elements: readonly [string, unknown][], style: Style): Record<string, unknown> {
-  return sortedObject(elements.map(([key, value]) => [key, emit(shape, value, style)]));
+function emitAll(shape: StructShape, elements: readonly [string, unknown][], style: Style): ReadonlyMap<string, unknown> {
+  return sortedMap(
+    elements.map(([key, value]) => [key, emit(shape, value, style)]),
+    style,
+  );
 }
 
-export function emit(shape: Shape, value: unknown, style: Style): unknown {
+function emit(shape: Shape, value: unknown, style: Style): unknown {
   if (value === null || value === undefined) return value;
   switch (shape.kind) {
     case "struct":
@@ -80,7 +115,14 @@ export function emit(shape: Shape, value: unknown, style: Style): unknown {
     case "list":
       return (value as unknown[]).map((item) => emit(shape.item, item, style));
     case "map":
-      return sortedObject(Object.entries(value).map(([k, v]) => [k, emit(shape.value, v, style)]));
+      return sortedMap(
+        Object.entries(value).map(([k, v]) => [k, emit(shape.value, v, style)]),
+        style,
+      );
+    case "any":
+    case "pairs":
+    case "multi-options":
+      return sortedDeep(value, style);
     case "hosts":
       return Object.entries(value as Record<string, readonly string[]>)
         .flatMap(([host, addresses]) => addresses.map((a) => `${host}=${a}`))
@@ -101,6 +143,7 @@ export function emit(shape: Shape, value: unknown, style: Style): unknown {
 
 function emitStruct(shape: StructShape, value: Readonly<Record<string, unknown>>, style: Style): Record<string, unknown> {
   const result: Record<string, unknown> = {};
+  const extensions: [string, unknown][] = [];
   for (const [name, field] of Object.entries(shape.fields)) {
     const member = value[name];
     if (member === undefined) {
@@ -111,7 +154,8 @@ function emitStruct(shape: StructShape, value: Readonly<Record<string, unknown>>
     if (style === "yaml" && field.kind === "struct" && field.omitEmpty === true && Object.keys(emitted as object).length === 0) continue;
     result[style === "json" ? (shape.jsonNames?.[name] ?? name) : name] = emitted;
   }
-  if (style === "yaml") for (const [name, member] of Object.entries(value)) if (name.startsWith("x-")) define(result, name, member);
+  if (style === "yaml") for (const [name, member] of Object.entries(value)) if (name.startsWith("x-")) extensions.push([name, sortedDeep(member, style)]);
+  for (const [name, member] of sortedMap(extensions, style)) define(result, name, member);
   return result;
 }
 

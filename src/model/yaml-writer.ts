@@ -13,7 +13,7 @@ function block(value: unknown, indent: number, inList: boolean): string {
     return `\n${value.map((item) => `${pad}-${listItem(item, indent + 2)}`).join("")}`;
   }
   if (isMap(value)) {
-    const entries = Object.entries(value);
+    const entries = value instanceof Map ? [...(value as ReadonlyMap<string, unknown>)] : Object.entries(value);
     if (entries.length === 0) return " {}\n";
     const lines = entries.map(([key, member]) => `${pad}${keyText(key)}:${block(member, childIndent(member, indent), false)}`);
     return inList ? ` ${lines.join("").slice(pad.length)}` : `\n${lines.join("")}`;
@@ -33,7 +33,7 @@ function listItem(item: unknown, indent: number): string {
   return block(item, indent, true);
 }
 
-function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
+function isMap(value: unknown): value is Readonly<Record<string, unknown>> | ReadonlyMap<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { StackError, writeFileAtomic } from "../../core/index.ts";
-import { canonicalText, configHash, diagnosticsJson, loadModel as mergeFiles, toYaml } from "../../model/index.ts";
+import { canonicalText, configHash, diagnosticsJson, loadModel as mergeFiles, modelText, toYaml } from "../../model/index.ts";
 import type { Diagnostic, LoadRequest, Project, Variable } from "../../model/index.ts";
 import { defineCommand } from "../command.ts";
 import type { Context } from "../context.ts";
@@ -101,7 +101,7 @@ async function uninterpolated(context: Context, flags: ConfigFlags, services: re
       const { image } = service as { readonly image?: unknown };
       return typeof image === "string" ? [image] : [];
     }));
-  return flags.format === "json" ? `${JSON.stringify(model, undefined, 2)}\n` : toYaml(model);
+  return modelText(model, flags.format === "json" ? "json" : "yaml");
 }
 
 /** One of the `--services`, `--images` … lists; undefined: the whole document is wanted. */
