@@ -30,6 +30,9 @@ export async function applyExtends(root: Node, family: Family, environment: Read
   }
 }
 
+/** Services that extend each other; every one is copied into the next. */
+const CHAIN = 200;
+
 interface Link {
   readonly file: string;
   readonly service: string;
@@ -57,6 +60,11 @@ class Extender {
     const reference = childString(extended, "service");
     if (reference === undefined) return alone;
     const links = [...chain, { file: family.file, service: name }];
+    if (links.length > CHAIN) {
+      this.#session.exhausted = true;
+      this.#session.report.error(extended, { rule: "extends-too-large", message: `\`extends\` goes more than ${CHAIN} services deep` });
+      return alone;
+    }
     if (chain.some((l) => l.file === family.file && l.service === name)) {
       this.#session.report.error(extended, {
         rule: "extends-cycle",

@@ -81,6 +81,7 @@ async function load(entry: Entry, composition: Composition, session: Session, co
     session.report.error(entry.node, { rule: "include-cycle", message: `Circular \`include\`: ${[...stack, main].join(" includes ")}` });
     return undefined;
   }
+  if (!session.mayInclude(stack.length, entry.node)) return undefined;
   const directory = entry.projectDirectory === undefined ? dirname(main) : absolutePath(entry.projectDirectory, base);
   const envFiles = entry.envFiles.length > 0 ? entry.envFiles.map((f) => absolutePath(f, base)) : await defaultEnvFile(directory, session);
   const own = await readEnvFiles(envFiles, composition.environment, session.reader, session.report);

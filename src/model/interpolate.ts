@@ -57,7 +57,12 @@ export interface Interpolation {
   readonly environment: ReadonlyMap<string, string>;
   /** Names of variables that were used and are not set: each is told once per load. */
   readonly unset: Set<string>;
+  /** Whether so many characters may be filled in; false was reported. */
+  readonly mayFill: (characters: number, at: Node) => boolean;
 }
+
+/** Looking for what was meant compares a name with all that there are: not for the thousandth one. */
+const SUGGESTIONS = 20;
 
 /** Fills the variables of all values in; keys are left as they are. Changes the tree. */
 export function interpolate(root: Node, options: Interpolation, report: Report): void {
@@ -93,7 +98,7 @@ class Walker {
     if (text.includes("$")) {
       const { value, problems } = substitute(text, (name) => this.#options.environment.get(name));
       for (const problem of problems) this.#tell(node, text, problem, path);
-      node.value = value;
+      node.value = value.length <= text.length || this.#options.mayFill(value.length, node) ? value : "";
     }
     if (cast === undefined || node.broken === true || typeof node.value !== "string") return;
     const casted = castText(node.value, cast);
@@ -124,7 +129,7 @@ class Walker {
         rule: "unset-variable",
         message: `The variable ${problem.name} is not set: ${where} gets an empty string in its place`,
         hint:
-          didYouMean(problem.name, this.#options.environment.keys()) ??
+          (this.#options.unset.size > SUGGESTIONS ? undefined : didYouMean(problem.name, this.#options.environment.keys())) ??
           (text.includes(`$${problem.name}`) && !text.startsWith(`$${problem.name}`)
             ? `If a dollar sign is meant, write $$${problem.name}; else set the variable, or give it a default: \${${problem.name}:-value}.`
             : `Set it in the environment or in .env, or give it a default: \${${problem.name}:-value}.`),

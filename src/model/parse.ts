@@ -23,6 +23,8 @@ export const LIMITS = {
   lexemes: 600_000,
   /** Collections inside each other. The parser's recursion ends the process at some thousands. */
   depth: 200,
+  /** Documents in one file; each is merged over those before it. */
+  documents: 1000,
   /** Values that aliases add to one file ("billion laughs"). */
   aliased: 100_000,
 } as const;
@@ -89,10 +91,12 @@ function compose(source: Source, report: Report, unclosed: number[]): Document.P
     // The lexer announces documents and plain text by single characters that are not in the text.
     if (lexeme !== "\u0002" && lexeme !== "\u0018" && !plain) offset += lexeme.length;
     count += 1;
-    if (parser.stack.length > LIMITS.depth || count > LIMITS.lexemes) {
+    if (parser.stack.length > LIMITS.depth || count > LIMITS.lexemes || documents.length > LIMITS.documents) {
       const at = Math.min(offset, source.text.length);
       const remark =
-        count > LIMITS.lexemes
+        documents.length > LIMITS.documents
+          ? { rule: "file-too-large", message: `${source.file} holds more than ${LIMITS.documents} documents` }
+          : count > LIMITS.lexemes
           ? { rule: "file-too-large", message: `${source.file} holds more than about ${Math.round(LIMITS.lexemes / 4)} values` }
           : { rule: "yaml-too-deep", message: `Nested more than ${LIMITS.depth} levels deep` };
       report.error({ source, start: Math.max(0, at - 1), end: at }, remark);

@@ -42,16 +42,16 @@ describe("the quick reader", () => {
       expect(compare(text)).toBe(1);
     });
 
-  it("reads what the full parser reads, places included, and most of what people write", () => {
+  it("reads what the full parser reads, places included, and most of what people write", { timeout: 60_000 }, () => {
     const texts = corpus.flatMap(({ files }) => yaml(files));
     let read = 0;
     for (const text of texts) read += compare(text);
     expect(read / texts.length).toBeGreaterThan(0.6);
   });
 
-  it("leaves everything to the full parser that this one refuses", () => {
+  it("leaves everything to the full parser that this one refuses", { timeout: 60_000 }, () => {
     let read = 0;
-    for (let i = 0; i < 3000; i++) for (const text of yaml(caseOf(7, i, corpus).files)) read += compare(text);
-    expect(read).toBeGreaterThan(500);
+    for (let i = 0; i < 800; i++) for (const text of yaml(caseOf(7, i, corpus).files)) read += compare(text);
+    expect(read).toBeGreaterThan(150);
   });
 });

@@ -12,6 +12,9 @@ export type ReadResult =
 
 /** UTF-8, checked: a wrong byte is an error with its position, never a replacement character. */
 export function decodeUtf8(bytes: Uint8Array): ReadResult {
+  const [first, second] = bytes;
+  if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff))
+    return { kind: "problem", reason: "it is UTF-16; save it as UTF-8" };
   try {
     return { kind: "text", text: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes) };
   } catch {

@@ -13,6 +13,10 @@ import type { VariableUse } from "./template.ts";
 import type { Node, Path } from "./tree.ts";
 import { validate } from "./validate.ts";
 
+const INCLUDES = 2000;
+const INCLUDE_DEPTH = 100;
+const FILLED = 16_000_000;
+
 /** What one load has in hand: files read so far, what was found wrong, and how strict it is. */
 export class Session {
   readonly report = new Report();
@@ -26,6 +30,10 @@ export class Session {
   exhausted = false;
   /** How many more values `extends` may copy: a large base times many services would fill the memory. */
   #copies = 300_000;
+  /** How many more times a file may be included: two files that include two each, and so on, never end. */
+  #includes = INCLUDES;
+  /** Characters that variables may still put into values. */
+  #filled = FILLED;
   /** Characters that may still be read from stack files. */
   #characters = 12_000_000;
   readonly #sources = new Map<string, Source | undefined>();
@@ -100,7 +108,7 @@ export class Session {
     return parsed.map(({ root, resets }) => {
       liftOwnKeys(root, this.report);
       this.#collectVariables(root);
-      if (!this.lenient) interpolate(root, { environment, unset: this.unset }, this.report);
+      if (!this.lenient) interpolate(root, { environment, unset: this.unset, mayFill: this.mayFill }, this.report);
       return { node: root, resets };
     });
   }
@@ -129,6 +137,30 @@ export class Session {
     this.report.error(at, { rule: "extends-too-large", message: "`extends` copies more than 300000 values" });
     return false;
   }
+
+  /** Whether one more file may be included, so deep below the first; the first refusal is an error. */
+  mayInclude(depth: number, at: Node): boolean {
+    if (this.#includes < 0) return false;
+    this.#includes -= 1;
+    if (this.#includes >= 0 && depth <= INCLUDE_DEPTH) return true;
+    this.#includes = -1;
+    this.exhausted = true;
+    this.report.error(at, {
+      rule: "include-too-large",
+      message: depth > INCLUDE_DEPTH ? `\`include\` goes more than ${INCLUDE_DEPTH} levels deep` : `\`include\` brings in more than ${INCLUDES} files`,
+    });
+    return false;
+  }
+
+  /** Whether variables may make values so much longer; the first refusal is an error. */
+  readonly mayFill = (characters: number, at: Node): boolean => {
+    if (this.#filled < 0) return false;
+    this.#filled -= characters;
+    if (this.#filled >= 0) return true;
+    this.exhausted = true;
+    this.report.error(at, { rule: "interpolation", message: `Variables fill in more than ${FILLED} characters` });
+    return false;
+  };
 
   /** Against the schema. What is wrong is reported and taken out of the tree, so that later phases can go on. */
   async validate(root: Node): Promise<boolean> {
