@@ -75,7 +75,7 @@ function goJson(value: unknown): string {
 
 /** `JSON.stringify` with two spaces, for `Map`s too. `line`: the line break with the indentation here. */
 function json(value: unknown, line: string): string {
-  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
   const inner = `${line}  `;
   if (Array.isArray(value)) return value.length === 0 ? "[]" : `[${inner}${value.map((item) => json(item, inner)).join(`,${inner}`)}${line}]`;
   const members: string[] = [];

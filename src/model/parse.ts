@@ -292,8 +292,8 @@ class Builder {
 }
 
 function endOf(node: YamlNode | null): number | undefined {
-  if (node === null || isAlias(node) || isScalar(node) || (node as YAMLMap | YAMLSeq).flow === true) return node?.range?.[1];
-  const last: unknown = (node as YAMLMap | YAMLSeq).items.at(-1);
+  if (node === null || isAlias(node) || isScalar(node) || (node).flow === true) return node?.range?.[1];
+  const last: unknown = (node).items.at(-1);
   if (!isPair(last)) return last === undefined ? node.range?.[1] : endOf(last as YamlNode);
   return endOf((last.value ?? last.key) as YamlNode | null);
 }

@@ -42,8 +42,8 @@ const COLON = 58;
 const DASH = 45;
 
 /** What may not begin a plain scalar (YAML 1.2.2, 5.3), and what the quick reader leaves alone there. */
-const INDICATORS = new Set([..."?:,[]{}#&*!|>'\"%@`="].map((c) => c.charCodeAt(0)));
-const FLOW_ENDS = new Set([..."[]{},"].map((c) => c.charCodeAt(0)));
+const INDICATORS = codes("?:,[]{}#&*!|>'\"%@`=");
+const FLOW_ENDS = codes("[]{},");
 
 class QuickReader {
   readonly #source: Source;
@@ -489,6 +489,10 @@ function folded(lines: readonly string[]): string {
     }
   }
   return text;
+}
+
+function codes(characters: string): ReadonlySet<number> {
+  return new Set(Array.from(characters, (c) => c.charCodeAt(0)));
 }
 
 function isNameCharacter(c: number): boolean {

@@ -12,6 +12,9 @@ export interface Remark {
   readonly via?: readonly Via[];
 }
 
+/** A message may quote a value, and a value may be a megabyte. */
+const MESSAGE_LIMIT = 2000;
+
 /** No more than this many are kept: whoever has a thousand errors has one. */
 const LIMIT = 200;
 
@@ -66,6 +69,7 @@ export class Report {
   }
 
   #add(severity: Diagnostic["severity"], where: Node | Origin | undefined, remark: Remark): void {
+    if (remark.message.length > MESSAGE_LIMIT) remark = { ...remark, message: `${remark.message.slice(0, MESSAGE_LIMIT)}…` };
     const origin =
       where === undefined ? undefined : "source" in where ? where : remark.atKey === true ? (where.keyAt ?? where.at) : where.at;
     const place = origin === undefined ? undefined : placeOf(origin);
