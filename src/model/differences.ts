@@ -17,21 +17,28 @@ const SECRET = /pass(word|wd|phrase)?|secret|token|credential|api_?key|private/i
 function compare(path: string, before: unknown, after: unknown, found: string[]): void {
   // A key without value (`networks: {front: }`) is more than none.
   if ((before === undefined) === (after === undefined) && stableJson(before) === stableJson(after)) return;
-  if (isMap(before) && isMap(after)) {
-    for (const key of [...new Set([...Object.keys(before), ...Object.keys(after)])].sort())
-      compare(path === "" ? key : `${path}.${key}`, before[key], after[key], found);
+  // Member by member also where there was no such map: values that may be secret are known by their names.
+  const [left, right] = [membersOf(before, after), membersOf(after, before)];
+  if (left !== undefined && right !== undefined) {
+    for (const key of [...new Set([...Object.keys(left), ...Object.keys(right)])].sort())
+      compare(path === "" ? key : `${path}.${key}`, left[key], right[key], found);
     return;
   }
   if (Array.isArray(before) && Array.isArray(after) && before.every(isMap) && after.every(isMap)) {
-    const left = new Set(before.map(stableJson));
-    const right = new Set(after.map(stableJson));
-    for (const item of left) if (!right.has(item)) found.push(`${path}: - ${item}`);
-    for (const item of right) if (!left.has(item)) found.push(`${path}: + ${item}`);
-    if ([...left].every((i) => right.has(i)) && [...right].every((i) => left.has(i))) found.push(`${path}: order changed`);
+    const was = new Set(before.map(stableJson));
+    const is = new Set(after.map(stableJson));
+    for (const item of was) if (!is.has(item)) found.push(`${path}: - ${item}`);
+    for (const item of is) if (!was.has(item)) found.push(`${path}: + ${item}`);
+    if ([...was].every((i) => is.has(i)) && [...is].every((i) => was.has(i))) found.push(`${path}: order changed`);
     return;
   }
   if (SECRET.test(path)) found.push(`${path}: changed`);
   else found.push(`${path}: ${show(before)} → ${show(after)}`);
+}
+
+function membersOf(value: unknown, other: unknown): Readonly<Record<string, unknown>> | undefined {
+  if (isMap(value)) return value;
+  return value === undefined && isMap(other) && Object.keys(other).length > 0 ? {} : undefined;
 }
 
 function show(value: unknown): string {

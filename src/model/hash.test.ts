@@ -49,6 +49,7 @@ describe("configHash", () => {
     ["processes: {p: {command: a}}", "processes: {p: {command: b}}", ['x-stack.processes.p.command: "a" → "b"']],
     ["restart_policy: {delay: 1s}", "restart_policy: {delay: 2s}", ['x-stack.restart_policy.delay: "1s" → "2s"']],
     ["networks: [default]", "networks: {default: {aliases: [b]}}", [`networks.default: null → {"aliases":["b"]}`]],
+    ["user: a", "environment: {DB_PASSWORD: x, DEBUG: 1}", ["environment.DB_PASSWORD: changed", 'environment.DEBUG: (not set) → "1"', 'user: "a" → (not set)']],
     ["user: a", "working_dir: /b", ['user: "a" → (not set)', 'working_dir: (not set) → "/b"']],
   ])("changes from %s to %s, and says why", async (a, b, differences) => {
     if (differences === undefined) return;

@@ -115,6 +115,20 @@ test("a limit that somebody has changed is set again, and the plan says so until
   expect((await machine.stack("plan", "--exit-code")).code).toBe(0);
 });
 
+test("diff and status tell what differs, and what is wrong although nothing differs", async () => {
+  const machine = used.current;
+  expect(await machine.ok("diff", "--exit-code")).toBe("no differences\n");
+  expect(await machine.ok("status", "--exit-code")).toBe("project: converged, 3 of 3 containers running\n");
+  machine.write("compose.yaml", file.replace("mem_limit: 64m", "environment: {DEBUG: '1'}\n    mem_limit: 64m").replace("volumes: {data: {}}", "  more: {image: 'busybox:1', command: sleep infinity}\nvolumes: {data: {}}"));
+  const diff = await machine.stack("diff", "--exit-code");
+  expect(diff.code).toBe(2);
+  expect(diff.stdout).toBe('~ container project-db-1\n    environment.DEBUG: (not set) → "1"\n+ container project-more-1\n    no existing container\n');
+  const status = await machine.stack("status", "--exit-code", "--format", "json");
+  expect(status.code).toBe(2);
+  expect(JSON.parse(status.stdout)).toMatchObject({ project: "project", converged: false, running: 3, containers: 3, reasons: [{ what: "container project-db-1" }, { what: "container project-more-1" }] });
+  machine.write("compose.yaml", file);
+});
+
 test("what a command has stopped or removed stays so, also when something else is healed and the agent is a new one", async () => {
   const machine = used.current;
   await machine.ok("stop", "db");
