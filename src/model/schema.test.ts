@@ -127,6 +127,7 @@ describe("schemas/stack.schema.json", () => {
       ...Object.keys(properties(definition("ownProcess"))),
       ...Object.keys(properties(definition("ownTiming"))),
       ...Object.keys(properties(definition("ownProbe"))),
+      ...Object.keys(properties(properties(definition("own"))["on_unhealthy"] ?? {})),
     ];
     expect(keys.filter((k) => !new RegExp(`\\b${k}\\b:`).test(example))).toEqual([]);
   });
