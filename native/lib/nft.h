@@ -155,11 +155,15 @@ struct PublishedPort {
   uint16_t container_port = 0;
 };
 
+/// `again`: elements that are there with the same target are left alone, unseen by who watches.
+enum class Publishing { first, again };
+
 /// Adds map elements in the host's table (MonitorSpec.network.natTable), all in one transaction. An
 /// element that a killed monitor left for the same key is replaced. Loopback host addresses are
 /// skipped: DNAT cannot serve them, the relay does. No element to add: no transaction.
 Result<void> publish_ports(int host_netns, std::string_view table,
-                           std::span<const PublishedPort> ports);
+                           std::span<const PublishedPort> ports,
+                           Publishing publishing = Publishing::first);
 /// Removes them. Missing elements, or a missing table, are no failure.
 Result<void> unpublish_ports(int host_netns, std::string_view table,
                              std::span<const PublishedPort> ports);

@@ -109,9 +109,10 @@ std::vector<PublishedPort> translatable(std::span<const PublishedPort> ports) {
 }  // namespace
 
 Result<void> publish_ports(int host_netns, std::string_view table,
-                           std::span<const PublishedPort> all) {
+                           std::span<const PublishedPort> all, Publishing publishing) {
   std::vector<PublishedPort> ports = translatable(all);
   if (ports.empty()) return ok();
+  bool exclusive = publishing == Publishing::first;
   std::vector<bool> stale(ports.size());
   for (size_t attempt = 0;; ++attempt) {
     Batch batch;
@@ -124,7 +125,7 @@ Result<void> publish_ports(int host_netns, std::string_view table,
         batch.delete_elements(NFPROTO_INET, table, map, std::span(&bare, 1));
         owner.push_back(i);
       }
-      batch.add_elements(NFPROTO_INET, table, map, std::span(&full, 1), true);
+      batch.add_elements(NFPROTO_INET, table, map, std::span(&full, 1), exclusive);
       owner.push_back(i);
     }
     size_t failed = 0;

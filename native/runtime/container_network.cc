@@ -161,6 +161,11 @@ Status ContainerNetwork::publish(const std::vector<BoundPort>& ports) {
   return ok();
 }
 
+Status ContainerNetwork::publish_again() const {
+  auto list = dnat_of(*spec_, published_);
+  return nft::publish_ports(-1, spec_->nat_table, list, nft::Publishing::again);
+}
+
 void ContainerNetwork::close() {
   if (!published_.empty()) {
     (void)nft::unpublish_ports(-1, spec_->nat_table, dnat_of(*spec_, published_));

@@ -40,6 +40,8 @@ class ContainerNetwork {
 
   /** DNAT for what was bound. Without a table: nothing, everything is relayed. */
   Status publish(const std::vector<BoundPort>& ports);
+  /** Puts those elements back after somebody emptied the host's tables. */
+  Status publish_again() const;
   /** Gives everything back: maps, interfaces. Never fails half-way. */
   void close();
 

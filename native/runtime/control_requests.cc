@@ -66,6 +66,7 @@ void Client::handle(const Json& request) {
     return answer(monitor.stdio().resize(static_cast<uint16_t>(request["rows"].as_uint()),
                                          static_cast<uint16_t>(request["cols"].as_uint())));
   if (op == "dns-sockets") return handle_dns_sockets();
+  if (op == "publish") return answer(monitor.publish_again());
   if (op == "update") return answer(monitor.update(request));
   if (op == "limits") return handle_limits(request);
   if (op == "probe") return handle_probe(request);

@@ -80,6 +80,8 @@ class Monitor {
   EventLoop& loop() { return loop_; }
   Stdio& stdio() { return *stdio_; }
   const ContainerNetwork& network() const { return *network_; }
+  /** The host's tables were emptied: DNAT again what is published. Idempotent. */
+  Status publish_again() const { return network_ ? network_->publish_again() : ok(); }
   const Cgroup& cgroup() const { return cgroup_; }
   const EventRecorder& events() const { return events_; }
   /** Null: our own runtime. */

@@ -142,6 +142,7 @@ export class ProjectSession {
         });
       if (this.#desired !== undefined) this.#workingDirectory?.(this.#desired.working_dir);
       await this.#trackAll();
+      this.#publishAgain();
       for (const container of this.#hub.all) this.#discardEnded(container.id);
       await this.#wanted.read(this.#desired, this.#hub.all);
       this.#healing.watch(this.#hub.all.length > 0);
@@ -302,15 +303,28 @@ export class ProjectSession {
     const { networks, containers } = this.#rooms;
     if ((await networks.list()).length > 0) {
       await networks.sweep(new Set((await containers.list()).map((container) => container.record.id)));
-      for (const mended of await networks.repair(signal)) emit({ type: "warning", rule: "network-repaired", message: `Network repaired: ${mended}` });
+      const repaired = await networks.repair(signal);
+      for (const mended of repaired) emit({ type: "warning", rule: "network-repaired", message: `Network repaired: ${mended}` });
       for (const message of networks.warnings()) emit({ type: "warning", rule: "network", message });
+      if (repaired.length > 0) this.#publishAgain();
     }
     if (this.#watching) return;
     this.#watching = true;
     networks.watch(this.#ending.signal, (mended, error) => {
+      this.#publishAgain();
       for (const what of mended) this.events.emit({ type: "warning", rule: "network-repaired", message: `Network repaired: ${what}` });
       if (error !== undefined) this.events.emit({ type: "warning", rule: "network", message: toStackError(error).message });
     });
+  }
+
+  /** Whoever mended the host's table could not know what each monitor had put there. */
+  #publishAgain(): void {
+    for (const { id, state } of this.#hub.all)
+      if (state !== undefined && state.ports.length > 0)
+        this.#hub
+          .monitor(id)
+          .publish()
+          .catch(() => undefined); // it has ended, or is of an older version: then it relays
   }
 
   /** What an image is became known only by pulling it: containers of an older one are recreated now. */

@@ -156,17 +156,17 @@ class DataRootNetworks implements Networks {
     });
   }
 
-  watch(signal: AbortSignal, done: (mended: readonly string[], error?: unknown) => void): void {
+  watch(signal: AbortSignal, looked: (mended: readonly string[], error?: unknown) => void): void {
     let timer: NodeJS.Timeout | undefined;
     const look = (): void => {
       timer = undefined;
       if (signal.aborted || this.#records.all().length === 0) return;
       this.repair(signal).then(
         (mended) => {
-          if (mended.length > 0) done(mended);
+          if (!signal.aborted) looked(mended);
         },
         (error: unknown) => {
-          if (!signal.aborted) done([], error);
+          if (!signal.aborted) looked([], error);
         },
       );
     };

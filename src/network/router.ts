@@ -133,7 +133,8 @@ export class Router {
     const routes = missingRoutes(now, uplink, records);
     for (const route of routes) await this.#addRoute(route.request, route.network, now);
     if (routes.length > 0) mended.push(...routes.map((r) => `route to network ${r.network}`));
-    if (!hasChain(now, uplink.table)) {
+    // `nft flush table` leaves the chains, and nothing in them.
+    if (!hasChain(now, uplink.table) || (await this.#host.rules("inet", uplink.table, MARK_CHAIN)).length === 0) {
       await this.#host.run([{ op: "nft", commands: hostRules(uplink, uplink.guard, hasTable(now, uplink.table)) }]);
       mended.push(`nftables table ${uplink.table}`);
     }

@@ -98,9 +98,9 @@ export interface Networks {
   repair(signal: AbortSignal): Promise<readonly string[]>;
   /**
    * Repairs whenever somebody changes the host's nftables (Docker, ufw or firewalld start or reload), until
-   * `signal`. `done` gets what was mended, or why it could not be.
+   * `signal`. `looked` gets what was mended (often nothing: another process was quicker), or why it could not be.
    */
-  watch(signal: AbortSignal, done: (mended: readonly string[], error?: unknown) => void): void;
+  watch(signal: AbortSignal, looked: (mended: readonly string[], error?: unknown) => void): void;
   /** Allocates addresses on several networks at once, under the lock. */
   connect(requests: readonly EndpointRequest[]): Promise<readonly { readonly network: NetworkRecord; readonly endpoint: Endpoint }[]>;
   /** Gives addresses back. Idempotent. */

@@ -247,6 +247,11 @@ export class MonitorClient {
     throw new RuntimeFailure(this.#what("dns-sockets"), parseFailure(answer["error"]));
   }
 
+  /** The host's tables were emptied: its published ports go there again. */
+  async publish(): Promise<void> {
+    await this.#ask("publish", {});
+  }
+
   async update(changes: { readonly resources?: Partial<OciResources>; readonly restart?: object; readonly stop?: { readonly signal: number; readonly graceMs: number } }): Promise<void> {
     await this.#ask("update", changes);
   }

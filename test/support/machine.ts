@@ -171,7 +171,12 @@ async function storeWithImages(): Promise<string> {
   const loaded = new Running([process.execPath, program, "load", "-i", layout], { env: { PATH: process.env["PATH"] ?? "", HOME: making, STACK_ROOT: making } });
   const { code, output } = await loaded.ended;
   if (code !== 0) throw new Error(`stack load failed:\n${output}`);
-  renameSync(making, store);
+  try {
+    renameSync(making, store);
+  } catch (error) {
+    if (!existsSync(store)) throw error;
+    rmSync(making, { recursive: true }); // another run was quicker
+  }
   return store;
 }
 

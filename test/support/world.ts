@@ -47,7 +47,7 @@ const dockerRules = `*filter
 COMMIT
 `;
 
-function inMachine(machine: Machine, argv: readonly string[], input?: string): string {
+export function inMachine(machine: Machine, argv: readonly string[], input?: string): string {
   const [file = "", ...args] = [...machine.network.enter, ...argv];
   return execFileSync(file, args, { encoding: "utf8", ...(input === undefined ? {} : { input }) });
 }

@@ -59,6 +59,7 @@ async function call({ root, method: name, args }: Call): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const ending = new AbortController();
       networks(root).watch(ending.signal, (mended, error) => {
+        if (mended.length === 0 && error === undefined) return;
         ending.abort();
         if (error === undefined) resolve(mended);
         else reject(error instanceof Error ? error : new Error("not mended", { cause: error }));
