@@ -6,6 +6,8 @@
 #include <sys/time.h>
 #include <sys/un.h>
 
+#include <cstring>
+
 #include "convert.h"
 #include "fd.h"
 

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <cstring>
 #include <span>
 #include <thread>
 

@@ -151,7 +151,7 @@ void Cgroup::enable_controllers(const Place& place, const Json& resources) {
           write_existing(directory + "/cgroup.subtree_control", std::string("+") + controller);
       if (!written.ok() && not_enabled_.empty()) {
         not_enabled_ = "controller " + std::string(controller) + " cannot be enabled in " +
-                       directory + ": " + ::strerror(written.failure().err);
+                       directory + ": " + error_text(written.failure().err);
         if (written.failure().err == EBUSY) not_enabled_ += " (it has processes of its own)";
       }
     }
@@ -169,7 +169,7 @@ Status Cgroup::try_directory(const CgroupHierarchy& hierarchy, const Json& resou
       if (!forbidden(err)) return sys_fail("cgroup", "mkdir", directory, err);
       warnings_.push_back("no limits by " +
                           (hierarchy.unified ? "cgroup v2" : joined(hierarchy.controllers, ",")) +
-                          ": " + directory + ": " + ::strerror(err));
+                          ": " + directory + ": " + error_text(err));
       return ok();
     }
     if (cpuset) TRY(fill_cpuset(parent, directory));
@@ -245,13 +245,16 @@ Result<Cgroup::Entry> Cgroup::entry(std::string_view leaf) const {
         if (!out.unified_dir) return sys_fail("join cgroup", "open", directory);
       }
     }
-    std::string file = directory + "/cgroup.procs";
+    // v1's `tasks` moves one thread: when that is the caller itself (who has no other) the kernel
+    // need not stop all forks of the machine, which costs a grace period of RCU, 10 to 30 ms
+    // (cgroup_procs_write_start, since 5.18). The unified hierarchy has the same by clone3.
+    std::string file = directory + (place.hierarchy.unified ? "/cgroup.procs" : "/tasks");
     UniqueFd procs(::open(file.c_str(), O_WRONLY | O_CLOEXEC));
     if (!procs) return sys_fail("join cgroup", "open", file);
     if (place.hierarchy.unified) {
       out.unified_procs = std::move(procs);
     } else {
-      out.procs_v1.push_back(std::move(procs));
+      out.tasks_v1.push_back(std::move(procs));
     }
   }
   return out;
@@ -284,7 +287,7 @@ Result<Cgroup> Cgroup::group(std::string_view name, int pids) const {
 
 Status Cgroup::extend(Entry& entry) const {
   for (const Place& place : places_) {
-    std::string file = place.directory + "/cgroup.procs";
+    std::string file = place.directory + (place.hierarchy.unified ? "/cgroup.procs" : "/tasks");
     UniqueFd procs(::open(file.c_str(), O_WRONLY | O_CLOEXEC));
     if (!procs) return sys_fail("join cgroup", "open", file);
     if (place.hierarchy.unified) {
@@ -292,23 +295,9 @@ Status Cgroup::extend(Entry& entry) const {
       if (!entry.unified_dir) return sys_fail("join cgroup", "open", place.directory);
       entry.unified_procs = std::move(procs);
     } else {
-      entry.procs_v1.push_back(std::move(procs));
+      entry.tasks_v1.push_back(std::move(procs));
     }
   }
-  return ok();
-}
-
-Status Cgroup::attach(pid_t pid, std::string_view leaf) const {
-  Entry in = TRY(entry(leaf));
-  std::string text = std::to_string(pid);
-  auto put = [&](const UniqueFd& fd) -> Status {
-    if (::write(fd.get(), text.data(), text.size()) < 0) {
-      return sys_fail("join cgroup", "write", "cgroup.procs");
-    }
-    return ok();
-  };
-  for (const UniqueFd& fd : in.procs_v1) TRY(put(fd));
-  if (in.unified_procs) TRY(put(in.unified_procs));
   return ok();
 }
 

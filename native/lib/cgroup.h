@@ -61,19 +61,18 @@ class Cgroup {
   /** Limits of linux.resources (but devices) that somebody has changed since they were applied. */
   Result<std::vector<AlteredLimit>> altered(const Json& resources);
 
-  /** Opened `cgroup.procs` of all v1 hierarchies, to be written "0" by the process that joins; and
-     the unified leaf's directory for CLONE_INTO_CGROUP. That is invalid if there is no unified
+  /** Opened `tasks` of all v1 hierarchies, to be written "0" by the process that joins, which has
+     one thread; and the unified leaf's directory for CLONE_INTO_CGROUP. That is invalid if there is
+     no unified
      hierarchy, and once cgroup.kill was written here: since Linux 6.14 a child that is cloned into
      such a group from another one is taken for one that slipped through that kill, and killed. */
   struct Entry {
-    std::vector<UniqueFd> procs_v1;
+    std::vector<UniqueFd> tasks_v1;
     UniqueFd unified_dir;
     UniqueFd unified_procs;
   };
   /** `leaf`: "init" or "exec" (made if missing). */
   Result<Entry> entry(std::string_view leaf) const;
-  /** Moves a process there. */
-  Status attach(pid_t pid, std::string_view leaf) const;
   /** A group of its own below this one (made if missing), for processes that are to be killed apart
    * from the container's: in the unified hierarchy, else in v1's freezer; and at most `pids` of
    * them, where a controller counts. */

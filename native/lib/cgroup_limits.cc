@@ -37,7 +37,7 @@ Status Cgroup::set(const std::string& directory, const std::string& file,
   if (written.ok()) return ok();
   Failure failure =
       sys_fail("cgroup " + file, "write", directory + "/" + file, written.failure().err);
-  failure.message = file + " = " + value + ": " + ::strerror(failure.err);
+  failure.message = file + " = " + value + ": " + error_text(failure.err);
   return failure;
 }
 

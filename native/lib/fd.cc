@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 
 #include <charconv>
+#include <cstring>
 
 namespace stack {
 

@@ -3,6 +3,9 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <optional>
+
+#include "json_real.h"
 
 namespace stack {
 
@@ -168,9 +171,7 @@ void Json::dump_to(std::string& out) const {
         out += "null";
         return;
       }
-      char text[40];
-      std::snprintf(text, sizeof text, "%.17g", real_);
-      out += text;
+      append_real(out, real_);
       return;
     }
     case Kind::string:
@@ -462,9 +463,9 @@ class JsonParser {
         return true;
       }
     }
-    double real = 0;
-    if (std::from_chars(begin, end, real).ec != std::errc()) return no("number out of range");
-    out = Json(real);
+    std::optional<double> real = read_real({begin, static_cast<size_t>(end - begin)});
+    if (!real) return no("number out of range");
+    out = Json(*real);
     return true;
   }
 

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdlib>
+#include <cstring>
 
 namespace stack::net {
 
@@ -235,7 +236,7 @@ Failure netlink_failure(std::string_view stage, std::string_view path, int error
                         const std::string& text) {
   std::string message(path);
   if (!message.empty()) message += ": ";
-  message += ::strerror(error);
+  message += error_text(error);
   if (!text.empty()) message += " (" + text + ")";
   return Failure{std::string(stage), "netlink", error, std::string(path), std::move(message)};
 }

@@ -1,11 +1,10 @@
 #pragma once
 
 #include <cerrno>
-#include <cstring>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 
 namespace stack {
 
@@ -22,65 +21,106 @@ struct Failure {
   std::string message;
 
   /** One line for people: `stage: message`. */
-  std::string text() const { return stage.empty() ? message : stage + ": " + message; }
+  std::string text() const;
+};
+
+/**
+ * A failure on its way to whoever can tell it: one pointer, made and freed out of line. Every call
+ * can fail and hardly any does, so that what a failure needs must not be repeated at each of them
+ * (it was half of the program).
+ */
+class [[nodiscard]] Failed {
+ public:
+  Failed() = default;
+  Failed(const Failure& failure);  // NOLINT: implicit on purpose
+  Failed(Failure&& failure);       // NOLINT
+  Failed(Failed&& other) noexcept : failure_(std::exchange(other.failure_, nullptr)) {}
+  Failed& operator=(Failed&& other) noexcept {
+    std::swap(failure_, other.failure_);
+    return *this;
+  }
+  ~Failed() {
+    if (failure_ != nullptr) discard();
+  }
+
+  /** An empty one if nothing failed. */
+  const Failure& operator*() const;
+  operator Failure() &&;  // NOLINT
+
+ private:
+  void discard();
+
+  Failure* failure_ = nullptr;
 };
 
 /** A failure without a system call. `err` lets callers classify it nevertheless. */
-inline Failure fail(std::string stage, std::string message, int err = 0, std::string path = {}) {
-  return Failure{std::move(stage), "", err, std::move(path), std::move(message)};
-}
+Failed fail(std::string_view stage, std::string_view message, int err = 0,
+            std::string_view path = {});
 
 /** A failed system call: reads errno (or takes `err`), and says call, path and reason. */
-inline Failure sys_fail(std::string stage, std::string call, std::string path = {},
-                        int err = errno) {
-  std::string message = call;
-  if (!path.empty()) message += " " + path;
-  message += ": ";
-  message += ::strerror(err);
-  return Failure{std::move(stage), std::move(call), err, std::move(path), std::move(message)};
-}
+Failed sys_fail(std::string_view stage, std::string_view call, std::string_view path = {},
+                int err = errno);
+
+/** What the errno means, in English whatever the locale. */
+const char* error_text(int err);
 
 /** A value, or why there is none. C++20 has no std::expected, and the runtime has no exceptions. */
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value)
-      : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit on purpose
-  Result(Failure failure) : state_(std::in_place_index<1>, std::move(failure)) {}  // NOLINT
+  Result(T value) : ok_(true) { std::construct_at(&value_, std::move(value)); }  // NOLINT: implicit
+  Result(Failed failed) : ok_(false), failed_(std::move(failed)) {}              // NOLINT
+  Result(Failure failure) : Result(Failed(std::move(failure))) {}                // NOLINT
+  Result(Result&& other) noexcept : ok_(other.ok_), failed_(std::move(other.failed_)) {
+    if (ok_) std::construct_at(&value_, std::move(other.value_));
+  }
+  Result& operator=(Result&& other) noexcept {
+    if (this == &other) return *this;
+    std::destroy_at(this);
+    return *std::construct_at(this, std::move(other));
+  }
+  ~Result() {
+    if (ok_) std::destroy_at(&value_);
+  }
 
-  bool ok() const { return state_.index() == 0; }
-  explicit operator bool() const { return ok(); }
+  bool ok() const { return ok_; }
+  explicit operator bool() const { return ok_; }
   /** Only when ok(). */
-  T& value() & { return *std::get_if<0>(&state_); }
-  const T& value() const& { return *std::get_if<0>(&state_); }
-  T take() && { return std::move(*std::get_if<0>(&state_)); }
-  T* operator->() { return std::get_if<0>(&state_); }
-  const T* operator->() const { return std::get_if<0>(&state_); }
-  T& operator*() & { return value(); }
-  const T& operator*() const& { return value(); }
+  T& value() & { return value_; }
+  const T& value() const& { return value_; }
+  T take() && { return std::move(value_); }
+  T* operator->() { return &value_; }
+  const T* operator->() const { return &value_; }
+  T& operator*() & { return value_; }
+  const T& operator*() const& { return value_; }
   /** Only when not ok(). */
-  const Failure& failure() const& { return *std::get_if<1>(&state_); }
-  Failure failure() && { return std::move(*std::get_if<1>(&state_)); }
+  const Failure& failure() const& { return *failed_; }
+  Failed failure() && { return std::move(failed_); }
 
  private:
-  std::variant<T, Failure> state_;
+  bool ok_;
+  Failed failed_;
+  union {
+    T value_;
+  };
 };
 
 template <>
 class [[nodiscard]] Result<void> {
  public:
   Result() = default;
-  Result(Failure failure) : failed_(true), failure_(std::move(failure)) {}  // NOLINT
+  Result(Failed failed) : ok_(false), failed_(std::move(failed)) {}  // NOLINT
+  Result(Failure failure) : Result(Failed(std::move(failure))) {}    // NOLINT
 
-  bool ok() const { return !failed_; }
-  explicit operator bool() const { return ok(); }
+  bool ok() const { return ok_; }
+  explicit operator bool() const { return ok_; }
   void take() && {}
-  const Failure& failure() const& { return failure_; }
-  Failure failure() && { return std::move(failure_); }
+  const Failure& failure() const& { return *failed_; }
+  Failed failure() && { return std::move(failed_); }
 
  private:
-  bool failed_ = false;
-  Failure failure_;
+  bool ok_ = true;
+  Failed failed_;
 };
 
 using Status = Result<void>;

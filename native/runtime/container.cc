@@ -9,6 +9,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include <cstring>
+
 #include "container_launch.h"
 #include "container_state.h"
 #include "fs.h"

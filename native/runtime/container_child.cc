@@ -197,8 +197,8 @@ Status ask_parent(const ChildState& state, char what) {
 }
 
 Status enter_cgroup(const ChildState& state) {
-  for (const UniqueFd& procs : state.cgroup.procs_v1) {
-    if (::write(procs.get(), "0", 1) != 1) return sys_fail("join cgroup", "write", "cgroup.procs");
+  for (const UniqueFd& tasks : state.cgroup.tasks_v1) {
+    if (::write(tasks.get(), "0", 1) != 1) return sys_fail("join cgroup", "write", "tasks");
   }
   if (!state.into_cgroup && state.cgroup.unified_procs) {
     if (::write(state.cgroup.unified_procs.get(), "0", 1) != 1) {

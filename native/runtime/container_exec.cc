@@ -162,7 +162,7 @@ class ExecParent {
           // The pid may still be on its way: its process is reaped only when it is known.
           auto json = Json::parse(std::string_view(message.data).substr(1));
           failure =
-              json.ok() ? failure_from_json(*json) : fail("exec", "unreadable failure", EPROTO);
+              json.ok() ? Failed(failure_from_json(*json)) : fail("exec", "unreadable failure", EPROTO);
           break;
         }
         default:

@@ -60,9 +60,9 @@ Status set_sysctl(ChildState& state, const std::string& key, const std::string& 
   }
   int proc = TRY(private_proc(state));
   auto fd = open_in_root(proc, "sys/" + path, O_WRONLY);
-  if (!fd.ok()) return at_sysctl(key, key + ": " + ::strerror(fd.failure().err), fd.failure().err);
+  if (!fd.ok()) return at_sysctl(key, key + ": " + error_text(fd.failure().err), fd.failure().err);
   if (::write(fd->get(), value.data(), value.size()) < 0) {
-    return at_sysctl(key, key + " = " + value + ": " + ::strerror(errno), errno);
+    return at_sysctl(key, key + " = " + value + ": " + error_text(errno), errno);
   }
   return ok();
 }

@@ -83,7 +83,7 @@ Failure executable_failure(const std::string& name, int err, bool searched) {
   } else if (err == ENOENT) {
     message += "no such file or directory";
   } else {
-    message += ::strerror(err);
+    message += error_text(err);
   }
   return Failure{"exec", "execve", err, name, message};
 }

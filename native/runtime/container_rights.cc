@@ -241,7 +241,7 @@ Failure exec_failure(const std::string& path, int err) {
     failure.message = "exec " + path +
                       ": exec format error (made for another architecture, or a script without #!)";
   } else {
-    std::string reason = ::strerror(err);
+    std::string reason = error_text(err);
     reason[0] = static_cast<char>(reason[0] | 0x20);
     failure.message = "exec " + path + ": " + reason;
   }
@@ -286,7 +286,7 @@ Status set_oom_score_adj(const OciProcess& process, const std::string& pid_direc
   auto written = write_existing(pid_directory + "/oom_score_adj", value);
   if (written.ok()) return ok();
   int err = written.failure().err;
-  std::string why = "oom_score_adj " + value + " not set: " + ::strerror(err);
+  std::string why = "oom_score_adj " + value + " not set: " + error_text(err);
   if (err == EACCES || err == EPERM) why += " (lowering it needs CAP_SYS_RESOURCE)";
   return fail("oom_score_adj", why, err);
 }

@@ -127,7 +127,7 @@ void Monitor::restart_now() {
     return;
   }
   record_start_failure(started.failure());
-  if (done) done(started);
+  if (done) done(std::move(started));
   run_ = Run{};
   decide();
 }

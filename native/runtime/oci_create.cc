@@ -5,6 +5,7 @@
 #include <climits>
 #include <cstdlib>
 
+#include "clock_text.h"
 #include "container.h"
 #include "container_launch.h"
 #include "fs.h"
@@ -37,11 +38,8 @@ struct Request {
 std::string now_rfc3339() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
-  tm parts{};
-  ::gmtime_r(&now.tv_sec, &parts);
-  char date[32], out[64];
-  ::strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts);
-  std::snprintf(out, sizeof out, "%s.%09ldZ", date, now.tv_nsec);
+  char out[kTimeText];
+  (void)format_time(out, now, 9);
   return out;
 }
 
@@ -61,7 +59,7 @@ Result<Request> parse(const std::vector<std::string>& words, bool detached) {
   auto text = read_file(out.bundle + "/config.json");
   if (!text.ok()) {
     return fail("config",
-                "cannot read " + out.bundle + "/config.json: " + ::strerror(text.failure().err),
+                "cannot read " + out.bundle + "/config.json: " + error_text(text.failure().err),
                 text.failure().err, out.bundle + "/config.json");
   }
   out.config_text = std::move(text).take();

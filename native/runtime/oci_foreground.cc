@@ -7,6 +7,8 @@
 #include <sys/un.h>
 #include <termios.h>
 
+#include <cstring>
+
 #include "fs.h"
 #include "oci_verbs.h"
 #include "proc.h"

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <string>
 
+#include "clock_text.h"
 #include "container.h"
 #include "fs.h"
 #include "oci_verbs.h"
@@ -56,11 +57,10 @@ void log_line(const OciGlobals& globals, const char* level, const std::string& t
   if (globals.log.empty()) return;
   UniqueFd fd(::open(globals.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (!fd) return;
-  time_t now = ::time(nullptr);
-  tm parts{};
-  ::gmtime_r(&now, &parts);
-  char date[40];
-  ::strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  char date[kTimeText];
+  (void)format_time(date, now, 0);
   std::string line;
   if (globals.log_json) {
     Json json = Json::object();

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <map>
 
 #include "fs.h"
@@ -176,7 +177,7 @@ Status Filter::add_rule(const std::string& name, uint32_t act, const Json& args,
   auto add = [&](const scmp_arg_cmp* first, unsigned count) -> Status {
     int result = ::seccomp_rule_add_array(context_, act, number, count, first);
     if (result == 0 || result == -EEXIST || result == -EDOM) return ok();
-    return wrong(member, "cannot be compiled for " + name + ": " + ::strerror(-result));
+    return wrong(member, "cannot be compiled for " + name + ": " + error_text(-result));
   };
   if (!repeated) return add(compares.data(), static_cast<unsigned>(compares.size()));
   // The library takes each argument once in a rule: then they are alternatives, as in runc.

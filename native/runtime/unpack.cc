@@ -1,6 +1,5 @@
 // `stack-runtime unpack`: one layer from standard input into one directory. See native/PROTOCOL.md.
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include <string>
 
 #include "json.h"
+#include "oci_args.h"
 #include "unpack_stream.h"
 #include "unpack_tar.h"
 #include "unpack_tree.h"
@@ -25,42 +25,43 @@ struct Options {
   TreeOptions tree;
 };
 
+const std::vector<OciOption> kOptions = {
+    {"into", "", true}, {"compression", "", true}, {"max-bytes", "", true}, {"userxattr", "", false}};
+
+struct CompressionName {
+  std::string_view name;
+  Compression compression;
+};
+constexpr CompressionName kCompressions[] = {{"auto", Compression::detect},
+                                             {"none", Compression::none},
+                                             {"gzip", Compression::gzip},
+                                             {"zstd", Compression::zstd}};
+
+Result<Compression> parse_compression(std::string_view wanted) {
+  for (const CompressionName& entry : kCompressions)
+    if (entry.name == wanted) return entry.compression;
+  return fail("usage", "--compression is none, gzip, zstd or auto", EINVAL);
+}
+
 Result<Options> parse(int argc, char** argv) {
-  static constexpr option kLong[] = {{"into", required_argument, nullptr, 'i'},
-                                     {"compression", required_argument, nullptr, 'c'},
-                                     {"max-bytes", required_argument, nullptr, 'm'},
-                                     {"userxattr", no_argument, nullptr, 'u'},
-                                     {nullptr, 0, nullptr, 0}};
+  auto args = OciArgs::parse({argv + 1, argv + argc}, kOptions);
+  if (!args.ok() || !args->rest().empty())
+    return fail(
+        "usage",
+        "unpack --into DIR [--compression none|gzip|zstd|auto] [--max-bytes N] [--userxattr]",
+        EINVAL);
   Options options;
-  optind = 1;
-  opterr = 0;
-  for (int c = 0; (c = getopt_long(argc, argv, "", kLong, nullptr)) != -1;) {
-    const std::string value = optarg == nullptr ? "" : optarg;
-    if (c == 'i') {
-      options.into = value;
-    } else if (c == 'u') {
-      options.tree.user_xattrs = true;
-    } else if (c == 'c') {
-      if (value == "none")
-        options.line.compression = Compression::none;
-      else if (value == "gzip")
-        options.line.compression = Compression::gzip;
-      else if (value == "zstd")
-        options.line.compression = Compression::zstd;
-      else if (value != "auto")
-        return fail("usage", "--compression is none, gzip, zstd or auto", EINVAL);
-    } else if (c == 'm') {
-      uint64_t bytes = 0;
-      auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), bytes);
-      if (error != std::errc{} || *end != '\0')
-        return fail("usage", "--max-bytes takes a number", EINVAL);
-      options.line.max_bytes = options.tree.max_bytes = bytes;
-    } else {
-      return fail(
-          "usage",
-          "unpack --into DIR [--compression none|gzip|zstd|auto] [--max-bytes N] [--userxattr]",
-          EINVAL);
-    }
+  options.into = args->get("into");
+  options.tree.user_xattrs = args->has("userxattr");
+  if (args->has("compression"))
+    options.line.compression = TRY(parse_compression(args->get("compression")));
+  if (args->has("max-bytes")) {
+    const std::string value = args->get("max-bytes");
+    uint64_t bytes = 0;
+    auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), bytes);
+    if (error != std::errc{} || *end != '\0')
+      return fail("usage", "--max-bytes takes a number", EINVAL);
+    options.line.max_bytes = options.tree.max_bytes = bytes;
   }
   if (options.into.empty()) return fail("usage", "--into is missing", EINVAL);
   return options;

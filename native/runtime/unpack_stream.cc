@@ -7,18 +7,54 @@
 #include <cerrno>
 #include <cstring>
 
+#include "fd.h"
 #include "unpack_sha256.h"
 
 namespace stack::layer {
 
+namespace {
+
+class Locked {
+ public:
+  explicit Locked(Gate& gate) : gate_(gate) { gate_.lock(); }
+  ~Locked() { gate_.unlock(); }
+  Locked(const Locked&) = delete;
+  Locked& operator=(const Locked&) = delete;
+
+ private:
+  Gate& gate_;
+};
+
+}  // namespace
+
+Thread::Thread(std::function<void()> task) : task_(std::move(task)) {
+  int error = ::pthread_create(&thread_, nullptr, run, this);
+  runs_ = error == 0;
+  if (runs_) return;
+  // The line cannot work without; said before anything was unpacked.
+  auto failure = sys_fail("unpack", "pthread_create", "", error);
+  const std::string text = (*failure).text() + "\n";
+  (void)write_all(STDERR_FILENO, text);
+  ::_exit(1);
+}
+
+void* Thread::run(void* self) {
+  static_cast<Thread*>(self)->task_();
+  return nullptr;
+}
+
+void Thread::join() {
+  if (std::exchange(runs_, false)) ::pthread_join(thread_, nullptr);
+}
+
 Chunk* ChunkPool::take() {
-  std::unique_lock lock(mutex_);
+  Locked locked(gate_);
   if (free_.empty() && left_ > 0) {
     --left_;
     all_.push_back(std::make_unique<Chunk>());
     return all_.back().get();
   }
-  freed_.wait(lock, [&] { return !free_.empty(); });
+  while (free_.empty()) gate_.wait();
   Chunk* chunk = free_.back();
   free_.pop_back();
   return chunk;
@@ -27,31 +63,31 @@ Chunk* ChunkPool::take() {
 void ChunkPool::release(Chunk* chunk) {
   if (chunk->users.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   {
-    std::lock_guard lock(mutex_);
+    Locked locked(gate_);
     free_.push_back(chunk);
   }
-  freed_.notify_one();
+  gate_.notify();
 }
 
 void ChunkQueue::push(Chunk* chunk) {
   {
-    std::lock_guard lock(mutex_);
+    Locked locked(gate_);
     queue_.push_back(chunk);
   }
-  filled_.notify_one();
+  gate_.notify();
 }
 
 void ChunkQueue::finish() {
   {
-    std::lock_guard lock(mutex_);
+    Locked locked(gate_);
     finished_ = true;
   }
-  filled_.notify_one();
+  gate_.notify();
 }
 
 Chunk* ChunkQueue::pop() {
-  std::unique_lock lock(mutex_);
-  filled_.wait(lock, [&] { return !queue_.empty() || finished_; });
+  Locked locked(gate_);
+  while (queue_.empty() && !finished_) gate_.wait();
   if (queue_.empty()) return nullptr;
   Chunk* chunk = queue_.front();
   queue_.pop_front();
@@ -104,9 +140,6 @@ Line::Line(const LineOptions& options) : options_(options) {
   (void)fcntl(options_.input, F_SETPIPE_SZ, 1 << 20);
   const int size = 1 << 20;
   (void)setsockopt(options_.input, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
-  raw_hasher_ = std::thread([this] { hash(raw_to_hash_, raw_pool_, digest_); });
-  plain_hasher_ = std::thread([this] { hash(plain_to_hash_, plain_pool_, diff_id_); });
-  reader_ = std::thread([this] { read_all(); });
 }
 
 Line::~Line() { drain(); }
@@ -180,8 +213,7 @@ void Line::abandon() { abandoned_ = true; }
 
 void Line::drain() {
   while (!peek().empty()) advance(peek().size());
-  for (std::thread* thread : {&reader_, &raw_hasher_, &plain_hasher_})
-    if (thread->joinable()) thread->join();
+  for (Thread* thread : {&reader_, &raw_hasher_, &plain_hasher_}) thread->join();
 }
 
 }  // namespace stack::layer

@@ -2,15 +2,15 @@
 // thread.
 #pragma once
 
+#include <pthread.h>
+
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "result.h"
@@ -27,6 +27,45 @@ struct Chunk {
   std::span<const uint8_t> bytes() const { return {data.get(), size}; }
 };
 
+/// A mutex and a condition to wait for under it. Not std::condition_variable and std::thread, which
+/// bring exceptions, error categories and their messages into the program.
+class Gate {
+ public:
+  Gate() = default;
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
+  ~Gate() {
+    ::pthread_cond_destroy(&changed_);
+    ::pthread_mutex_destroy(&mutex_);
+  }
+  void lock() { ::pthread_mutex_lock(&mutex_); }
+  void unlock() { ::pthread_mutex_unlock(&mutex_); }
+  /// With the lock held, which is given up meanwhile.
+  void wait() { ::pthread_cond_wait(&changed_, &mutex_); }
+  void notify() { ::pthread_cond_signal(&changed_); }
+
+ private:
+  pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
+  pthread_cond_t changed_ = PTHREAD_COND_INITIALIZER;
+};
+
+/// A thread that is waited for.
+class Thread {
+ public:
+  explicit Thread(std::function<void()> task);
+  Thread(const Thread&) = delete;
+  Thread& operator=(const Thread&) = delete;
+  ~Thread() { join(); }
+  void join();
+
+ private:
+  static void* run(void* self);
+
+  std::function<void()> task_;
+  pthread_t thread_{};
+  bool runs_ = false;
+};
+
 /// As many chunks as were asked for and never more: what bounds the memory of the line.
 class ChunkPool {
  public:
@@ -36,8 +75,7 @@ class ChunkPool {
   void release(Chunk* chunk);
 
  private:
-  std::mutex mutex_;
-  std::condition_variable freed_;
+  Gate gate_;
   std::vector<std::unique_ptr<Chunk>> all_;
   std::vector<Chunk*> free_;
   size_t left_;
@@ -53,8 +91,7 @@ class ChunkQueue {
   Chunk* pop();
 
  private:
-  std::mutex mutex_;
-  std::condition_variable filled_;
+  Gate gate_;
   std::deque<Chunk*> queue_;
   bool finished_ = false;
 };
@@ -146,9 +183,10 @@ class Line : public ByteSource {
   Status status_;
   std::string digest_;
   std::string diff_id_;
-  std::thread reader_;
-  std::thread raw_hasher_;
-  std::thread plain_hasher_;
+  // Last, so that all that they use is there before them.
+  Thread raw_hasher_{[this] { hash(raw_to_hash_, raw_pool_, digest_); }};
+  Thread plain_hasher_{[this] { hash(plain_to_hash_, plain_pool_, diff_id_); }};
+  Thread reader_{[this] { read_all(); }};
 };
 
 }  // namespace stack::layer

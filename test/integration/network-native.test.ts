@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 const native = fileURLToPath(new URL("../../native", import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), "stack-native-"));
-const sources = ["netlink", "netlink_address", "rtnl", "nft", "nft_rule", "nft_container", "xtables", "fd"].map((name) => join(native, "lib", `${name}.cc`));
+const sources = ["netlink", "netlink_address", "rtnl", "nft", "nft_rule", "nft_container", "xtables", "fd", "result"].map((name) => join(native, "lib", `${name}.cc`));
 
 const flags = ["-std=c++20", "-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-I", join(native, "lib")];
 const compile = (...args: readonly string[]): void => void execFileSync("g++", [...flags, ...args], { stdio: "inherit", cwd: scratch });

@@ -303,7 +303,7 @@ export class World {
 function buildProbe(scratch: string): string {
   const lib = join(repository, "native/lib");
   const output = join(scratch, "network_probe");
-  const sources = ["netlink", "netlink_address", "rtnl", "nft", "nft_rule", "nft_container", "xtables", "fd"].map((n) => join(lib, `${n}.cc`));
+  const sources = ["netlink", "netlink_address", "rtnl", "nft", "nft_rule", "nft_container", "xtables", "fd", "result"].map((n) => join(lib, `${n}.cc`));
   execFileSync("g++", ["-std=c++20", "-O0", "-I", lib, join(repository, "native/test/network_probe.cc"), ...sources, "-o", output], { stdio: ["ignore", "inherit", "inherit"] });
   return output;
 }
