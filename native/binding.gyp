@@ -19,7 +19,8 @@
       "type": "executable",
       "sources": ["<!@(ls runtime/*.cc lib/*.cc)"],
       # Small before fast: every container maps it twice, and it waits for the kernel anyway.
-      "cflags_cc": ["-Os", "-fno-exceptions", "-fno-rtti", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-threadsafe-statics", "-ffunction-sections", "-fdata-sections"],
+      "cflags!": ["-fPIC"],
+      "cflags_cc": ["-Os", "-fno-pie", "-fno-exceptions", "-fno-rtti", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-threadsafe-statics", "-ffunction-sections", "-fdata-sections"],
       "ldflags": ["-static", "-Wl,--gc-sections", "-Wl,--build-id=none", "-s"],
       "libraries": ["-l:libseccomp.a", "-l:libz.a", "-l:libzstd.a"]
     }

@@ -9,8 +9,7 @@ namespace stack {
 
 namespace {
 
-constexpr long double kPowers[] = {1e1L,  1e2L,  1e4L,   1e8L,   1e16L,
-                                   1e32L, 1e64L, 1e128L, 1e256L};
+constexpr long double kPowers[] = {1e1L, 1e2L, 1e4L, 1e8L, 1e16L, 1e32L, 1e64L, 1e128L, 1e256L};
 constexpr int kLargestExponent = 511;  // all of kPowers
 constexpr int kDigits = 17;            // enough for any double (DBL_DECIMAL_DIG)
 

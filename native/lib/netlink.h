@@ -187,6 +187,7 @@ class Rtnl {
   Result<void> set_bridge_port(uint32_t index, std::optional<bool> hairpin,
                                std::optional<bool> isolated);
   Result<void> delete_link(const std::string& name);
+  Result<void> delete_link(uint32_t index);
   /// IPv6 addresses are usable at once (no duplicate address detection).
   Result<void> add_address(uint32_t index, const Prefix& address);
   /// `index` 0: by the gateway alone. EEXIST if there is one for that destination.
@@ -219,12 +220,14 @@ struct ContainerInterface {
 /// The whole network of one container: for each interface a veth pair (made from the router's side,
 /// its other end born in the container's namespace, both up, port of the bridge), addresses,
 /// default routes. A peer of the same name left by a killed monitor is removed first. Measured:
-/// about half a millisecond for one interface.
+/// about half a millisecond for one interface. `peers` takes the indices of the ends in the router.
 Result<void> attach_container(int container_netns, int router_netns,
-                              std::span<const ContainerInterface> interfaces);
-/// Removes the ends in the router (and with them the pairs). Missing ones are no failure. Not
-/// needed when the container's namespace ends, which takes the pairs along, but that happens a
-/// moment later.
-Result<void> detach_container(int router_netns, std::span<const std::string> peers);
+                              std::span<const ContainerInterface> interfaces,
+                              std::vector<uint32_t>* peers = nullptr);
+/// Removes the ends in the router (and with them the pairs), by index: a new run's of the same name
+/// stay. Missing ones are no failure. Each waits for a grace period of RCU, 10 to 30 ms, so that
+/// nobody should be waiting meanwhile. Not needed when the container's namespace ends, which takes
+/// the pairs along, but somebody else may hold that.
+Result<void> detach_container(int router_netns, std::span<const uint32_t> peers);
 
 }  // namespace stack::net

@@ -33,8 +33,7 @@ Failed sys_fail(std::string_view stage, std::string_view call, std::string_view 
   std::string message(call);
   if (!path.empty()) message.append(" ").append(path);
   message.append(": ").append(error_text(err));
-  return Failure{std::string(stage), std::string(call), err, std::string(path),
-                 std::move(message)};
+  return Failure{std::string(stage), std::string(call), err, std::string(path), std::move(message)};
 }
 
 }  // namespace stack

@@ -183,6 +183,13 @@ Result<void> Rtnl::delete_link(const std::string& name) {
   return socket_.request(message, "delete link", name);
 }
 
+Result<void> Rtnl::delete_link(uint32_t index) {
+  Message message(RTM_DELLINK, kChange);
+  ifinfomsg header = link_header(index, 0, 0);
+  message.append(&header, sizeof header);
+  return socket_.request(message, "delete link", {});
+}
+
 Result<void> Rtnl::add_address(uint32_t index, const Prefix& address) {
   Message message(RTM_NEWADDR, kCreate);
   ifaddrmsg header{};
@@ -330,18 +337,22 @@ Status attach_one(Rtnl& container, Rtnl& router, int container_netns,
 }  // namespace
 
 Result<void> attach_container(int container_netns, int router_netns,
-                              std::span<const ContainerInterface> interfaces) {
+                              std::span<const ContainerInterface> interfaces,
+                              std::vector<uint32_t>* peers) {
   if (interfaces.empty()) return ok();
   Rtnl container = TRY(Rtnl::open(container_netns));
   Rtnl router = TRY(Rtnl::open(router_netns));
-  for (const ContainerInterface& interface : interfaces)
+  for (const ContainerInterface& interface : interfaces) {
     TRY(attach_one(container, router, container_netns, interface));
+    if (peers != nullptr) peers->push_back(TRY(router.index_of(interface.peer)));
+  }
   return ok();
 }
 
-Result<void> detach_container(int router_netns, std::span<const std::string> peers) {
+Result<void> detach_container(int router_netns, std::span<const uint32_t> peers) {
+  if (peers.empty()) return ok();
   Rtnl router = TRY(Rtnl::open(router_netns));
-  for (const std::string& peer : peers) {
+  for (uint32_t peer : peers) {
     auto gone = router.delete_link(peer);
     if (!gone.ok() && gone.failure().err != ENODEV) return gone;
   }

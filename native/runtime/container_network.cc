@@ -113,7 +113,7 @@ Result<ContainerNetwork> ContainerNetwork::create(const NetworkSpec& spec) {
     interfaces.push_back(TRY(interface_of(interface)));
   if (!interfaces.empty() && !network.router_)
     return fail("attach network", "interfaces without a router", EINVAL, "network.router");
-  TRY(net::attach_container(network.netns(), network.router_.get(), interfaces));
+  TRY(net::attach_container(network.netns(), network.router_.get(), interfaces, &network.peers_));
   if (spec.dns) TRY(network.open_dns(false));
   return network;
 }
@@ -123,6 +123,11 @@ Result<ContainerNetwork> ContainerNetwork::adopt(const NetworkSpec& spec, pid_t 
   TRY(network.open_router());
   if (spec.mode == NetworkMode::host) return network;
   network.netns_ = TRY(net::open_netns("/proc/" + std::to_string(pid) + "/ns/net"));
+  if (spec.mode == NetworkMode::isolated && network.router_ && !spec.interfaces.empty()) {
+    net::Rtnl router = TRY(net::Rtnl::open(network.router_.get()));
+    for (const InterfaceSpec& interface : spec.interfaces)
+      if (auto index = router.index_of(interface.peer)) network.peers_.push_back(*index);
+  }
   if (spec.dns && spec.mode != NetworkMode::join) TRY(network.open_dns(true));
   return network;
 }
@@ -166,19 +171,20 @@ Status ContainerNetwork::publish_again() const {
   return nft::publish_ports(-1, spec_->nat_table, list, nft::Publishing::again);
 }
 
+void ContainerNetwork::unpublish() {
+  if (published_.empty()) return;
+  (void)nft::unpublish_ports(-1, spec_->nat_table, dnat_of(*spec_, published_));
+  std::vector<uint16_t> udp;
+  for (const BoundPort& port : published_)
+    if (port.udp) udp.push_back(port.host_port);
+  if (!udp.empty()) (void)nft::forget_udp(-1, udp);
+  published_.clear();
+}
+
 void ContainerNetwork::close() {
-  if (!published_.empty()) {
-    (void)nft::unpublish_ports(-1, spec_->nat_table, dnat_of(*spec_, published_));
-    std::vector<uint16_t> udp;
-    for (const BoundPort& port : published_)
-      if (port.udp) udp.push_back(port.host_port);
-    if (!udp.empty()) (void)nft::forget_udp(-1, udp);
-    published_.clear();
-  }
-  std::vector<std::string> peers;
-  if (spec_->mode == NetworkMode::isolated && router_)
-    for (const InterfaceSpec& interface : spec_->interfaces) peers.push_back(interface.peer);
-  if (!peers.empty()) (void)net::detach_container(router_.get(), peers);
+  unpublish();
+  if (router_) (void)net::detach_container(router_.get(), peers_);
+  peers_.clear();
   dns_udp_.reset();
   dns_tcp_.reset();
   netns_.reset();

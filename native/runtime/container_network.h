@@ -42,7 +42,10 @@ class ContainerNetwork {
   Status publish(const std::vector<BoundPort>& ports);
   /** Puts those elements back after somebody emptied the host's tables. */
   Status publish_again() const;
-  /** Gives everything back: maps, interfaces. Never fails half-way. */
+  /** Takes the elements out of the maps: from now on others may publish the same ports. */
+  void unpublish();
+  /** Gives everything back: maps, interfaces. Never fails half-way. Takes tens of milliseconds
+   * (net::detach_container). */
   void close();
 
  private:
@@ -54,6 +57,7 @@ class ContainerNetwork {
   UniqueFd netns_, router_, host_;
   UniqueFd dns_udp_, dns_tcp_;
   std::vector<BoundPort> published_;
+  std::vector<uint32_t> peers_;  // indices of our ends in the router
 };
 
 }  // namespace stack

@@ -133,6 +133,7 @@ class Monitor {
     off_t events_from = 0;
     bool adopted = false;
     uint64_t oom_before = 0;
+    bool own_pids = false;  // its end is the end of all in its pid namespace
   };
   struct Stopping {
     int signal = 0;
@@ -176,6 +177,7 @@ class Monitor {
   void restart_now();
   void end_for_good();
   void release();
+  void release_network();
 
   // monitor_stop.cc
   Status signal_main(int signal);

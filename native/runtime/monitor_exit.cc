@@ -33,14 +33,17 @@ void Monitor::main_ended(ProcessEnd end) {
   settle(end);
 }
 
-// With a pid namespace of its own the container is empty now; with a shared one its processes are
-// in the cgroup.
+// With a pid namespace of its own the container is empty now: the kernel has killed and reaped all
+// in it before PID 1 could be waited for (pid_namespaces(7)). With a shared one its processes are in
+// the cgroup.
 void Monitor::settle(ProcessEnd end) {
-  auto left = cgroup_.processes();
-  if (left && !left->empty()) {
-    (void)cgroup_.kill_all();
-    settle_timer_ = loop_.after(kSettleCheckMs, [this, end] { settle(end); });
-    return;
+  if (!run_.own_pids) {
+    auto left = cgroup_.processes();
+    if (left && !left->empty()) {
+      (void)cgroup_.kill_all();
+      settle_timer_ = loop_.after(kSettleCheckMs, [this, end] { settle(end); });
+      return;
+    }
   }
   record_end(end);
   decide();
@@ -142,6 +145,7 @@ void Monitor::end_for_good() {
   ended_ = true;
   for (auto& task : std::exchange(ended_tasks_, {})) task();
   control_->finish();
+  release_network();
   loop_.stop();
 }
 
@@ -152,13 +156,13 @@ void Monitor::when_ended(std::function<void()> task) {
     ended_tasks_.push_back(std::move(task));
 }
 
+// What the next owner of the ports, the cgroup or the container's own layer needs to be free.
 void Monitor::release() {
   if (oom_) loop_.remove(oom_.get());
   oom_.reset();
   ports_.reset();
-  if (network_) network_->close();
-  network_.reset();
-  root_.reset();
+  if (network_) network_->unpublish();
+  root_.reset();  // an overlay's upper directory has one mount at a time
   record_.ports.clear();
   record_.netns.clear();
   record_.pid = 0;
@@ -171,6 +175,12 @@ void Monitor::release() {
     }
     cgroup_ = Cgroup();
   }
+}
+
+// What takes its time and nobody waits for: links go after a grace period of RCU.
+void Monitor::release_network() {
+  if (network_) network_->close();
+  network_.reset();
 }
 
 }  // namespace stack

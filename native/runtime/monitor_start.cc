@@ -81,6 +81,7 @@ Status Monitor::start() {
   record_start_failure(started.failure());
   record_.phase = Phase::exited;
   release();
+  release_network();
   announce();
   return started;
 }
@@ -198,10 +199,13 @@ Status Monitor::launch_run() {
       if (auto made = Cgroup::open(config.cgroups_path)) cgroup_ = std::move(made).take();
     }
     note_warnings(launched);
+    const OciNamespace* pids = config.find_namespace(CLONE_NEWPID);
+    bool own_pids = !foreign_ && pids != nullptr && pids->path.empty();
     run_ = Run{launched.pid,        std::move(launched.pidfd),
                launched.start_time, monotonic_ms(),
                events_from,         false,
-               oom_before};
+               oom_before,
+               own_pids};
     if (!foreign_ && spec_.start_on_attach && record_.restarts == 0)
       hold_start(std::move(launched));
   }

@@ -25,8 +25,10 @@ struct Options {
   TreeOptions tree;
 };
 
-const std::vector<OciOption> kOptions = {
-    {"into", "", true}, {"compression", "", true}, {"max-bytes", "", true}, {"userxattr", "", false}};
+const std::vector<OciOption> kOptions = {{"into", "", true},
+                                         {"compression", "", true},
+                                         {"max-bytes", "", true},
+                                         {"userxattr", "", false}};
 
 struct CompressionName {
   std::string_view name;
