@@ -13,6 +13,7 @@
 
 #include "clock_text.h"
 #include "process_title.h"
+#include "resident.h"
 
 namespace stack {
 
@@ -119,6 +120,7 @@ int container_init(const InitPlan& plan) {
   if (data.terminal_socket >= 0) hold_terminal(data.terminal_socket);
   if (auto dropped = drop_init_rights(plan); !dropped) return 128;
   give_heap_back();
+  release_program_pages();
   MainEnd end = supervise(main);
   record_exit(data, end);
   return end.code;

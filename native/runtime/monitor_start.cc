@@ -15,6 +15,7 @@
 #include "init.h"
 #include "monitor.h"
 #include "populate.h"
+#include "resident.h"
 
 namespace stack {
 
@@ -210,6 +211,7 @@ Status Monitor::launch_run() {
       hold_start(std::move(launched));
   }
   ::malloc_trim(0);  // the configuration is large, and needed only now
+  release_program_pages();
   oom_seen_ = false;
   if (!oom_) (void)watch_oom();
   record_.pid = run_.pid;

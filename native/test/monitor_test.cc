@@ -1,13 +1,19 @@
 // Tests of the monitor's pure parts. Built with sanitizers and run by
 // test/integration/monitor-native.test.ts; prints a line for each failure, and ends with 1 if there
 // was one.
+#include <climits>
+#include <cmath>
+#include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
 
 #include "../lib/json.h"
+#include "../lib/json_real.h"
 #include "../runtime/clock_text.h"
+#include "../runtime/format_text.h"
 #include "../runtime/frame.h"
 #include "../runtime/log_file.h"
 #include "../runtime/monitor_spec.h"
@@ -214,9 +220,76 @@ void specs() {
   }
 }
 
+// The C library's own is what ours has to equal.
+void formatted(const char* pattern, ...) {
+  for (size_t room : {size_t{0}, size_t{1}, size_t{5}, size_t{200}}) {
+    char ours[200] = "", theirs[200] = "";
+    va_list arguments, again;
+    va_start(arguments, pattern);
+    va_copy(again, arguments);
+    size_t size = format_text(ours, room, pattern, arguments);
+    int expected = std::vsnprintf(theirs, room, pattern, again);
+    va_end(again);
+    va_end(arguments);
+    check(size == static_cast<size_t>(expected) && std::string(ours) == theirs,
+          "a pattern is filled in as the C library does", std::string(pattern) + ": " + ours);
+  }
+}
+
+void formats() {
+  formatted("plain, 100%%");
+  formatted("[%d] [%i] [%u]", -7, INT_MIN, UINT_MAX);
+  formatted("[%5d] [%-5d] [%05d] [%+d] [%.3d] [%8.3d]", 42, 42, -42, 42, 7, -7);
+  formatted("[%ld] [%lld] [%lu] [%llu] [%zu]", LONG_MIN, LLONG_MAX, ULONG_MAX, ULLONG_MAX,
+            size_t{12});
+  formatted("[%hhu] [%hd] [%hhx]", 300, 70000, -1);
+  formatted("[%x] [%X] [%#x] [%08x] [%016llx] [%o] [%04o]", 255, 255, 255, 255, 0xabcULL, 8, 0755);
+  formatted("[%s] [%10s] [%-10s] [%.2s] [%.*s] [%*d]", "abc", "abc", "abc", "abc", 1, "abc", 6, 9);
+  formatted("[%c] [%3c] [%-3c]", 'x', 'y', 'z');
+  formatted("[%d] [%x] [%.0d] [%s]", 0, 0, 0, "");
+}
+
+void numbers() {
+  for (const char* text :
+       {"0", "17", " \t-17x", "+5", "0x1f", "0xg", "017", "0", "zz", "", "-",
+        "18446744073709551615", "18446744073709551616", "999999999999999999999999"}) {
+    for (int base : {0, 8, 10, 16, 36}) {
+      char *ours = nullptr, *theirs = nullptr;
+      bool negative = false, overflow = false;
+      uint64_t value = read_whole(text, &ours, base, negative, overflow);
+      uint64_t expected = std::strtoull(text, &theirs, base);
+      if (overflow) value = ULLONG_MAX, negative = false;
+      check((negative ? 0 - value : value) == expected && ours == theirs,
+            "a number is read as the C library does", std::string(text));
+    }
+  }
+}
+
+void reals() {
+  for (const char* text : {"0.1", "1e5", "0.5E-3", "-2.5", "1e300", "1e-300", "123456.789",
+                           "0.30000000000000004", "1.7976931348623157e308", "9007199254740993.0"}) {
+    auto value = read_real(text);
+    check(value && *value == std::strtod(text, nullptr), "a real is the nearest one", text);
+    std::string again;
+    if (value) append_real(again, *value);
+    check(value && std::strtod(again.c_str(), nullptr) == *value,
+          "a real reads back as it was written", again);
+  }
+  check(!read_real("1e999") && !read_real("-1e99999999999"), "a real that is too large is none");
+  for (const auto& [value, text] :
+       {std::pair{0.1, "0.1"}, {-2.5, "-2.5"}, {1e21, "1e21"}, {5.0, "5"}, {0.00001, "0.00001"}}) {
+    std::string out;
+    append_real(out, value);
+    check(out == text, "a real is written with the fewest digits", out);
+  }
+}
+
 }  // namespace
 
 int main() {
+  formats();
+  numbers();
+  reals();
   restarts();
   logs();
   frames();

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 
 #include <cstdio>
+#include <cstring>
 #include <cstdlib>
 #include <sstream>
 

@@ -1,12 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 
 const native = fileURLToPath(new URL("../../native", import.meta.url));
-const sources = ["test/monitor_test.cc", ...["clock_text", "frame", "log_file", "monitor_spec", "restart_policy", "signal_masks"].map((name) => `runtime/${name}.cc`), ...["fd", "fs", "json", "json_real", "result"].map((name) => `lib/${name}.cc`)];
+const sources = ["test/monitor_test.cc", ...["clock_text", "format_text", "frame", "log_file", "monitor_spec", "restart_policy", "signal_masks"].map((name) => `runtime/${name}.cc`), ...["fd", "fs", "json", "json_real", "result"].map((name) => `lib/${name}.cc`)];
 
 test("the monitor's pure parts hold what they promise, under the sanitizers", () => {
   const directory = mkdtempSync(join(tmpdir(), "stack-native-"));
@@ -20,3 +20,10 @@ test("the monitor's pure parts hold what they promise, under the sanitizers", ()
     rmSync(directory, { recursive: true, force: true });
   }
 }, 180_000);
+
+test("the runtime binary stays small: no streams, locales, character sets or unwinder come with it", () => {
+  const binary = fileURLToPath(new URL("../../dist/native/stack-runtime", import.meta.url));
+  expect(statSync(binary).size).toBeLessThan(1.3 * 1024 * 1024);
+  const text = readFileSync(binary, "latin1");
+  for (const sign of ["gconv", "LC_MESSAGES", "terminate called", "ISO-10646"]) expect(text.includes(sign), sign).toBe(false);
+});
