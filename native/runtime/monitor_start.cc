@@ -27,6 +27,9 @@ namespace {
 // ever.
 constexpr int64_t kAttachWithinMs = 10'000;
 
+// After a start the records are written, the ports served, the first questions answered.
+constexpr int64_t kCalmMs = 1000;
+
 }  // namespace
 
 Status Monitor::prepare() {
@@ -211,7 +214,7 @@ Status Monitor::launch_run() {
       hold_start(std::move(launched));
   }
   ::malloc_trim(0);  // the configuration is large, and needed only now
-  release_program_pages();
+  loop_.after(kCalmMs, [] { release_program_pages(); });
   oom_seen_ = false;
   if (!oom_) (void)watch_oom();
   record_.pid = run_.pid;
