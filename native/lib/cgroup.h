@@ -63,9 +63,9 @@ class Cgroup {
 
   /** Opened `tasks` of all v1 hierarchies, to be written "0" by the process that joins, which has
      one thread; and the unified leaf's directory for CLONE_INTO_CGROUP. That is invalid if there is
-     no unified
-     hierarchy, and once cgroup.kill was written here: since Linux 6.14 a child that is cloned into
-     such a group from another one is taken for one that slipped through that kill, and killed. */
+     no unified hierarchy, and once cgroup.kill was written here: since Linux 6.14 a child that is
+     cloned into such a group from another one is taken for one that slipped through that kill, and
+     killed. */
   struct Entry {
     std::vector<UniqueFd> tasks_v1;
     UniqueFd unified_dir;
