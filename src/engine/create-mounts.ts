@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, realpath, stat } from "node:fs/promises";
 import { join, normalize } from "node:path";
 import { parseHostPath, StackError } from "../core/index.ts";
-import type { ContainerId, HostPath } from "../core/index.ts";
+import type { ContainerId, Digest, HostPath } from "../core/index.ts";
 import type { Service } from "../model/index.ts";
 import { planMounts } from "../runtime/index.ts";
 import type { ContainerRecord, HostMount, ImageInput, PlannedMount, ResolvedMount, ResolvedUser } from "../runtime/index.ts";
@@ -21,6 +21,8 @@ export interface ContainerMounts {
   readonly populate: readonly { readonly target: string; readonly source: string }[];
   /** Images that are mounted somewhere. */
   readonly hostMounts: readonly HostMount[];
+  /** Ids of the images that it mounts. */
+  readonly images: readonly Digest[];
   /** Anonymous volumes that were made for this container: gone again if its creation fails. */
   readonly made: readonly string[];
 }
@@ -56,6 +58,7 @@ class Preparation implements ContainerMounts {
   readonly populate: { target: string; source: string }[] = [];
   readonly hostMounts: HostMount[] = [];
   readonly made: string[] = [];
+  readonly images: Digest[] = [];
   readonly #work: Work;
   readonly #request: MountRequest;
   readonly #inherited: ReadonlyMap<string, { name: string; anonymous: boolean }>;
@@ -115,6 +118,7 @@ class Preparation implements ContainerMounts {
   async #image(mount: Extract<PlannedMount, { kind: "image" }>): Promise<void> {
     const { directory, service } = this.#request;
     const image = await imageOf(this.#work, mount.source);
+    this.images.push(image.id);
     const what = `image "${mount.source}" of service "${service.name}"`;
     const inner = await this.#work.rooms.images.resolve(image.layers, mount.subpath ?? "");
     if (inner === undefined)

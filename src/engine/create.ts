@@ -201,6 +201,7 @@ class Making {
       configHash: hash,
       definition: service.canonical,
       files: await contentHashes(project, [service]),
+      ...(this.#mounts === undefined || this.#mounts.images.length === 0 ? {} : { mountedImages: this.#mounts.images }),
       labels: containerLabels(
         project,
         service,

@@ -65,7 +65,7 @@ export function executorsFor(work: Work): Executors {
     "run-hook": (operation, context) => runHook(work, operation, context),
     "remove-image": async (operation) => {
       await rooms.images.remove(operation.reference);
-      const inUse = (await rooms.containers.list()).flatMap((c) => (c.record.image === undefined ? [] : [c.record.image.id]));
+      const inUse = (await rooms.containers.list()).flatMap((c) => [...(c.record.image === undefined ? [] : [c.record.image.id]), ...(c.record.mountedImages ?? [])]);
       await rooms.images.collect(inUse);
     },
   };

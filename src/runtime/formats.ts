@@ -23,6 +23,8 @@ export interface ContainerRecord {
   readonly configHash: string;
   /** `Service.canonical` of the service that it was made from, to say later what changed. */
   readonly definition?: Readonly<Record<string, unknown>>;
+  /** Ids of the images that it mounts (`type: image`), whose layers have to stay. */
+  readonly mountedImages?: readonly Digest[];
   /** Hashes (SHA-256) of what its configs and secrets held, by `config NAME` and `secret NAME`. Absent: made by an older version. */
   readonly files?: Readonly<Record<string, string>>;
   /** Docker Compose's labels and the user's. */
