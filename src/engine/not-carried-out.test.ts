@@ -33,7 +33,6 @@ describe("refuseImpossible", () => {
   });
 
   it.each([
-    ["provider", { provider: { type: "x", options: {} } }],
     ["models", { models: { llm: null } }],
     ["pre_start", { pre_start: [{ command: ["true"], privileged: false, environment: {} }] }],
   ])("names what cannot be done: %s", (key, members) => {

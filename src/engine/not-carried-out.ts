@@ -16,7 +16,6 @@ export function notCarriedOut(service: Service): readonly string[] {
 /** Refuses, before anything is made, what a service asks for and no part of the engine can do. */
 export function refuseImpossible(service: Service): void {
   const table: readonly (readonly [key: string, given: boolean, hint: string])[] = [
-    ["provider", service.provider !== undefined, "Give the service an image."],
     ["models", Object.keys(service.models).length > 0, "Nothing here runs models. Run a model server as a service, and give its address in `environment`."],
     [
       "pre_start",

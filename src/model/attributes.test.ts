@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { scenes } from "../../test/e2e/attributes/index.ts";
+import { refusals } from "../../test/e2e/attributes/refused.ts";
 import { renderAttributes } from "./attributes.test-support.ts";
 import { ATTRIBUTES } from "./attributes/index.ts";
 
@@ -54,6 +55,16 @@ describe("the table of attributes", () => {
     expect(Object.keys(ATTRIBUTES).filter((path) => state(path) === "honoured" && !seen.has(path)), "honoured, and no test sees it").toEqual([]);
     expect(Object.keys(ATTRIBUTES).filter((path) => state(path) === "partly" && !seen.has(path) && !UNSEEN.test(path)), "partly, and no test sees the part").toEqual([]);
     expect([...seen.keys()].filter((path) => !["honoured", "partly"].includes(state(path))), "seen by a test, and the table says otherwise").toEqual([]);
+  });
+
+  it("calls refused only what a test of test/e2e/attributes sees refused", () => {
+    const tested = new Set(refusals.flatMap((refusal) => refusal.of));
+    const refusedBelow = (path: string): boolean => {
+      for (let at = path.lastIndexOf("."); at > 0; at = path.lastIndexOf(".", at - 1)) if (ATTRIBUTES[path.slice(0, at)]?.state === "refused") return true;
+      return false;
+    };
+    const outermost = Object.keys(ATTRIBUTES).filter((path) => ATTRIBUTES[path]?.state === "refused" && !refusedBelow(path));
+    expect(outermost.filter((path) => !tested.has(path))).toEqual([]);
   });
 
   it("is what schemas/ATTRIBUTES.md shows (run with -u to write it anew)", async () => {
