@@ -7,14 +7,18 @@ import type { ApplyRequest, ApplyResult, EngineEvent, RunRequest, RunResult } fr
 import { installProgram, loadNative } from "../native/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import { AGENT_PROTOCOL } from "./protocol.ts";
-import type { AgentStatus, Hello, Message, Methods } from "./protocol.ts";
+import type { AgentStatus, FollowRequest, Hello, Message, Methods } from "./protocol.ts";
 
 /** A connection to the agent of one project. */
+export type { FollowRequest } from "./protocol.ts";
+
 export interface AgentClient extends AsyncDisposable {
   apply(request: ApplyRequest, signal: AbortSignal, onEvent: (event: EngineEvent) => void): Promise<ApplyResult>;
   run(request: RunRequest, signal: AbortSignal, onEvent: (event: EngineEvent) => void): Promise<RunResult>;
   /** A container that `run` made with `remove` may go; resolves when it has. */
   release(container: ContainerId): Promise<void>;
+  /** From now on changes of the stack's own files are applied as they come. */
+  follow(request: FollowRequest): Promise<void>;
   status(): Promise<AgentStatus>;
   /** Resolves when the connection ends or the signal aborts. */
   events(signal: AbortSignal, onEvent: (event: EngineEvent) => void): Promise<void>;
@@ -287,6 +291,10 @@ class Connection implements AgentClient {
 
   async release(container: ContainerId): Promise<void> {
     await this.call("release", { container });
+  }
+
+  async follow(request: FollowRequest): Promise<void> {
+    await this.call("follow", request);
   }
 
   status(): Promise<AgentStatus> {

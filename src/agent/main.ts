@@ -5,6 +5,7 @@ import { JsonLines, parseProjectName, paths, resolveDataRoot, StackError } from 
 import type { ProjectName } from "../core/index.ts";
 import { ProjectSession } from "../engine/index.ts";
 import { installProgram, loadNative } from "../native/index.ts";
+import { Follower } from "./follow.ts";
 import { AgentServer } from "./server.ts";
 
 /**
@@ -22,7 +23,7 @@ const native = loadNative();
 /** How long an agent without work waits for the next command before it ends, milliseconds. */
 const idleGraceMs = 200;
 
-const unasked = new Set(["drift", "healing-failed", "network-repaired"]);
+const unasked = new Set(["drift", "healing-failed", "network-repaired", "follow"]);
 
 function fail(error: unknown): void {
   process.stderr.write(`${new Date().toISOString()} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
@@ -42,23 +43,28 @@ async function bind(project: ProjectName, adopt: boolean): Promise<boolean> {
     if (ending) return;
     ending = true;
     clearTimeout(idle);
+    follower.stop();
     await server.close();
     await session.close();
     native.close(lock);
   };
   const lookIdle = (): void => {
     clearTimeout(idle);
-    if (ending || server.connections > 0 || session.busy || session.needed) return;
+    if (ending || server.connections > 0 || session.busy || session.needed || follower.active) return;
     if (session.finished) {
       end().catch(fail);
       return;
     }
     idle = setTimeout(() => {
-      if (server.connections > 0 || session.busy || session.needed) return;
+      if (server.connections > 0 || session.busy || session.needed || follower.active) return;
       end().catch(fail);
     }, idleGraceMs);
   };
+  const follower = new Follower((event) => {
+    session.events.emit(event);
+  }, lookIdle);
   const server = await AgentServer.listen({
+    follower,
     native,
     socket: paths.agentSocket(root, project),
     session,

@@ -17,6 +17,8 @@ export interface Hello {
 export interface Methods {
   readonly apply: { readonly params: ApplyRequest; readonly result: ApplyResult };
   readonly run: { readonly params: RunRequest; readonly result: RunResult };
+  /** Watch these files and run this command when one changes, until the project is stopped or taken down. */
+  readonly follow: { readonly params: FollowRequest; readonly result: null };
   readonly status: { readonly params: null; readonly result: AgentStatus };
   /** A container that `run` made with `remove` may go now; replies when it has. */
   readonly release: { readonly params: { readonly container: ContainerId }; readonly result: null };
@@ -25,6 +27,15 @@ export interface Methods {
   /** Cancel what runs for this connection. */
   readonly cancel: { readonly params: null; readonly result: null };
   readonly shutdown: { readonly params: null; readonly result: null };
+}
+
+export interface FollowRequest {
+  readonly argv: readonly string[];
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly files: readonly string[];
+  /** When they were read, milliseconds since the epoch. */
+  readonly loadedAt: number;
 }
 
 export interface AgentStatus {

@@ -3,7 +3,8 @@ import type { Server, Socket } from "node:net";
 import { rm } from "node:fs/promises";
 import { JsonLines, serializeError, StackError } from "../core/index.ts";
 import type { HostPath } from "../core/index.ts";
-import type { ProjectSession } from "../engine/index.ts";
+import type { ApplyRequest, ProjectSession } from "../engine/index.ts";
+import type { Follower } from "./follow.ts";
 import type { NativeBinding } from "../native/index.ts";
 import { AGENT_PROTOCOL } from "./protocol.ts";
 import type { AgentStatus, Call, Message } from "./protocol.ts";
@@ -13,6 +14,7 @@ export interface ServerOptions {
   readonly socket: HostPath;
   readonly session: ProjectSession;
   readonly version: string;
+  readonly follower: Follower;
   /** Nothing is connected any more, or a client asked the agent to end. */
   readonly onIdle: () => void;
   readonly onShutdown: () => void;
@@ -91,6 +93,11 @@ export class AgentServer {
   }
 }
 
+/** A whole project that is stopped or taken down is not followed any more. */
+function leaves({ goal, services }: ApplyRequest["options"]): boolean {
+  return (goal === "down" || goal === "stop" || goal === "kill") && services.length === 0;
+}
+
 /** One client: its calls run one after the other or side by side; when it goes, what it began is cancelled. */
 class Connection {
   readonly #options: ServerOptions;
@@ -131,7 +138,11 @@ class Connection {
       this.#send({ id: call.id, event });
     };
     switch (call.method) {
+      case "follow":
+        await this.#options.follower.follow(call.params);
+        return null;
       case "apply":
+        if (leaves(call.params.options)) this.#options.follower.stop();
         return session.apply(call.params, this.#cancel.signal, emit);
       case "run":
         return session.run(call.params, this.#cancel.signal, emit, this.#ending.signal);

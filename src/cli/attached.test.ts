@@ -40,6 +40,7 @@ class Rig {
         }),
       run: () => Promise.reject(new Error("not here")),
       release: async () => undefined,
+      follow: () => Promise.resolve(),
       status: () => Promise.reject(new Error("not here")),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };

@@ -29,8 +29,8 @@ type Ending =
  *         └────────────┴──────▶ a container exited (--abort-…)    → stop all, its exit code
  *                      └──────▶ SIGINT, SIGTERM                   → stop all, 130; a second one kills
  */
-export async function runAttached(context: Context, agent: BoundAgent, options: ReconcileOptions, flags: UpFlags): Promise<number> {
-  const session = new AttachedSession(context, agent, options, flags);
+export async function runAttached(context: Context, agent: BoundAgent, options: ReconcileOptions, flags: UpFlags, onStarted: () => Promise<void> = () => Promise.resolve()): Promise<number> {
+  const session = new AttachedSession(context, agent, options, flags, onStarted);
   try {
     return await session.run();
   } finally {
@@ -38,11 +38,15 @@ export async function runAttached(context: Context, agent: BoundAgent, options: 
   }
 }
 
+/** What the agent does by itself. */
+const unasked = new Set(["drift", "healing-failed", "network-repaired", "follow"]);
+
 class AttachedSession {
   readonly #context: Context;
   readonly #agent: BoundAgent;
   readonly #options: ReconcileOptions;
   readonly #flags: UpFlags;
+  readonly #onStarted: () => Promise<void>;
   readonly #printer: LogPrinter;
   readonly #streams: LogStreams;
   readonly #closing = new AbortController();
@@ -61,7 +65,8 @@ class AttachedSession {
   readonly #ended: Promise<Ending>;
   #menu: KeyMenu | undefined;
 
-  constructor(context: Context, agent: BoundAgent, options: ReconcileOptions, flags: UpFlags) {
+  constructor(context: Context, agent: BoundAgent, options: ReconcileOptions, flags: UpFlags, onStarted: () => Promise<void>) {
+    this.#onStarted = onStarted;
     this.#context = context;
     this.#agent = agent;
     this.#options = options;
@@ -108,6 +113,7 @@ class AttachedSession {
       throw error;
     }
     await this.#adoptRunning();
+    await this.#onStarted();
     this.#started = true;
     this.#lookForEnd();
     return this.#ended;
@@ -124,6 +130,7 @@ class AttachedSession {
   }
 
   #event(event: EngineEvent): void {
+    if (event.type === "warning" && this.#started && unasked.has(event.rule)) this.#run(this.#context.stderr.write(`${event.rule}: ${event.message}\n`));
     if (event.type !== "container") return;
     const { container, change } = event;
     if (container.oneoff || !this.#concerns(container)) return;
@@ -153,7 +160,8 @@ class AttachedSession {
   }
 
   #lookForEnd(): void {
-    if (this.#started && ![...this.#containers.values()].some(isAlive)) this.#end({ kind: "all-exited" });
+    // A followed stack is between two versions of itself now and then.
+    if (this.#started && !this.#flags.follow && ![...this.#containers.values()].some(isAlive)) this.#end({ kind: "all-exited" });
   }
 
   #follow(container: ContainerSummary, since: number): void {

@@ -24,6 +24,8 @@ export interface Doors {
   root(): DataRoot;
   loadProject(request: LoadRequest): Promise<LoadResult>;
   engine(): Promise<Engine>;
+  /** How this program is called: Node, and the script. */
+  program(): readonly string[];
   /** Call as early as possible in a command that changes something: the agent boots while the model loads. */
   startAgent(): Promise<PendingAgent>;
   /** Our terminal hands through what is written to it: the terminal in the container has processed it. Until raw mode ends. */

@@ -112,6 +112,7 @@ export function fakeContext(rooms: FakeRooms = {}): FakeContext {
           containers: ({ project } = {}) => Promise.resolve((rooms.containers ?? []).filter((c) => project === undefined || c.project === project)),
           ...rooms.engine,
         } as Engine),
+      program: () => ["node", "stack.js"],
       startAgent: () => Promise.resolve(rooms.agent ?? missing("agent")),
       passOutputThrough: () => Promise.resolve(),
       findAgent: () => Promise.resolve(undefined),

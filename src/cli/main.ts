@@ -16,6 +16,7 @@ const doors: Doors = {
     const { openEngine } = await import("../engine/index.ts");
     return openEngine(this.root());
   },
+  program: () => [process.execPath, process.argv[1] ?? ""],
   async startAgent() {
     const { startAgent } = await import("../agent/client.ts");
     return startAgent(this.root());

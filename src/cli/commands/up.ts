@@ -20,6 +20,7 @@ const flags = {
   build: boolean("Build images before starting containers"),
   detach: boolean("Detached mode: Run containers in the background", { short: "d" }),
   exitCodeFrom: text("Return the exit code of the selected service container. Implies --abort-on-container-exit"),
+  follow: boolean("Watch the stack's own files, and apply each change of them; with -d in the background, until `stop` or `down`"),
   forceRecreate: boolean("Recreate containers even if their configuration and image haven't changed"),
   menu: boolean("Enable interactive shortcuts when running attached. Incompatible with --detach. Can also be enabled or disabled by setting COMPOSE_MENU.", { initial: true }),
   noAttach: list("Do not attach (stream logs) to the specified services"),
@@ -54,6 +55,7 @@ export const command = defineCommand({
   async run(context, given, services, explicit) {
     const flags = checkFlags(given);
     const options = upOptions(context, flags, services);
+    const loadedAt = context.clock.now();
     const load = async (): Promise<Project> => {
       const project = await loadProject(context, services);
       for (const service of [...Object.keys(options.scale), ...flags.attach, ...flags.noAttach]) checkService(project, service);
@@ -62,14 +64,20 @@ export const command = defineCommand({
     };
     if (context.globals.dryRun) return showPlan(context, await load(), options);
     await using agent = await bindAgent(context, load);
+    const follow = async (): Promise<void> => {
+      if (!flags.follow) return;
+      const { followRequest } = await import("../follow.ts");
+      await agent.client.follow(followRequest(context, agent.project, flags, services, loadedAt));
+    };
     if (flags.detach || flags.wait || flags.noStart) {
       const { done } = await applyAndDraw(context, agent.client, agent.project, options, { quietImages: flags.quietPull, yes: flags.yes });
       if (done === 0) await say(context, `Project ${agent.project.name}`, "Up to date");
+      await follow();
       return 0;
     }
     const { runAttached } = await import("../attached.ts");
     const menu = explicit.has("menu") ? flags.menu : !["0", "f", "false", "False", "FALSE", "F"].includes(context.env["COMPOSE_MENU"] ?? "");
-    return await runAttached(context, agent, options, { ...flags, menu });
+    return await runAttached(context, agent, options, { ...flags, menu }, follow);
   },
 });
 
@@ -88,6 +96,7 @@ function checkFlags(flags: UpFlags): UpFlags {
   refuse(flags.alwaysRecreateDeps && flags.noRecreate, "--always-recreate-deps and --no-recreate are incompatible");
   refuse(flags.build && flags.noBuild, "--build and --no-build are incompatible");
   refuse(flags.attach.length > 0 && flags.attachDependencies, "--attach and --attach-dependencies are incompatible");
+  refuse(flags.follow && (exits || flags.abortOnContainerFailure || flags.noStart), "--follow cannot be combined with --no-start, --abort-on-container-exit or --abort-on-container-failure");
   refuse(flags.waitTimeout !== undefined && !flags.wait, "--wait-timeout needs --wait");
   if (flags.build) throw new StackError("unsupported", "up --build: building images is not there yet", { hint: "Give the service an `image:` that can be pulled or was loaded with `stack load`." });
   if (flags.watch) throw new StackError("unsupported", "up --watch: watch mode is not there yet", { hint: "Run `stack up` again after a change; it recreates exactly what changed." });

@@ -1,0 +1,72 @@
+import { readFileSync, watch } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { Machine } from "../support/machine.ts";
+import { useMachine } from "../support/machine.ts";
+
+const used = useMachine({ images: true });
+
+const file = (environment: string): string => `
+services:
+  web: {image: "busybox:1", command: sleep infinity, environment: {VERSION: "${environment}"}, stop_grace_period: 0s}
+  other: {image: "busybox:1", command: sleep infinity, stop_grace_period: 0s}
+`;
+
+/** Until the log of the agents has the text `count` times. */
+function untilLogged(machine: Machine, text: string, count = 1): Promise<string> {
+  const path = join(machine.root, "agent.log");
+  return new Promise((resolve) => {
+    const watcher = watch(path, () => {
+      look();
+    });
+    const look = (): void => {
+      const log = readFileSync(path, "utf8");
+      if (log.split(text).length <= count) return;
+      watcher.close();
+      resolve(log);
+    };
+    look();
+  });
+}
+
+function version(machine: Machine): Promise<string> {
+  return machine.ok("exec", "-T", "web", "sh", "-c", "echo $VERSION");
+}
+
+test("a followed stack is what its file says, a moment after it was saved", async () => {
+  const machine = used.current;
+  machine.write("compose.yaml", file("1"));
+  await machine.ok("up", "-d", "--follow");
+  const other = machine.container("project-other-1").id;
+  machine.write("compose.yaml", file("2"));
+  await untilLogged(machine, "compose.yaml changed: applied");
+  expect(await version(machine)).toBe("2\n");
+  expect(machine.container("project-other-1").id).toBe(other);
+});
+
+test("a file that does not load changes nothing, and says why", async () => {
+  const machine = used.current;
+  const { id } = machine.container("project-web-1");
+  machine.write("compose.yaml", file("3").replace("command", "comand"));
+  const log = await untilLogged(machine, "everything runs on as it was");
+  expect(log).toContain("comand");
+  expect(machine.container("project-web-1").id).toBe(id);
+  machine.write("compose.yaml", file("3"));
+  await untilLogged(machine, "compose.yaml changed: applied", 2);
+  expect(await version(machine)).toBe("3\n");
+});
+
+test("the terminal that follows shows what was done, and Ctrl-C ends both", async () => {
+  const machine = used.current;
+  await machine.ok("down");
+  const up = machine.start(["up", "--follow"]);
+  await up.until("Attaching to");
+  await machine.until("both run", (all) => all.filter((c) => c.state?.status === "running").length === 2);
+  machine.write("compose.yaml", file("4"));
+  await up.until("compose.yaml changed: applied");
+  expect(await version(machine)).toBe("4\n");
+  up.signal("SIGINT");
+  expect((await up.ended).code).toBe(130);
+  await machine.ok("down");
+  expect(await machine.remains()).toEqual([]);
+});
