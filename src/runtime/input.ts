@@ -107,6 +107,7 @@ export type MountInput =
       readonly create_host_path: boolean;
       readonly propagation?: string;
       readonly recursive?: "enabled" | "disabled" | "writable" | "readonly";
+      readonly selinux?: "z" | "Z";
     })
   | (MountInputBase & { readonly type: "volume"; readonly source?: string; readonly nocopy: boolean; readonly subpath?: string; readonly labels: Readonly<Record<string, string>> })
   | (MountInputBase & { readonly type: "tmpfs"; readonly size?: number; readonly mode?: number })

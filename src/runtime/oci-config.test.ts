@@ -278,7 +278,10 @@ describe("what cannot be done is said", () => {
     expect(config({ isolation: "default", userns_mode: "host" }).ociVersion).toBe("1.2.0");
   });
   it("as a warning where Docker ignores it", () => {
-    expect(ociWarnings(input({ limits: { cpu_percent: 5, mem_swappiness: 5, cpus: 64 }, oom_kill_disable: true }).service, host)).toHaveLength(5);
+    expect(ociWarnings(input({ limits: { cpu_percent: 5, mem_swappiness: 5, cpus: 64 }, oom_kill_disable: true }).service, host)).toHaveLength(4);
+    const labelled = input({ volumes: [{ type: "bind", source: "/a" as HostPath, target: "/b", read_only: false, create_host_path: true, selinux: "z" }] }).service;
+    expect(ociWarnings(labelled, { ...host, selinux: true })).toHaveLength(1);
+    expect(ociWarnings(labelled, host)).toEqual([]);
     expect(ociWarnings(input({ limits: { mem_swappiness: 5 } }).service, { ...host, cgroup2: false })).toEqual([]);
   });
 });

@@ -163,7 +163,8 @@ export function ociWarnings(service: ServiceInput, host: OciInput["host"]): read
   const { limits } = service;
   const warnings: string[] = [];
   const say = (what: string): void => void warnings.push(`Service "${service.name}": ${what}`);
-  if (limits.cpu_count !== undefined || limits.cpu_percent !== undefined) say("cpu_count and cpu_percent exist on Windows only; use cpus");
+  for (const mount of service.volumes)
+    if (host.selinux && mount.type === "bind" && mount.selinux !== undefined) say(`${mount.source} gets no SELinux label (${mount.selinux})`);
   if (host.cgroup2 && limits.mem_swappiness !== undefined) say("mem_swappiness does not exist in cgroup version 2 and has no effect");
   if (host.cgroup2 && service.oom_kill_disable) say("oom_kill_disable does not exist in cgroup version 2 and has no effect");
   if (service.oom_kill_disable && limits.mem_limit === undefined) say("oom_kill_disable without mem_limit can freeze the whole machine");
