@@ -26,6 +26,9 @@ export function checkConsistency(input: ConsistencyInput): void {
   checkContainerNames(input);
 }
 
+/** The specification's words, and those of `restart` that Docker Compose takes here as well. */
+const RESTART_CONDITIONS = ["none", "on-failure", "any", "no", "always", "unless-stopped"];
+
 class ServiceCheck {
   readonly #name: string;
   readonly #service: MapNode;
@@ -46,6 +49,7 @@ class ServiceCheck {
     this.#references();
     this.#dependencies();
     this.#healthcheck();
+    this.#restart();
     this.#twins();
     this.#scale();
     this.#watch();
@@ -216,6 +220,17 @@ class ServiceCheck {
       `services.${this.#name}.healthcheck.test has to begin with "CMD", "CMD-SHELL" or "NONE"`,
       'A list is ["CMD", program, argument, …]; a single string is run by a shell.',
     );
+  }
+
+  #restart(): void {
+    const policy = childMap(childMap(this.#service, "deploy"), "restart_policy");
+    const condition = child(policy, "condition");
+    const word = stringOf(condition);
+    if (condition !== undefined && word !== undefined && !RESTART_CONDITIONS.includes(word))
+      this.#fail(condition, "invalid-value", `services.${this.#name}.deploy.restart_policy.condition: "${word}" is no condition`, "One of none, on-failure, any.");
+    const attempts = child(policy, "max_attempts");
+    if (attempts !== undefined && amount(attempts) < 0)
+      this.#fail(attempts, "invalid-value", `services.${this.#name}.deploy.restart_policy.max_attempts: must be greater than or equal to 0`);
   }
 
   /** Limits that can be written in two places have to agree. */

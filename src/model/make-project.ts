@@ -7,7 +7,7 @@ import { PROJECT_VERSION } from "./project.ts";
 import { data, extensions, flag, items, optionalFlag, strings, text } from "./record.ts";
 import type { Data } from "./record.ts";
 import type { Report } from "./report.ts";
-import { makeService } from "./make-service.ts";
+import { deployTiming, makeService } from "./make-service.ts";
 import { SECTIONS } from "./shapes.ts";
 import type { Section } from "./shapes.ts";
 import { child, childMap } from "./tree.ts";
@@ -64,7 +64,8 @@ function readService(name: string, node: Node, directory: string, report: Report
   const implicit = new Set<string>();
   for (const [dependency, entry] of childMap(node, "depends_on")?.entries ?? [])
     if (child(entry, IMPLICIT) !== undefined) implicit.add(dependency);
-  return makeService({ name, directory, canonical, own: readOwnKeys(child(node, "x-stack"), [...path, "x-stack"], report), implicit });
+  const timing = deployTiming(data(data(canonical["deploy"])?.["restart_policy"]));
+  return makeService({ name, directory, canonical, own: readOwnKeys(child(node, "x-stack"), [...path, "x-stack"], report, timing), implicit });
 }
 
 /** Keys of each section that a running service needs. */

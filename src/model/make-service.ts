@@ -24,6 +24,7 @@ import type {
   Port,
   PullPolicy,
   Restart,
+  RestartTiming,
   Service,
   ServiceNetwork,
 } from "./project.ts";
@@ -173,23 +174,39 @@ function makeDependencies(from: Data | undefined, implicit: ReadonlySet<string>)
   );
 }
 
-/** `restart` wins; else `deploy.restart_policy` says the same in other words. */
+/** `deploy.restart_policy` wins, as the specification says; without it `restart`. */
 export function makeRestart(written: string | undefined, policy: Data | undefined): Restart {
-  if (written !== undefined) {
-    const [word = "", attempts] = written.split(":");
-    if (word === "always" || word === "unless-stopped") return { policy: word };
-    if (word === "on-failure") return { policy: word, max_attempts: attempts === undefined ? 0 : Number(attempts) };
-    return { policy: "no" };
+  if (policy !== undefined) {
+    const attempts = number(policy, "max_attempts") ?? 0;
+    switch (text(policy, "condition")) {
+      case "none":
+      case "no":
+        return { policy: "no" };
+      case "on-failure":
+        return { policy: "on-failure", max_attempts: attempts };
+      case "unless-stopped":
+        return { policy: "unless-stopped" };
+      default:
+        return attempts === 0 ? { policy: "always" } : { policy: "always", max_attempts: attempts };
+    }
   }
-  if (policy === undefined) return { policy: "no" };
-  switch (text(policy, "condition")) {
-    case "none":
-      return { policy: "no" };
-    case "on-failure":
-      return { policy: "on-failure", max_attempts: number(policy, "max_attempts") ?? 0 };
-    default:
-      return { policy: "always" };
-  }
+  const [word = "", attempts] = (written ?? "").split(":");
+  if (word === "always" || word === "unless-stopped") return { policy: word };
+  if (word === "on-failure") return { policy: word, max_attempts: attempts === undefined ? 0 : Number(attempts) };
+  return { policy: "no" };
+}
+
+/**
+ * What `deploy.restart_policy` says of times: `delay` is the same before every restart, a run as long as `window` is a
+ * success. A delay of 0 is no delay before the first restart alone: what crashes at once is not to keep a processor busy.
+ */
+export function deployTiming(policy: Data | undefined): Partial<RestartTiming> {
+  const delay = milliseconds(policy, "delay") ?? 0;
+  const window = milliseconds(policy, "window") ?? 0;
+  return {
+    ...(delay > 0 ? { first_delay: delay, delay, factor: 1, max_delay: delay } : {}),
+    ...(window > 0 ? { reset_after: window } : {}),
+  };
 }
 
 function makeHealthcheck(from: Data | undefined): Healthcheck | undefined {

@@ -19,16 +19,20 @@ export interface OwnKeys {
 
 export const RESTART_TIMING: RestartTiming = { first_delay: 0, delay: 100, factor: 2, max_delay: 60_000, jitter: 0, reset_after: 10_000 };
 
-/** Reads `x-stack`, which the schema has checked; what only reading can find is reported. */
-export function readOwnKeys(node: Node | undefined, path: Path, report: Report): OwnKeys {
+/**
+ * Reads `x-stack`, which the schema has checked; what only reading can find is reported. `timing`: what other keys say of
+ * the times between restarts; `restart_policy` goes before them.
+ */
+export function readOwnKeys(node: Node | undefined, path: Path, report: Report, timing: Partial<RestartTiming> = {}): OwnKeys {
   const reader = new OwnReader(report);
-  if (node?.kind !== "map") return { restart_policy: RESTART_TIMING, ready: [], processes: {}, expect: [] };
+  const base = { ...RESTART_TIMING, ...timing };
+  if (node?.kind !== "map") return { restart_policy: base, ready: [], processes: {}, expect: [] };
   const rootfs = stringOf(node.entries.get("rootfs"));
   const unhealthy = reader.onUnhealthy(node.entries.get("on_unhealthy"), [...path, "on_unhealthy"]);
   const orphan = stringOf(node.entries.get("on_orphan_exit"));
   return {
     ...(rootfs === undefined ? {} : { rootfs: rootfs as HostPath }),
-    restart_policy: reader.timing(node.entries.get("restart_policy"), [...path, "restart_policy"]),
+    restart_policy: reader.timing(node.entries.get("restart_policy"), [...path, "restart_policy"], base),
     ready: reader.probes(node.entries.get("ready"), [...path, "ready"]),
     ...(unhealthy === undefined ? {} : { on_unhealthy: unhealthy }),
     processes: reader.processes(node.entries.get("processes"), [...path, "processes"]),
@@ -44,15 +48,22 @@ class OwnReader {
     this.#report = report;
   }
 
-  timing(node: Node | undefined, path: Path): RestartTiming {
-    const d = RESTART_TIMING;
+  timing(node: Node | undefined, path: Path, base: RestartTiming = RESTART_TIMING): RestartTiming {
+    const duration = (key: "first_delay" | "delay" | "max_delay" | "reset_after"): number | undefined => this.#milliseconds(child(node, key), [...path, key]);
+    const first = duration("first_delay") ?? base.first_delay;
+    const delay = duration("delay") ?? base.delay;
+    const ceiling = child(node, "max_delay");
+    const written = duration("max_delay");
+    if (written !== undefined && ceiling !== undefined && written < Math.max(delay, first))
+      this.#bad(ceiling, [...path, "max_delay"], `the ceiling is lower than ${written < delay ? "delay" : "first_delay"} (${Math.max(delay, first)} ms)`);
     return {
-      first_delay: this.#milliseconds(child(node, "first_delay"), [...path, "first_delay"]) ?? d.first_delay,
-      delay: this.#milliseconds(child(node, "delay"), [...path, "delay"]) ?? d.delay,
-      factor: this.#number(child(node, "factor"), [...path, "factor"], 1, 100) ?? d.factor,
-      max_delay: this.#milliseconds(child(node, "max_delay"), [...path, "max_delay"]) ?? d.max_delay,
-      jitter: this.#number(child(node, "jitter"), [...path, "jitter"], 0, 1) ?? d.jitter,
-      reset_after: this.#milliseconds(child(node, "reset_after"), [...path, "reset_after"]) ?? d.reset_after,
+      first_delay: first,
+      delay,
+      factor: this.#number(child(node, "factor"), [...path, "factor"], 1, 100) ?? base.factor,
+      // A ceiling that nobody wrote does not cut what somebody did write.
+      max_delay: written ?? Math.max(base.max_delay, delay, first),
+      jitter: this.#number(child(node, "jitter"), [...path, "jitter"], 0, 1) ?? base.jitter,
+      reset_after: duration("reset_after") ?? base.reset_after,
     };
   }
 

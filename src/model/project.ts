@@ -177,7 +177,9 @@ export interface Dependency {
 }
 
 export type Restart =
-  | { readonly policy: "no" | "always" | "unless-stopped" }
+  | { readonly policy: "no" | "unless-stopped" }
+  /** `max_attempts` (of `deploy.restart_policy` with `condition: any`) in a row; absent: without limit. */
+  | { readonly policy: "always"; readonly max_attempts?: number }
   /** `max_attempts` 0: without limit. */
   | { readonly policy: "on-failure"; readonly max_attempts: number };
 

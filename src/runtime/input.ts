@@ -17,7 +17,7 @@ export interface ServiceInput {
   readonly domainname?: string;
   readonly annotations: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
-  readonly restart: { readonly policy: "no" | "always" | "unless-stopped" } | { readonly policy: "on-failure"; readonly max_attempts: number };
+  readonly restart: { readonly policy: "no" | "always" | "unless-stopped" | "on-failure"; readonly max_attempts?: number };
   readonly restart_policy: {
     readonly first_delay: number;
     readonly delay: number;

@@ -61,7 +61,7 @@ function toRestart(service: ServiceInput): MonitorSpec["restart"] {
   const timing = service.restart_policy;
   return {
     policy: service.restart.policy,
-    maxAttempts: service.restart.policy === "on-failure" ? service.restart.max_attempts : 0,
+    maxAttempts: service.restart.max_attempts ?? 0,
     firstDelayMs: timing.first_delay,
     delayMs: timing.delay,
     factor: timing.factor,
