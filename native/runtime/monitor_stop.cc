@@ -114,6 +114,16 @@ void Monitor::finish_stop() {
 }
 
 void Monitor::restart(int64_t grace_ms, const EndCause& cause, std::function<void(Status)> done) {
+  // What a command stops is not to come back because a probe has failed meanwhile.
+  if (cause.by == "health" && stopping_ && !restart_done_) {
+    done(fail("restart", "the container is being stopped", ECANCELED));
+    return;
+  }
+  if (restart_done_)
+    done = [earlier = std::move(restart_done_), later = std::move(done)](const Status& status) {
+      earlier(status);
+      later(status);
+    };
   restart_done_ = std::move(done);
   if (run_.pid == 0) {
     if (restart_timer_ == 0) {

@@ -43,6 +43,11 @@ export async function reportError(error: unknown, stderr: Sink, context: Context
   }
   for (const one of all) {
     await stderr.write(`${paint.red(paint.bold("error:"))} ${one.message}\n`);
+    const log = one.details?.["log"];
+    if (Array.isArray(log) && log.length > 0) {
+      await stderr.write("  its last lines:\n");
+      for (const line of log) await stderr.write(`    ${paint.dim("|")} ${String(line)}\n`);
+    }
     for (const cause of one.causes ?? []) await stderr.write(`  because: ${cause}\n`);
     if (one.hint !== undefined) await stderr.write(`  hint: ${one.hint}\n`);
   }

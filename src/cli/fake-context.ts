@@ -150,6 +150,11 @@ export interface FakeContainer {
   readonly health?: ContainerSummary["health"];
   readonly exitCode?: number;
   readonly oomKilled?: boolean;
+  readonly signal?: number;
+  readonly failures?: number;
+  readonly endedBy?: NonNullable<ContainerSummary["state"]>["endedBy"];
+  readonly reason?: string;
+  readonly error?: { readonly stage: string; readonly message: string };
   readonly startedAt?: string;
   readonly finishedAt?: string;
   readonly nextRestartAt?: string;
@@ -198,11 +203,12 @@ export function fakeContainer(made: FakeContainer): ContainerSummary {
             startedAt: made.startedAt ?? "2026-01-01T00:57:00.000Z",
             finishedAt: made.finishedAt ?? "",
             exitCode: made.exitCode ?? 0,
-            signal: 0,
+            signal: made.signal ?? 0,
             oomKilled: made.oomKilled ?? false,
-            endedBy: "",
-            error: null,
-            failures: 0,
+            endedBy: made.endedBy ?? "",
+            ...(made.reason === undefined ? {} : { reason: made.reason }),
+            error: made.error === undefined ? null : { call: "", errno: 0, path: "", ...made.error },
+            failures: made.failures ?? 0,
             restarts: 0,
             nextRestartAt: made.nextRestartAt ?? "",
             stopRequested: false,

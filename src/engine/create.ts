@@ -224,10 +224,23 @@ class Making {
         : { links: [...service.links.map((link) => linkOf(link, "service")), ...service.external_links.map((link) => linkOf(link, "container"))] }),
       joins: [...new Set([...networkJoins, ...otherJoins])],
       ...(health === undefined ? {} : { health }),
+      ...(request.oneoff || service.ready.length === 0 ? {} : { ready: service.ready }),
+      ...(request.oneoff || service.on_unhealthy === undefined ? {} : { onUnhealthy: unhealthySpec(service, service.on_unhealthy) }),
       stop: toStop(service, image?.config ?? null),
       removeOnExit: request.removeOnExit,
     };
   }
+}
+
+function unhealthySpec(service: Service, wanted: NonNullable<Service["on_unhealthy"]>): NonNullable<ContainerRecord["onUnhealthy"]> {
+  const { first_delay, delay, factor, max_delay, jitter, reset_after } = service.restart_policy;
+  return {
+    action: wanted.action,
+    ...(wanted.action === "run" ? { command: wanted.command } : {}),
+    after: wanted.after,
+    max: wanted.max,
+    timing: { firstDelayMs: first_delay, delayMs: delay, factor, maxDelayMs: max_delay, jitter, resetAfterMs: reset_after },
+  };
 }
 
 /** `db:database` → the alias `database` for `db`; `db` alone is its own alias. */

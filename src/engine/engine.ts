@@ -90,7 +90,7 @@ async function alteredLimits(own: readonly ContainerSummary[], monitor: (id: Con
 }
 
 async function storedSummary(root: DataRoot, { record, state, status }: StoredContainer): Promise<ContainerSummary> {
-  const health = record.health === undefined ? undefined : await readHealth(paths.container(root, record.id));
+  const health = record.health === undefined && record.ready === undefined ? undefined : await readHealth(paths.container(root, record.id));
   return summaryOf(record, status, state, health);
 }
 

@@ -1,4 +1,4 @@
-import { StackError } from "../core/index.ts";
+import { StackError, systemClock } from "../core/index.ts";
 import type { ContainerId } from "../core/index.ts";
 import type { Service } from "../model/index.ts";
 import type { ContainerRecord } from "../runtime/index.ts";
@@ -57,7 +57,11 @@ export function executorsFor(work: Work): Executors {
     },
     "stop-container": async (operation, context) => stopContainer(work, operation.container, operation.graceMs, context),
     "remove-container": async (operation) => removeContainer(work, operation.container, operation.removeAnonymousVolumes),
-    wait: (operation, context) => passGate(operation, hub, context.signal),
+    wait: async (operation, context) => {
+      const now = systemClock.now();
+      work.waitingSince.first ??= now;
+      await passGate(operation, hub, context.signal, operation.timeoutMs === undefined ? undefined : work.waitingSince.first + operation.timeoutMs - now);
+    },
     "restore-limits": async (operation) => {
       await hub.monitor(operation.container).limits(true);
       work.limitsSettled(operation.container);

@@ -7,6 +7,7 @@ import type { ContainerSummary, EngineEvent } from "./types.ts";
 function summary(status: ContainerSummary["status"], extra: { health?: ContainerSummary["health"]; exitCode?: number; signal?: number; output?: string } = {}): ContainerSummary {
   return {
     name: "shop-db-1",
+    record: {},
     status,
     health: extra.health ?? "none",
     ...(extra.output === undefined ? {} : { healthOutput: extra.output }),

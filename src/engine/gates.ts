@@ -28,35 +28,70 @@ export function gateState(condition: WaitOperation["condition"], container: Cont
       if (ended) return { state: "failed", why: describeEnd(container) };
       return { state: "waiting", why: "still running" };
     case "service_healthy":
-      if (ended) return { state: "failed", why: describeEnd(container) };
-      if (status === "created" || willRestart) return { state: "waiting", why: `is ${status}` };
-      if (health === "healthy") return { state: "open" };
-      if (health === "none") return { state: "failed", why: "it has no health check" };
-      if (health === "unhealthy") return { state: "failed", why: unhealthy(container) };
-      return { state: "waiting", why: "starting" };
+      if (ended) return endedGate(container);
+      if (health === "none" && status === "running") return { state: "failed", why: "it has no health check" };
+      return probedGate(container);
     case "running_or_healthy":
-      if (status === "exited" && state?.exitCode === 0) return { state: "open" };
-      if (ended) return { state: "failed", why: describeEnd(container) };
-      if (status === "created" || willRestart) return { state: "waiting", why: `is ${status}` };
-      if (health === "none" || health === "healthy") return { state: "open" };
-      if (health === "unhealthy") return { state: "failed", why: unhealthy(container) };
-      return { state: "waiting", why: "health: starting" };
+      if (ended && state?.exitCode === 0 && wantedExit(container) === undefined) return { state: "open" };
+      if (ended) return endedGate(container);
+      if (health === "none" && (status === "running" || status === "paused")) return { state: "open" };
+      return probedGate(container);
   }
+}
+
+const wantedExit = (container: ContainerSummary): number | undefined => container.record.ready?.find((probe) => probe.kind === "exit")?.code;
+
+/** Only a job that is ready by its end (`ready: {exit: 0}`) passes by it. */
+function endedGate(container: ContainerSummary): GateState {
+  if (container.health === "healthy") return { state: "open" };
+  const wanted = wantedExit(container);
+  const expected = wanted === undefined || container.state?.exitCode === wanted ? "" : `, where \`ready\` expects ${wanted}`;
+  return { state: "failed", why: `${describeEnd(container)}${expected}` };
+}
+
+function probedGate(container: ContainerSummary): GateState {
+  const { status, health } = container;
+  if (status === "created") return { state: "waiting", why: "is created" };
+  if (status === "restarting") return { state: "waiting", why: `is restarting: it ${describeEnd(container)}` };
+  if (health === "healthy") return { state: "open" };
+  // It gets another chance; the gate stays until that is over.
+  if (health === "unhealthy") return { state: container.treated === true ? "waiting" : "failed", why: unhealthy(container) };
+  const output = container.healthOutput?.trim() ?? "";
+  return { state: "waiting", why: `health: starting${output === "" ? "" : `: ${lastLines(output)}`}` };
 }
 
 function unhealthy(container: ContainerSummary): string {
   const output = container.healthOutput?.trim();
-  return output === undefined || output === "" ? "is unhealthy" : `is unhealthy: ${output.split("\n").slice(-3).join(" | ")}`;
+  return output === undefined || output === "" ? "is unhealthy" : `is unhealthy: ${lastLines(output)}`;
 }
+
+const lastLines = (output: string): string => output.split("\n").slice(-3).join(" | ");
 
 export interface Gate {
   readonly events: EventSource<EngineEvent>;
   /** The container of this name as it is now. */
   find(name: string): ContainerSummary | undefined;
+  /** The last lines that it wrote, for who is told that it will not come. */
+  lastWords?(name: string): Promise<readonly string[]>;
 }
 
-/** Waits, driven by events alone, until the gate is open for every container; throws when it cannot open any more. */
-export async function passGate(operation: WaitOperation, gate: Gate, signal: AbortSignal): Promise<void> {
+/**
+ * Waits, driven by events alone, until the gate is open for every container; throws when it cannot open any more, with the
+ * last lines of the container because of which. `patienceMs`: what is left of the time that the plan allows.
+ */
+export async function passGate(operation: WaitOperation, gate: Gate, signal: AbortSignal, patienceMs = operation.timeoutMs): Promise<void> {
+  try {
+    await openedGate(operation, gate, signal, patienceMs);
+  } catch (error) {
+    if (!(error instanceof StackError)) throw error;
+    const name = error.details["container"];
+    const log = typeof name === "string" ? ((await gate.lastWords?.(name)) ?? []) : [];
+    if (log.length === 0) throw error;
+    throw new StackError(error.code, error.message, { ...(error.hint === undefined ? {} : { hint: error.hint }), details: { ...error.details, log } });
+  }
+}
+
+async function openedGate(operation: WaitOperation, gate: Gate, signal: AbortSignal, patienceMs: number | undefined): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const ends: (() => void)[] = [];
     const finish = (error?: Error): void => {
@@ -92,10 +127,10 @@ export async function passGate(operation: WaitOperation, gate: Gate, signal: Abo
         if (event.type === "container") look();
       }),
     );
-    if (operation.timeoutMs !== undefined) {
+    if (patienceMs !== undefined) {
       const timer = setTimeout(() => {
         finish(timedOut(operation, gate));
-      }, operation.timeoutMs);
+      }, Math.max(0, patienceMs));
       ends.push(() => {
         clearTimeout(timer);
       });
@@ -107,9 +142,10 @@ export async function passGate(operation: WaitOperation, gate: Gate, signal: Abo
 function timedOut(operation: WaitOperation, gate: Gate): StackError {
   const late = operation.containers.flatMap((name) => {
     const now = gateState(operation.condition, gate.find(name), name);
-    return now.state === "open" ? [] : [`${name} (${now.why})`];
+    return now.state === "open" ? [] : [{ name, text: `${name} (${now.why})` }];
   });
-  return new StackError("timeout", `Timed out after ${(operation.timeoutMs ?? 0) / 1000} s waiting for ${late.join(", ")}`, {
+  return new StackError("timeout", `Timed out after ${(operation.timeoutMs ?? 0) / 1000} s waiting for ${late.map(({ text }) => text).join(", ")}`, {
+    ...(late[0] === undefined ? {} : { details: { container: late[0].name } }),
     hint: `See \`stack logs ${operation.service}\`, or allow more time with --wait-timeout.`,
   });
 }
@@ -122,6 +158,7 @@ function gateFailure(operation: WaitOperation, name: string, why: string): Stack
     running_or_healthy: "to be running or healthy",
   }[operation.condition];
   return new StackError("dependency-failed", `${name} was expected ${wanted}, but ${why}`, {
+    details: { container: name },
     hint: why.includes("no health check")
       ? `Give service "${operation.service}" a healthcheck, or depend on it with condition: service_started.`
       : `See \`stack logs ${operation.service}\`.`,

@@ -1,14 +1,12 @@
-import { join } from "node:path";
-import { EventSource, paths, writeFileAtomic } from "../core/index.ts";
+import { EventSource, paths } from "../core/index.ts";
 import type { Clock, ContainerId, DataRoot, HostPath } from "../core/index.ts";
-import { HealthRunner } from "../health/index.ts";
-import type { ProbeReport } from "../health/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import { killRemains, MonitorClient, processLives, readState } from "../runtime/index.ts";
 import type { ContainerRecord, ContainerState, ContainerStatus, Subscription } from "../runtime/index.ts";
-import { probeOf } from "./probe.ts";
+import { lastWords } from "./last-words.ts";
 import { readHealth, summaryOf } from "./summary.ts";
 import type { ContainerChange, ContainerSummary, EngineEvent, HealthRecord } from "./types.ts";
+import { Vitals } from "./vitals.ts";
 
 interface Tracked {
   readonly record: ContainerRecord;
@@ -19,8 +17,7 @@ interface Tracked {
   /** What the last event was about. */
   told: string;
   state: ContainerState | undefined;
-  health: HealthRecord | undefined;
-  runner: HealthRunner | undefined;
+  readonly vitals: Vitals;
   subscription: Subscription | undefined;
 }
 
@@ -66,6 +63,11 @@ export class Hub {
     return undefined;
   }
 
+  async lastWords(name: string): Promise<readonly string[]> {
+    for (const { record, directory, state } of this.#containers.values()) if (record.name === name) return lastWords(directory, state);
+    return [];
+  }
+
   get(id: ContainerId): ContainerSummary | undefined {
     const container = this.#containers.get(id);
     return container === undefined ? undefined : summarise(container);
@@ -87,17 +89,8 @@ export class Hub {
     let container = this.#containers.get(record.id);
     if (container === undefined) {
       const directory = paths.container(this.#options.root, record.id);
-      container = {
-        record,
-        directory,
-        monitor: this.#client(record.id),
-        status: undefined,
-        told: "",
-        state: undefined,
-        health: await readHealth(directory),
-        runner: undefined,
-        subscription: undefined,
-      };
+      const known = await readHealth(directory);
+      container = this.#containers.get(record.id) ?? this.#tracked(record, directory, known);
       this.#containers.set(record.id, container);
     }
     if (fresh) this.#set(container, "created");
@@ -115,11 +108,30 @@ export class Hub {
     this.untrack(id);
   }
 
+  #tracked(record: ContainerRecord, directory: HostPath, known: HealthRecord | undefined): Tracked {
+    const monitor = this.#client(record.id);
+    const vitals = new Vitals({
+      record,
+      directory,
+      monitor,
+      clock: this.#options.clock,
+      known,
+      onChange: () => {
+        const container = this.#containers.get(record.id);
+        if (container !== undefined) this.events.emit({ type: "container", container: summarise(container), change: "health" });
+      },
+      onWarning: (rule, message) => {
+        this.events.emit({ type: "warning", rule, message });
+      },
+    });
+    return { record, directory, monitor, vitals, status: undefined, told: "", state: undefined, subscription: undefined };
+  }
+
   untrack(id: ContainerId): void {
     const container = this.#containers.get(id);
     if (container === undefined) return;
     this.#containers.delete(id);
-    this.#stopHealth(container);
+    container.vitals.end();
     container.subscription?.close();
     this.#options.onGone(container.record);
     this.events.emit({ type: "container", container: summarise(container), change: "removed" });
@@ -128,7 +140,7 @@ export class Hub {
   close(): void {
     this.#closed = true;
     for (const container of this.#containers.values()) {
-      this.#stopHealth(container);
+      container.vitals.end();
       container.subscription?.close();
     }
   }
@@ -188,8 +200,8 @@ export class Hub {
     const before = container.status;
     container.status = status;
     const run = container.state?.startedAt ?? "";
-    if (status === "running" && container.record.health !== undefined) this.#startHealth(container, run);
-    if (status !== "running" && status !== "paused") this.#stopHealth(container);
+    if (status === "running") container.vitals.begin(run);
+    if (status !== "running" && status !== "paused") container.vitals.end();
     const told = `${status} ${run} ${container.state?.failures ?? 0}`;
     if (told === container.told) return;
     container.told = told;
@@ -198,54 +210,10 @@ export class Hub {
     const change = changeBetween(before ?? "created", status);
     this.events.emit({ type: "container", container: summarise(container), change });
   }
-
-  #startHealth(container: Tracked, run: string): void {
-    const { health: settings } = container.record;
-    if (settings === undefined || (container.runner !== undefined && container.health?.run === run)) return;
-    container.runner?.stop();
-    const known = container.health?.run === run ? container.health : undefined;
-    container.health = known ?? { version: 1, status: "starting", failingStreak: 0, run, probes: [] };
-    container.runner = new HealthRunner({
-      settings,
-      startedAt: Date.parse(run),
-      ...(known === undefined ? {} : { state: { status: known.status, failingStreak: known.failingStreak } }),
-      probe: probeOf(container.monitor, settings),
-      clock: this.#options.clock,
-      onReport: (report) => {
-        this.#report(container, report);
-      },
-    });
-    if (known === undefined) void this.#writeHealth(container);
-  }
-
-  #stopHealth(container: Tracked): void {
-    container.runner?.stop();
-    container.runner = undefined;
-  }
-
-  #report(container: Tracked, report: ProbeReport): void {
-    const { health } = container;
-    if (health === undefined) return;
-    const probe = {
-      at: new Date(report.at).toISOString(),
-      exitCode: report.exitCode,
-      output: report.output,
-      timedOut: report.timedOut,
-      tookMs: report.tookMs,
-    };
-    container.health = { ...health, ...report.state, probes: [...health.probes.slice(-4), probe] };
-    void this.#writeHealth(container);
-    if (report.changed) this.events.emit({ type: "container", container: summarise(container), change: "health" });
-  }
-
-  async #writeHealth(container: Tracked): Promise<void> {
-    // Gone if the container was removed meanwhile.
-    await writeFileAtomic(join(container.directory, "health.json"), JSON.stringify(container.health)).catch(() => undefined);
-  }
 }
 
-function summarise({ record, status, state, health }: Tracked): ContainerSummary {
-  return summaryOf(record, status ?? "created", state, health);
+function summarise({ record, status, state, vitals }: Tracked): ContainerSummary {
+  return summaryOf(record, status ?? "created", state, vitals.health);
 }
 
 function changeBetween(before: ContainerStatus, after: ContainerStatus): ContainerChange {

@@ -4,10 +4,8 @@ import type { Service } from "../model/index.ts";
 /** Keys of ours that a service has and that this version accepts without acting on them. Compose's are the model's matter. */
 export function notCarriedOut(service: Service): readonly string[] {
   const table: readonly (readonly [key: string, given: boolean])[] = [
-    ["ready", service.ready.length > 0],
     ["processes", Object.keys(service.processes).length > 0],
     ["expect", service.expect.length > 0],
-    ["on_unhealthy", service.on_unhealthy !== undefined],
     ["on_orphan_exit", service.on_orphan_exit !== undefined],
   ];
   return table.flatMap(([key, given]) => (given ? [key] : []));

@@ -9,7 +9,7 @@ export function probeOf(monitor: MonitorClient, spec: HealthSpec): (signal: Abor
   const [kind, ...rest] = spec.test;
   const args = kind === "CMD-SHELL" ? ["/bin/sh", "-c", rest[0] ?? ""] : rest;
   return async (signal) => {
-    const result = await monitor.execCapture({ args, timeoutMs: spec.timeoutMs, capture: keptOutput }, signal);
+    const result = await monitor.execCapture({ args, timeoutMs: spec.timeoutMs, capture: keptOutput, isolate: true }, signal);
     return {
       ok: result.exitCode === 0 && !result.timedOut,
       exitCode: result.exitCode,

@@ -360,6 +360,7 @@ export class ProjectSession {
         this.#healing.settled(id);
       },
       created: new Map(),
+      waitingSince: { first: undefined },
       replaced: new Map(this.#hub.all.map((container) => [container.id, container.record])),
     };
   }
@@ -452,6 +453,8 @@ export interface Work {
   readonly limitsSettled: (id: ContainerId) => void;
   /** Containers that this plan has created, by name. */
   readonly created: Map<string, ContainerRecord>;
+  /** When the first gate of this plan was come to: `--wait-timeout` counts from there, for all of them together. */
+  readonly waitingSince: { first: number | undefined };
   /** Containers as they were when the plan was made: a new one takes anonymous volumes over from one that is gone by then. */
   readonly replaced: ReadonlyMap<ContainerId, ContainerRecord>;
 }

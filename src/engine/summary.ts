@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { HostPath } from "../core/index.ts";
 import type { ContainerRecord, ContainerState, ContainerStatus } from "../runtime/index.ts";
+import { readinessText } from "../health/index.ts";
 import type { ContainerSummary, HealthRecord } from "./types.ts";
 
 export async function readHealth(directory: HostPath): Promise<HealthRecord | undefined> {
@@ -33,15 +34,40 @@ export function summaryOf(
   };
 }
 
+type Health = Pick<ContainerSummary, "health" | "healthOutput" | "treated">;
+
 /** Health that belongs to the run that goes on now. */
-function currentHealth(
-  record: ContainerRecord,
-  status: ContainerStatus,
-  state: ContainerState | undefined,
-  health: HealthRecord | undefined,
-): Pick<ContainerSummary, "health" | "healthOutput"> {
-  if (record.health === undefined || (status !== "running" && status !== "paused")) return { health: "none" };
+function currentHealth(record: ContainerRecord, status: ContainerStatus, state: ContainerState | undefined, health: HealthRecord | undefined): Health {
+  const exit = record.ready?.find((probe) => probe.kind === "exit");
+  if (exit !== undefined && status === "exited") return { health: state?.exitCode === exit.code && othersHeld(record, health) ? "healthy" : "none" };
+  if (!isProbed(record) || (status !== "running" && status !== "paused")) return { health: "none" };
   if (health === undefined || health.run !== state?.startedAt) return { health: "starting" };
-  const failed = [...health.probes].reverse().find((probe) => probe.exitCode !== 0);
-  return { health: health.status, ...(health.status === "healthy" || failed === undefined ? {} : { healthOutput: failed.output }) };
+  return healthOf(record, health);
+}
+
+/** A job that is ready by its end: all else that `ready` names must have held before. */
+function othersHeld(record: ContainerRecord, health: HealthRecord | undefined): boolean {
+  return (record.ready ?? []).every((probe, i) => probe.kind === "exit" || health?.ready?.held[i] === true);
+}
+
+const isProbed = (record: ContainerRecord): boolean => record.health !== undefined || (record.ready?.length ?? 0) > 0;
+
+/** Readiness and health check together: both have to hold. */
+export function healthOf(record: ContainerRecord, health: HealthRecord): Health {
+  const { ready } = health;
+  const remedy = record.onUnhealthy;
+  const treated = remedy !== undefined && (remedy.action === "restart" || remedy.action === "run") && health.remedy?.gaveUp !== true ? { treated: true } : {};
+  const waits = ready === undefined ? "" : readinessText(ready);
+  if (ready?.status === "failed") return { health: "unhealthy", healthOutput: waits, ...treated };
+  const checked = record.health === undefined ? "healthy" : health.status;
+  const output = checked === "healthy" ? "" : failingOutput(health);
+  const status = checked === "healthy" && ready?.status === "waiting" ? "starting" : checked;
+  const said = output === "" ? waits : output;
+  return { health: status, ...(status === "healthy" || said === "" ? {} : { healthOutput: said }), ...(status === "unhealthy" ? treated : {}) };
+}
+
+function failingOutput(health: HealthRecord): string {
+  const failed = [...health.probes].reverse().find((probe) => probe.exitCode !== 0 || probe.timedOut);
+  if (failed === undefined) return "";
+  return failed.output.trim() === "" ? `the health check exited with ${failed.exitCode}` : failed.output;
 }

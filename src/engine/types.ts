@@ -1,4 +1,5 @@
 import type { ContainerId, SerializedError } from "../core/index.ts";
+import type { Readiness, RemedyState } from "../health/index.ts";
 import type { Project, ReadyProbe } from "../model/index.ts";
 import type { Plan, ReconcileOptions } from "../reconcile/index.ts";
 import type { ContainerRecord, ContainerState, ContainerStatus } from "../runtime/index.ts";
@@ -37,8 +38,10 @@ export interface ContainerSummary {
   readonly oneoff: boolean;
   readonly status: ContainerStatus;
   readonly health: "none" | "starting" | "healthy" | "unhealthy";
-  /** Output of the last failing probe. */
+  /** Output of the last failing probe; what `ready` still waits for. */
   readonly healthOutput?: string;
+  /** `on_unhealthy` will do something about it (and has not given up). */
+  readonly treated?: boolean;
   readonly record: ContainerRecord;
   /** Absent: never started. */
   readonly state?: ContainerState;
@@ -53,6 +56,10 @@ export interface HealthRecord {
   readonly run: string;
   /** The last five. */
   readonly probes: readonly { readonly at: string; readonly exitCode: number; readonly output: string; readonly timedOut: boolean; readonly tookMs: number }[];
+  /** Of `ready`, in this run. */
+  readonly ready?: Readiness;
+  /** What `on_unhealthy` has done; goes over from run to run. */
+  readonly remedy?: RemedyState;
 }
 
 export interface ApplyRequest {

@@ -1,6 +1,8 @@
 /**
- * health: what probes mean. The state machine is pure; the runner asks whoever executes probes and keeps time.
- * Never does: know how a probe is executed (the engine hands that in).
+ * health: what probes mean. The state machines are pure; the runners ask whoever executes probes and keep time.
+ * Never does: know how a probe is executed or how a container is restarted (the engine hands that in).
  */
 export * from "./machine.ts";
+export * from "./readiness.ts";
+export * from "./remedy.ts";
 export * from "./runner.ts";

@@ -2,6 +2,7 @@ import { dirname, resolve } from "node:path";
 import type { ProjectName } from "../core/index.ts";
 import { composeFiles } from "./compose.ts";
 import { checkConsistency } from "./consistency.ts";
+import { checkOwnConsistency } from "./own-consistency.ts";
 import { Environment, projectEnvFiles, readEnvFiles } from "./environment.ts";
 import { findStackFiles } from "./files.ts";
 import { hostReader } from "./host-reader.ts";
@@ -68,7 +69,10 @@ async function finish(composed: Composed, request: LoadRequest): Promise<LoadRes
   const profiles = activeProfiles(request.profiles ?? [], environment.values.get("COMPOSE_PROFILES"), request.services ?? [], root);
   const active = activeServices(root, profiles);
   reportUnknownProfiles(request.profiles ?? [], root, session);
-  if (request.skip?.consistency !== true) checkConsistency({ root, active, broken: session.broken, report: session.report });
+  if (request.skip?.consistency !== true) {
+    checkConsistency({ root, active, broken: session.broken, report: session.report });
+    checkOwnConsistency({ root, active, report: session.report });
+  }
   await resolveServiceFiles(root, active, environment.values, directory, session);
   const project = makeProject(
     root,

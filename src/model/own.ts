@@ -91,7 +91,10 @@ class OwnReader {
 
   #probe(item: MapNode, path: Path): ReadyProbe[] {
     const timeoutMs = this.#milliseconds(item.entries.get("timeout"), [...path, "timeout"]);
-    const timeout = timeoutMs === undefined ? {} : { timeout: timeoutMs };
+    const intervalMs = this.#milliseconds(item.entries.get("interval"), [...path, "interval"]);
+    const every = item.entries.get("interval");
+    if (intervalMs !== undefined && intervalMs < 1 && every !== undefined) this.#bad(every, [...path, "interval"], "has to be 1ms at least");
+    const timeout = { ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }), ...(intervalMs === undefined ? {} : { interval: intervalMs }) };
     const found: ReadyProbe[] = [];
     for (const [kind, node] of item.entries) {
       const at = [...path, kind];
@@ -106,7 +109,7 @@ class OwnReader {
     return found;
   }
 
-  #http(node: Node, path: Path, timeout: { readonly timeout?: number }): ReadyProbe {
+  #http(node: Node, path: Path, timeout: { readonly timeout?: number; readonly interval?: number }): ReadyProbe {
     const own = node.kind === "map" ? node : undefined;
     const body = stringOf(own?.entries.get("body"));
     if (body !== undefined) this.#pattern(own?.entries.get("body") ?? node, [...path, "body"]);

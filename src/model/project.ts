@@ -390,8 +390,9 @@ export interface Hook {
   readonly per_replica?: boolean;
 }
 
-export type ReadyProbe =
-  | { readonly kind: "tcp"; readonly port: number; readonly timeout?: Milliseconds }
+/** `timeout`: it has to hold so long after the start. `interval`: between two attempts; absent: soon at first, then every second. */
+export type ReadyProbe = { readonly timeout?: Milliseconds; readonly interval?: Milliseconds } & (
+  | { readonly kind: "tcp"; readonly port: number }
   | {
       readonly kind: "http";
       readonly port: number;
@@ -399,12 +400,12 @@ export type ReadyProbe =
       /** Inclusive ranges. */
       readonly status: readonly (readonly [number, number])[];
       readonly body?: string;
-      readonly timeout?: Milliseconds;
     }
-  | { readonly kind: "log"; readonly pattern: string; readonly timeout?: Milliseconds }
-  | { readonly kind: "exec"; readonly command: readonly string[]; readonly timeout?: Milliseconds }
-  | { readonly kind: "file"; readonly path: string; readonly timeout?: Milliseconds }
-  | { readonly kind: "exit"; readonly code: number; readonly timeout?: Milliseconds };
+  | { readonly kind: "log"; readonly pattern: string }
+  | { readonly kind: "exec"; readonly command: readonly string[] }
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "exit"; readonly code: number }
+);
 
 export type OnUnhealthy =
   | { readonly action: "restart" | "stop" | "none"; readonly after: number; readonly max: number }

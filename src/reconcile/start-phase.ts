@@ -82,13 +82,18 @@ export class Starter {
 
   /** `--wait`: a gate for every service that is not there yet. */
   waitFor(names: readonly string[], jobs: ReadonlySet<string>): void {
-    const { options } = this.#facts;
     for (const name of names) {
       const replicas = this.#present.get(name) ?? [];
       const condition = jobs.has(name) ? "service_completed_successfully" : "running_or_healthy";
       if (replicas.length === 0 || this.#holds(name, condition)) continue;
-      this.#gate(name, condition, true, `--wait`, options.waitTimeoutMs);
+      this.#gate(name, condition, true, `--wait`, this.#patience());
     }
+  }
+
+  /** `--wait-timeout` is for every gate: one that never opens between services must not outlast it. */
+  #patience(): number | undefined {
+    const { wait, waitTimeoutMs } = this.#facts.options;
+    return wait ? waitTimeoutMs : undefined;
   }
 
   /** pre_start hooks run once for a service, before its first container. */
@@ -133,7 +138,7 @@ export class Starter {
       if (condition === "service_started") return this.#started.get(name) ?? [];
       if (condition === "service_healthy") this.#requireHealthcheck(service, project.services[name] ?? project.disabled_services[name]);
       if (this.#holds(name, condition)) return [];
-      return [this.#gate(name, condition, required, `${service.name} needs ${name}: ${words[condition]}`)];
+      return [this.#gate(name, condition, required, `${service.name} needs ${name}: ${words[condition]}`, this.#patience())];
     });
   }
 
@@ -159,11 +164,11 @@ export class Starter {
         case "service_started":
           return true;
         case "service_healthy":
-          return container.status === "running" && container.health === "healthy";
+          return (container.status === "running" || container.status === "exited") && container.health === "healthy";
         case "service_completed_successfully":
           return container.status === "exited" && container.exitCode === 0;
         case "running_or_healthy":
-          return container.status === "running" && (container.health === "healthy" || container.health === "none");
+          return container.health === "healthy" || (container.status === "running" && container.health === "none");
       }
     });
   }

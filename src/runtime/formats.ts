@@ -47,6 +47,10 @@ export interface ContainerRecord {
   /** Other containers whose namespaces it joins. */
   readonly joins: readonly ContainerId[];
   readonly health?: HealthSpec;
+  /** Our `ready`: all must hold once in each run. */
+  readonly ready?: readonly ReadySpec[];
+  /** Our `on_unhealthy`. */
+  readonly onUnhealthy?: UnhealthySpec;
   /** Signal number and milliseconds. */
   readonly stop: { readonly signal: number; readonly graceMs: number };
   readonly removeOnExit: boolean;
@@ -76,6 +80,26 @@ export interface HealthSpec {
   readonly retries: number;
   readonly startPeriodMs: number;
   readonly startIntervalMs: number;
+}
+
+/** Milliseconds. `timeout`: since the start of the run; `interval`: between attempts. */
+export type ReadySpec = { readonly timeout?: number; readonly interval?: number } & (
+  | { readonly kind: "tcp"; readonly port: number }
+  | { readonly kind: "http"; readonly port: number; readonly path: string; readonly status: readonly (readonly [number, number])[]; readonly body?: string }
+  | { readonly kind: "log"; readonly pattern: string }
+  | { readonly kind: "exec"; readonly command: readonly string[] }
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "exit"; readonly code: number }
+);
+
+export interface UnhealthySpec {
+  readonly action: "restart" | "stop" | "none" | "run";
+  /** `run`: in the container. */
+  readonly command?: readonly string[];
+  readonly after: number;
+  readonly max: number;
+  /** The service's back-off. */
+  readonly timing: Pick<MonitorSpec["restart"], "firstDelayMs" | "delayMs" | "factor" | "maxDelayMs" | "jitter" | "resetAfterMs">;
 }
 
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "exited" | "dead";

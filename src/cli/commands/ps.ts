@@ -68,6 +68,8 @@ export function row(container: ContainerSummary, now: number, truncate: boolean)
     CreatedAt: Number.isNaN(created) ? record.createdAt : `${new Date(created).toISOString().slice(0, 19).replace("T", " ")} +0000 UTC`,
     ExitCode: state?.exitCode ?? 0,
     Health: container.health === "none" ? "" : container.health,
+    HealthOutput: container.healthOutput ?? "",
+    Restarts: state?.restarts ?? 0,
     ID: truncate ? shortId(container.id) : container.id,
     Image: record.image?.reference ?? (record.rootfs === undefined ? "" : `rootfs:${record.rootfs}`),
     Labels: Object.entries(record.labels)

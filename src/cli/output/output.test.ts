@@ -23,7 +23,14 @@ describe("status as Docker words it", () => {
     ["Exited (3) 2 seconds ago", { status: "exited", exitCode: 3, finishedAt: ago(2) }],
     ["Exited (137) About a minute ago (out of memory)", { status: "exited", exitCode: 137, oomKilled: true, finishedAt: ago(60) }],
     ["Exited (unknown) 2 seconds ago", { status: "exited", exitCode: -1, finishedAt: ago(2) }],
-    ["Restarting (1) 3 seconds ago, next in 12 s", { status: "restarting", exitCode: 1, finishedAt: ago(3), nextRestartAt: ago(-12) }],
+    ["Restarting 7×, next in 12 s, last exit 1", { status: "restarting", exitCode: 1, failures: 7, finishedAt: ago(3), nextRestartAt: ago(-12) }],
+    ["Restarting 7×, next in 12 s, last exit 137 (out of memory)", { status: "restarting", exitCode: 137, signal: 9, oomKilled: true, failures: 7, finishedAt: ago(3), nextRestartAt: ago(-12) }],
+    ["Restarting 1×, next in 0 s, last exit 139 (SIGSEGV)", { status: "restarting", exitCode: 139, signal: 11, endedBy: "", failures: 1, finishedAt: ago(3), nextRestartAt: ago(1) }],
+    ["Up 3 seconds, restarted 2×, last exit 137 (SIGKILL)", { status: "running", exitCode: 137, signal: 9, failures: 2, startedAt: ago(3) }],
+    ["Up 30 seconds", { status: "running", exitCode: 137, signal: 9, failures: 2, startedAt: ago(30) }],
+    ["Exited (143) 3 seconds ago (unhealthy: no answer)", { status: "exited", exitCode: 143, signal: 15, endedBy: "health", reason: "unhealthy: no answer", finishedAt: ago(3) }],
+    ["Exited (143) 3 seconds ago", { status: "exited", exitCode: 143, signal: 15, endedBy: "stop", finishedAt: ago(3) }],
+    ["Exited (127) 3 seconds ago (exec: no such file)", { status: "exited", exitCode: 127, endedBy: "start-failure", error: { stage: "exec", message: "no such file" }, finishedAt: ago(3) }],
     ["Dead (its monitor was killed)", { status: "dead" }],
   ])("%s", (text, container) => {
     expect(statusText(fakeContainer({ service: "web", ...container }), now)).toBe(text);

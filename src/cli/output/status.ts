@@ -1,9 +1,17 @@
+import { constants } from "node:os";
 import type { ContainerSummary } from "../../engine/index.ts";
 import { humanDuration } from "./units.ts";
 
 type Port = NonNullable<ContainerSummary["state"]>["ports"][number];
 
-/** Docker's words: `Up 3 minutes (healthy)`, `Exited (137) 2 seconds ago`, with what Docker does not say: out of memory, when the next start is. */
+/** So long after a crash the table still says that there was one: as long as a run by default has to be to count as success. */
+const recentMs = 10_000;
+const longestReason = 100;
+
+/**
+ * Docker's words: `Up 3 minutes (healthy)`, `Exited (137) 2 seconds ago`, with what Docker does not say: why it is unhealthy,
+ * by what it was ended, how often it failed in a row, and when the next start is.
+ */
 export function statusText(container: ContainerSummary, now: number): string {
   const { state } = container;
   switch (container.status) {
@@ -12,25 +20,58 @@ export function statusText(container: ContainerSummary, now: number): string {
     case "dead":
       return "Dead (its monitor was killed)";
     case "running":
-      return `Up ${since(state?.startedAt, now)}${healthText(container)}`;
+      return `Up ${since(state?.startedAt, now)}${healthText(container)}${crashText(container, now)}`;
     case "paused":
       return `Up ${since(state?.startedAt, now)} (Paused)`;
     case "restarting": {
-      const next = Math.ceil((Date.parse(state?.nextRestartAt ?? "") - now) / 1000);
-      return `Restarting (${codeText(container)}) ${since(state?.finishedAt, now)} ago${next > 0 ? `, next in ${next} s` : ""}`;
+      const next = Math.max(0, Math.ceil((Date.parse(state?.nextRestartAt ?? "") - now) / 1000));
+      return `Restarting ${state?.failures ?? 0}×, next in ${next} s, last exit ${endText(container)}`;
     }
     case "exited":
-      return `Exited (${codeText(container)}) ${since(state?.finishedAt, now)} ago${state?.oomKilled === true ? " (out of memory)" : ""}`;
+      return `Exited (${codeText(container)}) ${since(state?.finishedAt, now)} ago${causeText(container)}`;
   }
+}
+
+function endText(container: ContainerSummary): string {
+  return `${codeText(container)}${causeText(container)}`;
+}
+
+/** Why a run ended, where its exit code does not say it: ` (out of memory)`, ` (SIGSEGV)`, ` (exec: no such file)`. */
+function causeText({ state }: ContainerSummary): string {
+  if (state === undefined) return "";
+  if (state.oomKilled) return " (out of memory)";
+  if (state.endedBy === "health") return ` (${oneLine(state.reason ?? "unhealthy")})`;
+  if (state.endedBy === "start-failure" && state.error !== null) return ` (${oneLine(`${state.error.stage}: ${state.error.message}`)})`;
+  // What a command stopped ended by its signal as it should.
+  return state.signal > 0 && state.endedBy === "" ? ` (${signalName(state.signal)})` : "";
+}
+
+/** A container that has just failed and runs again. */
+function crashText(container: ContainerSummary, now: number): string {
+  const { state } = container;
+  if (state === undefined || state.failures === 0 || !(now - Date.parse(state.startedAt) < recentMs)) return "";
+  return `, restarted ${state.failures}×, last exit ${endText(container)}`;
+}
+
+/** Not the engine's, which this table can do without loading. */
+function signalName(signal: number): string {
+  return Object.entries(constants.signals).find(([, number]) => number === signal)?.[0] ?? `signal ${signal}`;
+}
+
+function oneLine(text: string): string {
+  const line = text.trim().split("\n").at(-1) ?? "";
+  const plain = line.replace(/[\u0000-\u001f\u007f-\u009f]/g, " ");
+  return plain.length > longestReason ? `${plain.slice(0, longestReason - 1)}…` : plain;
 }
 
 function codeText({ state }: ContainerSummary): string {
   return state === undefined || state.exitCode < 0 ? "unknown" : String(state.exitCode);
 }
 
-function healthText({ health }: ContainerSummary): string {
+function healthText({ health, healthOutput }: ContainerSummary): string {
   if (health === "none") return "";
-  return health === "starting" ? " (health: starting)" : ` (${health})`;
+  if (health === "starting") return " (health: starting)";
+  return ` (${health})${health === "unhealthy" && healthOutput !== undefined ? `: ${oneLine(healthOutput)}` : ""}`;
 }
 
 function since(iso: string | undefined, now: number): string {

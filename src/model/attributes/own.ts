@@ -2,7 +2,7 @@ import { below, each, honoured, notCarriedOut } from "./support.ts";
 import type { Rows, Support } from "./support.ts";
 
 const TIMING = ["first_delay", "delay", "factor", "max_delay", "jitter", "reset_after"];
-const PROBE = ["tcp", "http", "http.port", "http.path", "http.status", "http.body", "log", "exec", "file", "exit", "timeout"];
+const PROBE = ["tcp", "http", "http.port", "http.path", "http.status", "http.body", "log", "exec", "file", "exit", "timeout", "interval"];
 const NOT_YET = notCarriedOut("it is not carried out yet", undefined, "at-start");
 
 function ready(above: string, support: Support): Rows {
@@ -15,9 +15,9 @@ export const OWN: Rows = {
   "services.*.rootfs": honoured,
   "services.*.restart_policy": honoured,
   ...each("services.*.restart_policy", TIMING, honoured),
-  "services.*.on_unhealthy": NOT_YET,
-  ...each("services.*.on_unhealthy", ["action", "run", "after", "max"], NOT_YET),
-  ...ready("services.*.ready", NOT_YET),
+  "services.*.on_unhealthy": honoured,
+  ...each("services.*.on_unhealthy", ["action", "run", "after", "max"], honoured),
+  ...ready("services.*.ready", honoured),
   "services.*.processes": NOT_YET,
   ...below("services.*.processes.*", {
     ...each("restart_policy", TIMING, NOT_YET),

@@ -1,0 +1,182 @@
+import { join } from "node:path";
+import { writeFileAtomic } from "../core/index.ts";
+import type { Clock, HostPath } from "../core/index.ts";
+import { HealthRunner, initialReadiness, nextRemedy, noRemedy, readinessText, ReadinessRunner } from "../health/index.ts";
+import type { ProbeReport, Readiness } from "../health/index.ts";
+import type { ContainerRecord, MonitorClient, UnhealthySpec } from "../runtime/index.ts";
+import { probeOf } from "./probe.ts";
+import { readyProbeRun } from "./ready-probe.ts";
+import { applyRemedy } from "./remedy.ts";
+import { healthOf } from "./summary.ts";
+import type { HealthRecord } from "./types.ts";
+
+/** Of a failing probe's output, in an error or a reason, characters. */
+const reasonLength = 400;
+const keptProbes = 5;
+
+export interface VitalsOptions {
+  readonly record: ContainerRecord;
+  readonly directory: HostPath;
+  readonly monitor: MonitorClient;
+  readonly clock: Clock;
+  /** What `health.json` says; a new agent goes on from there. */
+  readonly known: HealthRecord | undefined;
+  /** The container's health is another one now. */
+  readonly onChange: () => void;
+  readonly onWarning: (rule: string, message: string) => void;
+}
+
+/** Health and readiness of one container, run after run, and what follows when it is unhealthy. */
+export class Vitals {
+  readonly #options: VitalsOptions;
+  #record: HealthRecord | undefined;
+  #health: HealthRunner | undefined;
+  #readiness: ReadinessRunner | undefined;
+  /** Unhealthy verdicts in a row, and since when it was healthy before them. */
+  #verdicts = 0;
+  #healthySince: number | undefined;
+  #forgetRemedy: (() => void) | undefined;
+  /** Something is being done about it: what probes say meanwhile is no news. */
+  #treating = false;
+  #writing: Promise<unknown> = Promise.resolve();
+
+  constructor(options: VitalsOptions) {
+    this.#options = options;
+    this.#record = options.known;
+  }
+
+  get health(): HealthRecord | undefined {
+    return this.#record;
+  }
+
+  get #wanted(): boolean {
+    const { health, ready } = this.#options.record;
+    return health !== undefined || (ready !== undefined && ready.length > 0);
+  }
+
+  /** The container runs; `run` is its `startedAt`. Idempotent for one run. */
+  begin(run: string): void {
+    if (!this.#wanted || (this.#record?.run === run && (this.#health !== undefined || this.#readiness !== undefined))) return;
+    this.end();
+    const { record } = this.#options;
+    const before = this.#record;
+    const fresh = before?.run !== run;
+    this.#verdicts = 0;
+    this.#record = fresh
+      ? {
+          version: 1,
+          status: "starting",
+          failingStreak: 0,
+          run,
+          probes: [],
+          ...(record.ready === undefined ? {} : { ready: initialReadiness(record.ready.length) }),
+          ...(before?.remedy === undefined ? {} : { remedy: before.remedy }),
+        }
+      : before;
+    this.#probe(run, fresh ? undefined : before);
+    if (fresh) this.#write();
+  }
+
+  #probe(run: string, known: HealthRecord | undefined): void {
+    const { record, monitor, clock, directory } = this.#options;
+    const startedAt = Date.parse(run);
+    if (record.ready !== undefined && record.ready.length > 0) {
+      const probed = { monitor, log: join(directory, "log/container.log"), since: startedAt * 1000 };
+      this.#readiness = new ReadinessRunner({
+        probes: record.ready.map((probe) => readyProbeRun(probe, probed)),
+        startedAt,
+        ...(known?.ready === undefined ? {} : { state: known.ready }),
+        clock,
+        onChange: (ready) => this.#ready(ready),
+      });
+    }
+    if (record.health !== undefined) {
+      this.#health = new HealthRunner({
+        settings: record.health,
+        startedAt,
+        ...(known === undefined ? {} : { state: { status: known.status, failingStreak: known.failingStreak } }),
+        probe: probeOf(monitor, record.health),
+        clock,
+        onReport: (report) => this.#report(report),
+      });
+    }
+  }
+
+  /** The run has ended, or nobody looks any more. */
+  end(): void {
+    this.#health?.stop();
+    this.#readiness?.stop();
+    this.#forgetRemedy?.();
+    this.#health = undefined;
+    this.#readiness = undefined;
+    this.#forgetRemedy = undefined;
+    this.#healthySince = undefined;
+  }
+
+  #ready(ready: Readiness): void {
+    this.#update({ ready });
+    if (ready.status === "failed") this.#unhealthy(readinessText(ready));
+  }
+
+  #report(report: ProbeReport): void {
+    const before = this.#record;
+    if (before === undefined) return;
+    const probe = { at: new Date(report.at).toISOString(), exitCode: report.exitCode, output: report.output, timedOut: report.timedOut, tookMs: report.tookMs };
+    this.#update({ ...report.state, probes: [...before.probes.slice(1 - keptProbes), probe] });
+    if (report.state.status === "unhealthy") this.#unhealthy(report.output.trim() === "" ? `the health check exited with ${report.exitCode}` : report.output.trim());
+    else if (report.state.status === "healthy") {
+      this.#verdicts = 0;
+      this.#healthySince ??= this.#options.clock.now();
+      this.#forgetRemedy?.();
+      this.#forgetRemedy = undefined;
+    }
+  }
+
+  #update(change: Partial<HealthRecord>): void {
+    if (this.#record === undefined) return;
+    const before = healthOf(this.#options.record, this.#record);
+    this.#record = { ...this.#record, ...change };
+    this.#write();
+    if (healthOf(this.#options.record, this.#record).health !== before.health) this.#options.onChange();
+  }
+
+  #unhealthy(said: string): void {
+    const { record, clock, onWarning } = this.#options;
+    const spec = record.onUnhealthy;
+    if (spec === undefined || spec.action === "none" || this.#record === undefined || this.#forgetRemedy !== undefined || this.#treating) return;
+    this.#verdicts += 1;
+    const now = clock.now();
+    const before = this.#record.remedy ?? noRemedy;
+    const healthyMs = this.#healthySince === undefined ? 0 : now - this.#healthySince;
+    const decision = nextRemedy(spec, before, this.#verdicts, healthyMs, Math.random());
+    this.#healthySince = undefined;
+    if (decision.state !== before) this.#update({ remedy: decision.state });
+    if (!decision.act) {
+      if (!decision.state.gaveUp || before.gaveUp) return;
+      onWarning("on-unhealthy", `${record.name} is unhealthy, and was treated ${decision.state.count} times in vain: nothing more is done`);
+      this.#options.onChange();
+      return;
+    }
+    this.#forgetRemedy = clock.after(decision.delayMs, () => {
+      this.#forgetRemedy = undefined;
+      void this.#treat(spec, `unhealthy: ${said.slice(-reasonLength)}`, decision.state.count);
+    });
+  }
+
+  async #treat(spec: UnhealthySpec, reason: string, count: number): Promise<void> {
+    const { record, monitor, onWarning } = this.#options;
+    const what = spec.action === "run" ? `running \`${(spec.command ?? []).join(" ")}\`` : spec.action;
+    onWarning("on-unhealthy", `${record.name} is ${reason.split("\n").at(-1) ?? reason}: ${what} (${count}${spec.max > 0 ? ` of ${spec.max}` : ""})`);
+    this.#treating = true;
+    this.#verdicts = 0;
+    const failure = await applyRemedy(monitor, spec, reason);
+    this.#treating = false;
+    if (failure !== undefined) onWarning("on-unhealthy", `${record.name}: ${failure}`);
+  }
+
+  /** In the order of what happened; gone if the container was removed meanwhile. */
+  #write(): void {
+    const text = JSON.stringify(this.#record);
+    this.#writing = this.#writing.then(() => writeFileAtomic(join(this.#options.directory, "health.json"), text)).catch(() => undefined);
+  }
+}
