@@ -2,17 +2,18 @@ import { StackError } from "../core/index.ts";
 import type { Operation } from "../reconcile/index.ts";
 import type { OperationContext } from "./execute.ts";
 import { recordOf, serviceOf } from "./executors.ts";
+import { runPreStart } from "./pre-start.ts";
 import type { Work } from "./session.ts";
 
-/** Runs one `post_start` or `pre_stop` command in the container, as the specification says. */
+/** Runs one hook as the specification says: `post_start` and `pre_stop` in the container, `pre_start` in one of its own before it. */
 export async function runHook(work: Work, operation: Extract<Operation, { kind: "run-hook" }>, context: OperationContext): Promise<void> {
   const service = serviceOf(work, operation.service);
   const hook = service[operation.hook][operation.index];
   if (hook === undefined) throw new StackError("internal", `service "${service.name}" has no ${operation.hook}[${operation.index}]`);
-  if (operation.hook === "pre_start")
-    throw new StackError("unsupported", `Service "${service.name}": pre_start hooks are not possible yet`, {
-      hint: "Use a service of its own with depends_on and condition: service_completed_successfully.",
-    });
+  if (operation.hook === "pre_start") {
+    await runPreStart(work, service, hook, operation, context);
+    return;
+  }
   const record = recordOf(work, operation.name, operation.container);
   const result = await work.hub.monitor(record.id).execCapture(
     {

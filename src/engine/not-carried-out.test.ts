@@ -34,7 +34,6 @@ describe("refuseImpossible", () => {
 
   it.each([
     ["models", { models: { llm: null } }],
-    ["pre_start", { pre_start: [{ command: ["true"], privileged: false, environment: {} }] }],
   ])("names what cannot be done: %s", (key, members) => {
     expect(() => refuseImpossible({ ...plain, ...members })).toThrow(`Service "web": \`${key}\` is not supported`);
   });

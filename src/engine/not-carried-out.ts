@@ -15,11 +15,6 @@ export function notCarriedOut(service: Service): readonly string[] {
 export function refuseImpossible(service: Service): void {
   const table: readonly (readonly [key: string, given: boolean, hint: string])[] = [
     ["models", Object.keys(service.models).length > 0, "Nothing here runs models. Run a model server as a service, and give its address in `environment`."],
-    [
-      "pre_start",
-      service.pre_start.length > 0,
-      "Use a service of its own, with depends_on and condition: service_completed_successfully.",
-    ],
   ];
   const found = table.find(([, given]) => given);
   if (found !== undefined) throw new StackError("unsupported", `Service "${service.name}": \`${found[0]}\` is not supported`, { hint: found[2] });

@@ -96,18 +96,16 @@ export class Starter {
     return wait ? waitTimeoutMs : undefined;
   }
 
-  /** pre_start hooks run once for a service, before its first container. */
+  /** pre_start hooks run one after the other before the first container; those that ask for it once for each replica. */
   #preStart(service: Service, starting: readonly Present[], gates: readonly OperationIndex[]): OperationIndex | undefined {
-    const [first] = starting;
-    if (first === undefined) return undefined;
     let last: OperationIndex | undefined;
-    for (const hook of service.pre_start.keys()) {
-      last = this.#facts.builder.add(
-        `run-hook pre_start ${hook + 1} ${first.name}`,
-        { kind: "run-hook", service: service.name, name: first.name, ...containerOf(first), hook: "pre_start", index: hook },
-        { cause: `pre_start hook of ${service.name}`, after: [...gates, ...starting.map((replica) => replica.before), last] },
-      );
-    }
+    for (const [index, hook] of service.pre_start.entries())
+      for (const replica of hook.per_replica === true ? starting : starting.slice(0, 1))
+        last = this.#facts.builder.add(
+          `run-hook pre_start ${index + 1} ${replica.name}`,
+          { kind: "run-hook", service: service.name, name: replica.name, ...containerOf(replica), hook: "pre_start", index },
+          { cause: `pre_start hook of ${service.name}`, after: [...gates, ...starting.map((each) => each.before), last] },
+        );
     return last;
   }
 

@@ -138,16 +138,12 @@ export const DEVELOP: Rows = {
 };
 
 const HOOK = ["command", "user", "privileged", "working_dir", "environment"];
-const NO_PRE_START = refused(
-  "commands cannot be run before a container starts yet",
-  "Use a service of its own, with `depends_on` and `condition: service_completed_successfully`.",
-);
 const NO_PROVIDER = refused("services of other providers than this engine cannot be made yet");
 const NO_MODELS = refused("nothing here runs models", "Run a model server as a service, and give its address in `environment`.");
 
 export const REST: Rows = {
   ...each("services.*", ["post_start", "pre_stop", ...HOOK.flatMap((name) => [`post_start.[].${name}`, `pre_stop.[].${name}`])], honoured),
-  ...each("services.*", ["pre_start", ...[...HOOK, "image", "per_replica"].map((name) => `pre_start.[].${name}`)], NO_PRE_START),
+  ...each("services.*", ["pre_start", ...[...HOOK, "image", "per_replica"].map((name) => `pre_start.[].${name}`)], honoured),
   ...each("services.*", ["provider", "provider.type", "provider.options"], NO_PROVIDER),
   ...each("services.*", ["models", "models.*.endpoint_var", "models.*.model_var"], NO_MODELS),
   ...each("models.*", ["name", "model", "context_size", "runtime_flags"], information("of no consequence: a service that uses a model is refused")),
