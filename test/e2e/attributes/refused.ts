@@ -26,7 +26,6 @@ export const refusals: readonly Refusal[] = [
   { of: service("ports.[].protocol"), members: "ports: ['80:80/sctp']", says: /80\/sctp cannot be published/ },
   { of: service("provider"), file: "services: {web: {provider: {type: x}}}", says: /made by a provider \(x\), which is not supported/ },
   { of: service("models"), file: `services: {web: {${IMAGE}, models: [llm]}}\nmodels: {llm: {model: ai/x}}`, says: /`models` is not supported/ },
-  { of: service("pre_start"), members: "pre_start: [{command: ['true']}]", says: /`pre_start` is not supported/ },
   { of: service("build"), file: "services: {web: {build: .}}", says: /would have to be built, which is not possible yet/ },
   { of: ["networks.*.driver"], file: `services: {web: {${IMAGE}, networks: [n]}}\nnetworks: {n: {driver: overlay}}`, says: /driver "overlay" is not supported/ },
   { of: ["volumes.*.driver"], file: `services: {web: {${IMAGE}, volumes: ['vol:/v']}}\nvolumes: {vol: {driver: vieux}}`, says: /there is no volume driver "vieux"/ },
