@@ -15,6 +15,7 @@
 
 #include "convert.h"
 #include "fd.h"
+#include "fs.h"
 
 namespace stack::addon {
 
@@ -206,6 +207,20 @@ Napi::Value syncfs_js(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value remove_tree_js(const Napi::CallbackInfo& info) {
+  std::string path = string_argument(info, 0, "path");
+  return on_own_thread(info.Env(), [path]() -> Status {
+    size_t slash = path.rfind('/');
+    if (slash == std::string::npos || slash + 1 == path.size()) {
+      return fail("remove", "not the absolute path of a directory entry", EINVAL, path);
+    }
+    std::string parent = path.substr(0, slash == 0 ? 1 : slash);
+    UniqueFd fd(::open(parent.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!fd) return errno == ENOENT ? ok() : sys_fail("remove", "open", parent);
+    return remove_tree(fd.get(), path.substr(slash + 1));
+  });
+}
+
 }  // namespace
 
 void register_files(Napi::Env env, Napi::Object exports) {
@@ -219,6 +234,7 @@ void register_files(Napi::Env env, Napi::Object exports) {
   exports.Set("setxattr", Napi::Function::New(env, setxattr_js, "setxattr"));
   exports.Set("renameNoReplace", Napi::Function::New(env, rename_no_replace_js, "renameNoReplace"));
   exports.Set("syncfs", Napi::Function::New(env, syncfs_js, "syncfs"));
+  exports.Set("removeTree", Napi::Function::New(env, remove_tree_js, "removeTree"));
 }
 
 }  // namespace stack::addon

@@ -147,21 +147,84 @@ Status make_directories(const std::string& path, mode_t mode) {
   }
 }
 
+namespace {
+
+/// Directories that lie deeper are moved up: neither descriptors nor the stack may run out.
+constexpr int kDeepest = 64;
+
+class TreeRemoval {
+ public:
+  explicit TreeRemoval(int top) : top_(top) {}
+
+  /// Everything below `dir`, but for what had to be moved up to the top.
+  Status empty(int dir, int depth) {
+    std::vector<std::string> names;
+    TRY(children_of(dir, names));
+    for (const std::string& name : names) {
+      if (::unlinkat(dir, name.c_str(), 0) == 0 || errno == ENOENT) continue;
+      if (errno != EISDIR && errno != EPERM) return sys_fail("remove", "unlinkat", name);
+      if (::unlinkat(dir, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) continue;
+      if (depth >= kDeepest) {
+        TRY(move_up(dir, name));
+        continue;
+      }
+      // What is mounted there is not ours to delete.
+      UniqueFd child =
+          TRY(open_in_root(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_NO_XDEV));
+      TRY(empty(child.get(), depth + 1));
+      if (::unlinkat(dir, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
+        return sys_fail("remove", "unlinkat", name);
+      }
+    }
+    return ok();
+  }
+
+  [[nodiscard]] bool moved() const { return moved_ > emptied_; }
+  /// Begins another round over the top, where the deep ones are now.
+  void next_round() { emptied_ = moved_; }
+
+ private:
+  static Status children_of(int dir, std::vector<std::string>& names) {
+    int own = ::openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR* stream = own < 0 ? nullptr : ::fdopendir(own);
+    if (stream == nullptr) {
+      Failure failure = sys_fail("remove", "fdopendir", "");
+      if (own >= 0) ::close(own);
+      return failure;
+    }
+    while (dirent* entry = ::readdir(stream)) {
+      std::string_view child = entry->d_name;
+      if (child != "." && child != "..") names.emplace_back(child);
+    }
+    ::closedir(stream);
+    return ok();
+  }
+
+  Status move_up(int dir, const std::string& name) {
+    for (;;) {
+      std::string target = ".deep." + std::to_string(++moved_);
+      if (::renameat2(dir, name.c_str(), top_, target.c_str(), RENAME_NOREPLACE) == 0) return ok();
+      if (errno != EEXIST) return sys_fail("remove", "renameat2", name);
+    }
+  }
+
+  int top_;
+  uint64_t moved_ = 0;
+  uint64_t emptied_ = 0;
+};
+
+}  // namespace
+
 Status remove_tree(int parent, const std::string& name) {
   if (::unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) return ok();
   if (errno != EISDIR && errno != EPERM) return sys_fail("remove", "unlinkat", name);
   UniqueFd dir(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!dir) return sys_fail("remove", "openat", name);
-  int own = ::dup(dir.get());
-  DIR* stream = own < 0 ? nullptr : ::fdopendir(own);
-  if (stream == nullptr) return sys_fail("remove", "fdopendir", name);
-  std::vector<std::string> names;
-  while (dirent* entry = ::readdir(stream)) {
-    std::string_view child = entry->d_name;
-    if (child != "." && child != "..") names.emplace_back(child);
-  }
-  ::closedir(stream);
-  for (const std::string& child : names) TRY(remove_tree(dir.get(), child));
+  TreeRemoval removal(dir.get());
+  do {
+    removal.next_round();
+    TRY(removal.empty(dir.get(), 0));
+  } while (removal.moved());
   if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
     return sys_fail("remove", "unlinkat", name);
   }

@@ -43,7 +43,8 @@ Status write_existing_at(int dir, const std::string& path, std::string_view data
 /** Creates `path` or replaces it by rename; 0600 unless told. */
 Status replace_file(const std::string& path, std::string_view data, mode_t mode = 0600);
 Status make_directories(const std::string& path, mode_t mode = 0755);
-/** Removes a tree without following symlinks or crossing into what is mounted there (EBUSY stays).
+/**
+ * Removes a tree of any depth without following symlinks or crossing into what is mounted there (EXDEV).
  */
 Status remove_tree(int parent, const std::string& name);
 bool exists(const std::string& path);

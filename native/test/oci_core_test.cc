@@ -165,6 +165,19 @@ void paths_stay_in_their_root() {
   CHECK(remove_tree(AT_FDCWD, name).ok() && !exists(name));
 }
 
+void a_tree_of_any_depth_is_removed() {
+  char name[] = "/tmp/stack-deep-XXXXXX";
+  CHECK(::mkdtemp(name) != nullptr);
+  UniqueFd at(::open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  for (int depth = 0; depth < 3000; depth++) {
+    CHECK(::mkdirat(at.get(), "d", 0700) == 0 && ::mkdirat(at.get(), ".deep.1", 0700) == 0);
+    CHECK(::symlinkat("/etc", at.get(), "link") == 0);
+    at = UniqueFd(::openat(at.get(), "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    CHECK(at.get() >= 0);
+  }
+  CHECK(remove_tree(AT_FDCWD, name).ok() && !exists(name) && exists("/etc/passwd"));
+}
+
 void descriptors_travel() {
   FdPair pair = std::move(make_socketpair(SOCK_SEQPACKET)).take();
   int file = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -347,6 +360,7 @@ int main() {
   json_survives_damage();
   configurations_survive_damage();
   paths_stay_in_their_root();
+  a_tree_of_any_depth_is_removed();
   descriptors_travel();
   weights_convert();
   mount_options_mean_what_mount_says();

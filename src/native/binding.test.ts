@@ -17,7 +17,7 @@ const members: Readonly<Record<keyof NativeBinding, "number" | "function">> = {
   abi: "number", spawn: "function", waitPidfd: "function", pipe: "function", lock: "function", lockWait: "function",
   isLocked: "function", close: "function", listenUnix: "function", connectUnix: "function", peerCredentials: "function",
   requestDescriptors: "function", netlink: "function", createNetns: "function", removeNetns: "function", watchFilters: "function", signal: "function",
-  unmount: "function", mount: "function", setxattr: "function", renameNoReplace: "function", syncfs: "function",
+  unmount: "function", mount: "function", setxattr: "function", renameNoReplace: "function", syncfs: "function", removeTree: "function",
   terminalOutput: "function",
 };
 

@@ -67,6 +67,8 @@ export interface NativeBinding {
   /** renameat2(RENAME_NOREPLACE). False if the target exists. */
   renameNoReplace(from: string, to: string): boolean;
   syncfs(path: string): Promise<void>;
+  /** Everything at `path`, of any depth; symbolic links are removed, not followed. Does not look for mounts. Idempotent. */
+  removeTree(path: string): Promise<void>;
   /** OPOST of the terminal at `fd` (termios(3)): false hands what is written to it through as it is. */
   terminalOutput(fd: number, processed: boolean): void;
 }
