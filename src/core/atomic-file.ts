@@ -1,6 +1,16 @@
 import { randomBytes } from "node:crypto";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { dirname, join, basename } from "node:path";
+
+let prefix: string | undefined;
+let count = 0;
+
+/** A name beside `path` that no other process uses, now or after a crash of ours. */
+function temporaryFor(path: string): string {
+  prefix ??= randomBytes(6).toString("hex");
+  return join(dirname(path), `.${basename(path)}.${prefix}${(count += 1).toString(36)}`);
+}
 
 /**
  * Replaces `path` by rename, so that a reader sees the old content or the new, never a part.
@@ -11,7 +21,7 @@ export async function writeFileAtomic(
   data: string | Uint8Array,
   options: { readonly mode?: number; readonly durable?: boolean } = {},
 ): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}`);
+  const temporary = temporaryFor(path);
   try {
     const file = await open(temporary, "wx", options.mode ?? 0o600);
     try {
@@ -23,6 +33,39 @@ export async function writeFileAtomic(
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+/**
+ * Small records (some KiB) that others wait for are read and written at once: on a local file system that costs a tenth
+ * of what the way through Node's threads does. Undefined: there is no such file.
+ */
+export function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw error;
+  }
+}
+
+/** As `writeFileAtomic`, at once, for small records. Makes the directory. */
+export function replaceFile(path: string, content: string): void {
+  const temporary = temporaryFor(path);
+  const write = (): void => writeFileSync(temporary, content, { mode: 0o600, flag: "wx" });
+  try {
+    try {
+      write();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+      write();
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
     throw error;
   }
 }

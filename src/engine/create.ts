@@ -27,7 +27,6 @@ import type { ContainerMounts } from "./create-mounts.ts";
 import { attach, networkMode, networkSpec } from "./create-network.ts";
 import { contentHashes } from "./file-content.ts";
 import { imageReference } from "./image-reference.ts";
-import { imageOf } from "./image.ts";
 import { containerLabels } from "./labels.ts";
 import type { Work } from "./session.ts";
 import { version } from "./version.ts";
@@ -91,7 +90,7 @@ class Making {
     const { project } = this.#work;
     const service = this.#service;
     const reference = imageReference(project, service);
-    const image = service.rootfs !== undefined || reference === undefined ? undefined : await imageOf(this.#work, reference);
+    const image = service.rootfs !== undefined || reference === undefined ? undefined : await this.#work.images.find(reference);
     if (image === undefined && service.rootfs === undefined)
       throw new StackError("unsupported", `Service "${service.name}" has neither an image nor a rootfs to run`, {
         hint: service.provider === undefined ? "Give it an image." : "Providers are not supported yet.",
@@ -149,11 +148,7 @@ class Making {
   /** `user` and `group_add`, looked up in the image's own files. */
   async #user(image: Image | undefined, identity: { readonly passwd: string; readonly group: string } | undefined): Promise<ResolvedUser> {
     const spec = this.#service.user ?? image?.config.user ?? "";
-    const read = async (path: string): Promise<string> => {
-      if (image === undefined) return "";
-      const bytes = await this.#work.rooms.images.readFile(image.layers, path, 1024 * 1024);
-      return bytes === undefined ? "" : Buffer.from(bytes).toString("utf8");
-    };
+    const read = (path: string): Promise<string> => (image === undefined ? Promise.resolve("") : this.#work.images.text(image, path));
     const [passwd, group] = identity === undefined ? await Promise.all([read("/etc/passwd"), read("/etc/group")]) : [identity.passwd, identity.group];
     return resolveUser(spec, { passwd, group }, this.#service.group_add);
   }

@@ -69,7 +69,7 @@ export function executorsFor(work: Work): Executors {
     "run-hook": (operation, context) => runHook(work, operation, context),
     "remove-image": async (operation) => {
       await rooms.images.remove(operation.reference);
-      const inUse = (await rooms.containers.list()).flatMap((c) => [...(c.record.image === undefined ? [] : [c.record.image.id]), ...(c.record.mountedImages ?? [])]);
+      const inUse = rooms.containers.survey().records.flatMap(({ image, mountedImages }) => [...(image === undefined ? [] : [image.id]), ...(mountedImages ?? [])]);
       await rooms.images.collect(inUse);
     },
   };
@@ -138,13 +138,15 @@ async function monitorEnded(monitor: ReturnType<Work["hub"]["monitor"]>, name: s
   }
 }
 
-export async function removeContainer(work: Pick<Work, "rooms" | "hub">, id: ContainerId, anonymousVolumes: boolean): Promise<void> {
+export async function removeContainer(work: Pick<Work, "rooms" | "hub"> & Partial<Pick<Work, "deleting">>, id: ContainerId, anonymousVolumes: boolean): Promise<void> {
   const { rooms, hub } = work;
   const record = hub.get(id)?.record ?? (await rooms.containers.find(id))?.record;
   if (record === undefined) return;
   await monitorEnded(hub.monitor(id), record.name);
   await rooms.networks.disconnect(id);
-  await rooms.containers.remove(id);
+  const { deleted } = await rooms.containers.discard(id);
+  if (work.deleting === undefined) await deleted;
+  else work.deleting.push(deleted);
   hub.untrack(id);
   if (anonymousVolumes) for (const volume of record.volumes) if (volume.anonymous) await rooms.volumes.remove(volume.name);
 }

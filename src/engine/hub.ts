@@ -89,12 +89,12 @@ export class Hub {
     let container = this.#containers.get(record.id);
     if (container === undefined) {
       const directory = paths.container(this.#options.root, record.id);
-      const known = await readHealth(directory);
+      const known = fresh ? undefined : await readHealth(directory);
       container = this.#containers.get(record.id) ?? this.#tracked(record, directory, known);
       this.#containers.set(record.id, container);
     }
     if (fresh) this.#set(container, "created");
-    await this.#follow(container);
+    else await this.#follow(container);
   }
 
   /** Its files were removed behind our back: ends what still runs of it. */
@@ -170,7 +170,7 @@ export class Hub {
 
   /** No monitor: it ended as it should, was never started, or was killed. */
   async #withoutMonitor(container: Tracked): Promise<void> {
-    const state = await readState(container.directory);
+    const state = readState(container.directory);
     if (state === undefined || state.status === "exited" || state.status === "created") {
       this.#update(container, state);
       this.#options.onGone(container.record);

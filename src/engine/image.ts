@@ -1,5 +1,5 @@
 import { StackError } from "../core/index.ts";
-import type { Image } from "../images/index.ts";
+import type { Image, Images } from "../images/index.ts";
 import { imageReference } from "./image-reference.ts";
 import type { Operation } from "../reconcile/index.ts";
 import type { OperationContext } from "./execute.ts";
@@ -28,10 +28,41 @@ export async function ensureImage(work: Work, operation: Extract<Operation, { ki
   });
 }
 
-/** The image of a service, which the plan has made sure of. */
-export async function imageOf(work: Work, reference: string): Promise<Image> {
-  const image = await work.rooms.images.find(reference);
-  if (image === undefined)
-    throw new StackError("image-not-found", `Image "${reference}" is not here`, { hint: "Get it with `stack pull` or `stack load`." });
-  return image;
+/** The images of one plan, as its containers are made: each is read once. */
+export class ImageCache {
+  readonly #images: Images;
+  readonly #found = new Map<string, Promise<Image>>();
+  readonly #files = new Map<string, Promise<string>>();
+
+  constructor(images: Images) {
+    this.#images = images;
+  }
+
+  /** The image of a service, which the plan has made sure of. */
+  find(reference: string): Promise<Image> {
+    return remember(this.#found, reference, async () => {
+      const image = await this.#images.find(reference);
+      if (image === undefined)
+        throw new StackError("image-not-found", `Image "${reference}" is not here`, { hint: "Get it with `stack pull` or `stack load`." });
+      return image;
+    });
+  }
+
+  /** A small text file of the image; "" if there is none. */
+  text(image: Image, path: string): Promise<string> {
+    return remember(this.#files, `${image.id} ${path}`, async () => {
+      const bytes = await this.#images.readFile(image.layers, path, 1024 * 1024);
+      return bytes === undefined ? "" : Buffer.from(bytes).toString("utf8");
+    });
+  }
+}
+
+/** What failed is asked for again. */
+function remember<T>(known: Map<string, Promise<T>>, key: string, ask: () => Promise<T>): Promise<T> {
+  const before = known.get(key);
+  if (before !== undefined) return before;
+  const asked = ask();
+  known.set(key, asked);
+  asked.catch(() => known.delete(key));
+  return asked;
 }

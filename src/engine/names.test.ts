@@ -3,9 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { resolveDataRoot } from "../core/index.ts";
+import type { HostPath } from "../core/index.ts";
 import type { ContainerRecord, ContainerStatus } from "../runtime/index.ts";
 import { dnsView, ForeignContainers } from "./names.ts";
-import type { NamedContainer } from "./names.ts";
+import type { ForeignSource, NamedContainer } from "./names.ts";
 
 function container(name: string, networks: Record<string, string>, extra: Partial<ContainerRecord> = {}, status: ContainerStatus = "running"): NamedContainer {
   const record = {
@@ -58,11 +59,14 @@ describe("ForeignContainers", () => {
     let recorded = false;
     let tell = (): void => undefined;
     const seen = new Promise<void>((resolve) => (tell = resolve));
-    const read = (): Promise<readonly NamedContainer[]> => {
-      if (recorded) tell();
-      return Promise.resolve(recorded ? [other] : []);
+    const source: ForeignSource = {
+      survey: () => ({ records: recorded ? [other.record] : [], making: recorded ? [] : [other.record.id] }),
+      list: (wanted) => {
+        if (recorded) tell();
+        return Promise.resolve(recorded && wanted(other.record) ? [{ ...other, directory: place as HostPath }] : []);
+      },
     };
-    const foreign = new ForeignContainers(resolveDataRoot({ STACK_ROOT: directory }, 0), "shop", read, (network) => network === "front");
+    const foreign = new ForeignContainers(resolveDataRoot({ STACK_ROOT: directory }, 0), "shop", source, (network) => network === "front");
     try {
       await foreign.refresh();
       expect(foreign.all).toEqual([]);

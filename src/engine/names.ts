@@ -1,10 +1,9 @@
 import { watch } from "node:fs";
 import type { FSWatcher } from "node:fs";
-import { readdir } from "node:fs/promises";
-import { parseContainerId, paths } from "../core/index.ts";
+import { paths } from "../core/index.ts";
 import type { ContainerId, DataRoot } from "../core/index.ts";
 import type { DnsEntry, DnsView } from "../network/index.ts";
-import type { ContainerRecord, ContainerStatus } from "../runtime/index.ts";
+import type { ContainerRecord, ContainerStatus, StoredContainer, Survey } from "../runtime/index.ts";
 
 export interface NamedContainer {
   readonly record: ContainerRecord;
@@ -45,6 +44,12 @@ export function dnsView(
   return { entries, upstreams, internal: own.networks.length > 0 && own.networks.every((a) => internal(a.network)) };
 }
 
+/** Where `ForeignContainers` looks: the store of containers. */
+export interface ForeignSource {
+  survey(): Survey;
+  list(wanted: (record: ContainerRecord) => boolean): Promise<readonly StoredContainer[]>;
+}
+
 /**
  * Containers of other projects that share one of our networks. The kernel tells when a container directory
  * comes, goes or changes its state; nothing is polled.
@@ -52,17 +57,17 @@ export function dnsView(
 export class ForeignContainers {
   readonly #root: DataRoot;
   readonly #project: string;
-  readonly #read: () => Promise<readonly NamedContainer[]>;
+  readonly #source: ForeignSource;
   readonly #shares: (network: string) => boolean;
-  #containers: readonly NamedContainer[] = [];
+  #containers: readonly StoredContainer[] = [];
   #watchers = new Map<ContainerId | "", FSWatcher>();
   #reading: Promise<void> | undefined;
   #again = false;
 
-  constructor(root: DataRoot, project: string, read: () => Promise<readonly NamedContainer[]>, shares: (network: string) => boolean) {
+  constructor(root: DataRoot, project: string, source: ForeignSource, shares: (network: string) => boolean) {
     this.#root = root;
     this.#project = project;
-    this.#read = read;
+    this.#source = source;
     this.#shares = shares;
   }
 
@@ -92,16 +97,13 @@ export class ForeignContainers {
   }
 
   async #look(): Promise<void> {
+    // Many changes at once are one look.
+    await new Promise((resolve) => setImmediate(resolve));
     this.#watch("", paths.containers(this.#root));
-    const directories = (await readdir(paths.containers(this.#root)).catch(() => [])).flatMap((name) => parseContainerId(name) ?? []);
-    let all = await this.#read();
     // A container's directory is there before its record, and only who watches the directory sees that come.
-    const made = new Set(all.map((c) => c.record.id));
-    const making = directories.filter((id) => !made.has(id));
-    if (making.map((id) => this.#watch(id, paths.container(this.#root, id))).includes(true)) all = await this.#read();
-    this.#containers = all.filter(
-      ({ record }) => record.project !== this.#project && record.networks.some((a) => this.#shares(a.network)),
-    );
+    const { making } = this.#source.survey();
+    for (const id of making) this.#watch(id, paths.container(this.#root, id));
+    this.#containers = await this.#source.list((record) => record.project !== this.#project && record.networks.some((a) => this.#shares(a.network)));
     const wanted = new Set<ContainerId | "">(["", ...making, ...this.#containers.map((c) => c.record.id)]);
     for (const [id, watcher] of this.#watchers) {
       if (wanted.has(id)) continue;
@@ -111,9 +113,8 @@ export class ForeignContainers {
     for (const { record } of this.#containers) this.#watch(record.id, paths.container(this.#root, record.id));
   }
 
-  /** True where it was not watched before. */
-  #watch(id: ContainerId | "", path: string): boolean {
-    if (this.#watchers.has(id)) return false;
+  #watch(id: ContainerId | "", path: string): void {
+    if (this.#watchers.has(id)) return;
     try {
       const watcher = watch(path, { persistent: false }, (_event, file) => {
         if (id === "" || file === "container.json" || file === "state.json") void this.refresh();
@@ -123,9 +124,8 @@ export class ForeignContainers {
         this.#watchers.delete(id);
       });
       this.#watchers.set(id, watcher);
-      return true;
     } catch {
-      return false; // It went while we looked; the parent's watcher tells.
+      // It went while we looked; the parent's watcher tells.
     }
   }
 }

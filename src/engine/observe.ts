@@ -14,16 +14,16 @@ export async function observe(
   own: readonly ContainerSummary[],
   alteredLimits: ReadonlyMap<ContainerId, readonly string[]>,
 ): Promise<ObservedState> {
-  const [everything, networks, volumes, images, files] = await Promise.all([
-    rooms.containers.list(),
+  const everything = rooms.containers.survey().records;
+  const [networks, volumes, images, files] = await Promise.all([
     rooms.networks.list(),
     rooms.volumes.list(),
     observeImages(rooms, project),
     contentHashes(project, Object.values(project.services)),
   ]);
   const usersOfVolume = new Map<string, ObservedContainer["id"][]>();
-  for (const { record } of everything)
-    for (const { name } of record.volumes) usersOfVolume.set(name, [...(usersOfVolume.get(name) ?? []), record.id]);
+  for (const { id, volumes: mounted } of everything)
+    for (const { name } of mounted) usersOfVolume.set(name, [...(usersOfVolume.get(name) ?? []), id]);
   const named = <T extends { readonly name: string }>(wanted: Readonly<Record<string, T>>): Set<string> =>
     new Set(Object.values(wanted).map((one) => one.name));
   const networkNames = named(project.networks);
@@ -43,7 +43,7 @@ export async function observe(
         project: network.project,
         key: network.key,
         configHash: network.configHash,
-        containers: everything.filter((c) => c.record.networks.some((a) => a.network === network.id)).map((c) => c.record.id),
+        containers: everything.filter((record) => record.networks.some((a) => a.network === network.id)).map((record) => record.id),
       })),
     volumes: volumes
       .filter((volume) => volume.project === project.name || volumeNames.has(volume.name) || mounted.has(volume.name))

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { EventSource, paths, StackError, systemClock, toStackError, writeFileAtomic } from "../core/index.ts";
 import type { ContainerId, DataRoot, ProjectName } from "../core/index.ts";
 import type { Project, Service } from "../model/index.ts";
+import { nativeStackError } from "../native/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import type { Dns } from "../network/index.ts";
 import { reconcile } from "../reconcile/index.ts";
@@ -14,6 +15,7 @@ import { executorsFor, removeContainer } from "./executors.ts";
 import { refuseExternal } from "./file-content.ts";
 import { Healing } from "./healing.ts";
 import { Hub } from "./hub.ts";
+import { ImageCache } from "./image.ts";
 import { dnsView, ForeignContainers } from "./names.ts";
 import { notCarriedOut, refuseImpossible } from "./not-carried-out.ts";
 import { observe, reconcileContext } from "./observe.ts";
@@ -56,7 +58,7 @@ export class ProjectSession {
   #converged = false;
   readonly #wanted: Wanted;
   readonly #healing: Healing;
-  #internal = new Set<string>();
+  readonly #internal = new Map<string, boolean>();
   #workingDirectory: ((directory: string) => void) | undefined;
 
   private constructor(root: DataRoot, project: ProjectName, native: NativeBinding) {
@@ -73,7 +75,7 @@ export class ProjectSession {
     this.#foreign = new ForeignContainers(
       root,
       project,
-      async () => (await this.#rooms.containers.list()).map((c) => ({ record: c.record, status: c.status })),
+      this.#rooms.containers,
       (network) => this.#hub.all.some((c) => c.record.networks.some((a) => a.network === network)),
     );
     this.#wanted = new Wanted(root, project);
@@ -219,7 +221,7 @@ export class ProjectSession {
     this.#foreign.close();
     this.#hub.close();
     await this.#dns?.[Symbol.asyncDispose]();
-    if ((await this.#rooms.containers.list()).every((c) => c.record.project !== this.project))
+    if (this.#rooms.containers.survey().records.every((record) => record.project !== this.project))
       await rm(paths.project(this.#root, this.project), { recursive: true, force: true });
   }
 
@@ -279,13 +281,18 @@ export class ProjectSession {
         both({ type: "warning", rule: "not-carried-out", message: `Service "${service.name}": \`${key}\` is accepted, and not carried out yet` });
     }
     if (starts(options.goal)) await this.#prepareNetworks(signal, both);
-    const run = (next: Plan): Promise<ApplyResult> => execute(next, {
-      executors: executorsFor(this.#work(project)),
-      signal,
-      emit: both,
-      clock: systemClock,
-      parallel: request.parallel ?? parallelism(),
-    });
+    const run = async (next: Plan): Promise<ApplyResult> => {
+      const deleting: Promise<void>[] = [];
+      const done = await execute(next, {
+        executors: executorsFor(this.#work(project, deleting)),
+        signal,
+        emit: both,
+        clock: systemClock,
+        parallel: request.parallel ?? parallelism(),
+      });
+      await allDeleted(deleting);
+      return done;
+    };
     let result = await run(plan);
     if (signal.aborted && (result.skipped > 0 || !result.ok)) throw cancelledBy(signal);
     if (result.ok && pulled(plan)) result = await this.#afterPull(request, now, result, both, run);
@@ -302,7 +309,7 @@ export class ProjectSession {
   async #prepareNetworks(signal: AbortSignal, emit: (event: EngineEvent) => void): Promise<void> {
     const { networks, containers } = this.#rooms;
     if ((await networks.list()).length > 0) {
-      await networks.sweep(new Set((await containers.list()).map((container) => container.record.id)));
+      await networks.sweep(new Set(containers.survey().records.map((record) => record.id)));
       const repaired = await networks.repair(signal);
       for (const mended of repaired) emit({ type: "warning", rule: "network-repaired", message: `Network repaired: ${mended}` });
       for (const message of networks.warnings()) emit({ type: "warning", rule: "network", message });
@@ -349,12 +356,14 @@ export class ProjectSession {
     return reconcile(project, observed, options, reconcileContext(now));
   }
 
-  #work(project: Project): Work {
+  #work(project: Project, deleting?: Promise<void>[]): Work {
     return {
+      ...(deleting === undefined ? {} : { deleting }),
       root: this.#root,
       rooms: this.#rooms,
       hub: this.#hub,
       project,
+      images: new ImageCache(this.#rooms.images),
       namesChanged: () => this.#foreign.refresh(),
       limitsSettled: (id) => {
         this.#healing.settled(id);
@@ -367,7 +376,7 @@ export class ProjectSession {
 
   async #trackAll(): Promise<void> {
     const present = new Set<ContainerId>();
-    const mine = (await this.#rooms.containers.list()).filter((c) => c.record.project === this.project);
+    const mine = await this.#rooms.containers.list((record) => record.project === this.project);
     await Promise.all(
       mine.map(async ({ record }) => {
         present.add(record.id);
@@ -389,15 +398,20 @@ export class ProjectSession {
       const sockets = await monitor.dnsSockets();
       if (sockets === undefined) return;
       this.#dns ??= await this.#rooms.networks.dns(this.#ending.signal);
-      const networks = await this.#rooms.networks.list();
-      this.#internal = new Set(networks.filter((network) => network.internal).map((network) => network.id));
+      await this.#learnNetworks(record);
       this.#dns.attach(record.id, sockets.udp, sockets.tcp, () =>
-        dnsView(record, [...this.#hub.all, ...this.#foreign.all], (id) => this.#internal.has(id), record.dns ?? []),
+        dnsView(record, [...this.#hub.all, ...this.#foreign.all], (id) => this.#internal.get(id) === true, record.dns ?? []),
       );
       void this.#foreign.refresh();
     } catch {
       // The container ended while we asked; its next start asks again.
     }
+  }
+
+  /** Whether a network is internal never changes. */
+  async #learnNetworks(record: ContainerRecord): Promise<void> {
+    if (record.networks.every((attachment) => this.#internal.has(attachment.network))) return;
+    for (const network of await this.#rooms.networks.list()) this.#internal.set(network.id, network.internal);
   }
 
   async #remember(project: Project): Promise<void> {
@@ -417,6 +431,12 @@ export class ProjectSession {
 }
 
 const starts = (goal: ReconcileOptions["goal"]): boolean => goal === "up" || goal === "create" || goal === "heal" || goal === "start" || goal === "restart";
+
+/** The containers are gone for everybody; what could not be deleted is tried again by the next agent. */
+async function allDeleted(deleting: readonly Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(deleting)).find((one) => one.status === "rejected");
+  if (failed !== undefined) throw nativeStackError(failed.reason, "Cannot delete the files of a removed container");
+}
 
 function cancelledBy(signal: AbortSignal): StackError {
   return signal.reason instanceof StackError ? signal.reason : new StackError("cancelled", "Cancelled");
@@ -447,6 +467,10 @@ export interface Work {
   readonly rooms: Rooms;
   readonly hub: Hub;
   readonly project: Project;
+  /** Files of removed containers that nobody sees any more; whoever carries out the plan waits for them at its end. */
+  readonly deleting?: Promise<void>[];
+  /** What containers of the same image ask of it, asked once. */
+  readonly images: ImageCache;
   /** Containers or networks came or went: names of other projects may have to be looked up again. */
   readonly namesChanged: () => Promise<void>;
   /** The container's limits are as they should be again. */

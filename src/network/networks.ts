@@ -28,12 +28,27 @@ const BEING_MADE_MS = 60_000;
 /** How long after the first change of somebody's filters we look. */
 const SETTLE_MS = 250;
 
+interface Connected {
+  readonly network: NetworkRecord;
+  readonly endpoint: Endpoint;
+}
+
+interface Joining {
+  readonly requests: readonly EndpointRequest[];
+  readonly resolve: (connected: readonly Connected[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 class DataRootNetworks implements Networks {
   readonly #root: DataRoot;
   readonly #native: NativeBinding;
   readonly #records: Records;
   readonly #router: Router;
   #turn: Promise<unknown> = Promise.resolve();
+  /** Who wants addresses, and who gives them back, in the next turn. */
+  readonly #joining: Joining[] = [];
+  readonly #leaving = new Set<ContainerId>();
+  #left: Promise<void> | undefined;
   #warnings: readonly string[] = [];
 
   constructor(root: DataRoot, native: NativeBinding) {
@@ -185,43 +200,85 @@ class DataRootNetworks implements Networks {
     if (signal.aborted) watching.close();
   }
 
-  connect(requests: readonly EndpointRequest[]): Promise<readonly { readonly network: NetworkRecord; readonly endpoint: Endpoint }[]> {
-    return this.#locked("connect to networks", async () => {
-      if (!this.#router.stands()) await this.#ensure(this.#records.all());
-      const connected: { readonly network: NetworkRecord; readonly endpoint: Endpoint }[] = [];
-      // All are decided before the first is written: a conflict leaves nothing behind.
-      for (const request of requests) {
-        const before = connected.find((c) => c.network.id === request.network)?.network ?? this.#records.read(request.network);
-        if (before === undefined)
-          throw new StackError("no-such-network", `Network ${request.network.slice(0, 12)} does not exist`, { hint: "Run `stack up`, which makes it." });
-        const endpoint: Endpoint = { allocatedAt: new Date().toISOString(), ...allocate(before, request, (c) => this.#records.containerName(c)) };
-        connected.push({ network: { ...before, endpoints: { ...before.endpoints, [request.container]: endpoint } }, endpoint });
-      }
-      for (const { network } of connected) this.#records.write(network);
-      return connected;
+  /** Whoever asks while others wait is served in their turn: one lock, one reading and one writing for many containers. */
+  connect(requests: readonly EndpointRequest[]): Promise<readonly Connected[]> {
+    return new Promise((resolve, reject) => {
+      this.#joining.push({ requests, resolve, reject });
+      if (this.#joining.length > 1) return;
+      this.#locked("connect to networks", () => this.#connectAll()).catch((error: unknown) => {
+        for (const waiting of this.#joining.splice(0)) waiting.reject(error);
+      });
     });
   }
 
+  async #connectAll(): Promise<void> {
+    if (!this.#router.stands()) await this.#ensure(this.#records.all());
+    const known = new Map<string, NetworkRecord>();
+    const served: (() => void)[] = [];
+    const joining = this.#joining.splice(0);
+    try {
+      for (const { requests, resolve, reject } of joining) {
+        try {
+          const connected = this.#allocate(requests, known);
+          // All are decided before the first is written: a conflict leaves nothing behind.
+          for (const { network } of connected) known.set(network.id, network);
+          served.push(() => resolve(connected));
+        } catch (error) {
+          reject(error);
+        }
+      }
+      for (const network of known.values()) this.#records.write(network);
+    } catch (error) {
+      for (const { reject } of joining) reject(nativeStackError(error, "Cannot connect to networks"));
+      return;
+    }
+    for (const tell of served) tell();
+  }
+
+  #allocate(requests: readonly EndpointRequest[], known: ReadonlyMap<string, NetworkRecord>): readonly Connected[] {
+    const connected: Connected[] = [];
+    for (const request of requests) {
+      const before = connected.find((c) => c.network.id === request.network)?.network ?? known.get(request.network) ?? this.#records.read(request.network);
+      if (before === undefined)
+        throw new StackError("no-such-network", `Network ${request.network.slice(0, 12)} does not exist`, { hint: "Run `stack up`, which makes it." });
+      const endpoint: Endpoint = { allocatedAt: new Date().toISOString(), ...allocate(before, request, (c) => this.#records.containerName(c)) };
+      connected.push({ network: { ...before, endpoints: { ...before.endpoints, [request.container]: endpoint } }, endpoint });
+    }
+    return connected;
+  }
+
   disconnect(container: ContainerId): Promise<void> {
-    return this.#drop(`disconnect container ${shortId(container)}`, (id) => id === container);
+    this.#leaving.add(container);
+    if (this.#left !== undefined) return this.#left;
+    const turn = this.#locked("disconnect containers", async () => {
+      const leaving = new Set(this.#leaving);
+      this.#leaving.clear();
+      this.#left = undefined;
+      this.#drop((id) => leaving.has(id));
+    });
+    turn.catch(() => {
+      if (this.#left === turn) this.#left = undefined;
+    });
+    return (this.#left = turn);
   }
 
   sweep(existing: ReadonlySet<ContainerId>): Promise<void> {
     const young = Date.now() - BEING_MADE_MS;
-    return this.#drop("give addresses back", (id, endpoint) => {
-      if (existing.has(id) || existsSync(paths.container(this.#root, id))) return false;
-      return endpoint.allocatedAt === undefined || Date.parse(endpoint.allocatedAt) < young;
+    return this.#locked("give addresses back", async () => {
+      this.#drop((id, endpoint) => {
+        if (existing.has(id) || existsSync(paths.container(this.#root, id))) return false;
+        return endpoint.allocatedAt === undefined || Date.parse(endpoint.allocatedAt) < young;
+      });
     });
   }
 
-  #drop(doing: string, gone: (id: ContainerId, endpoint: Endpoint) => boolean): Promise<void> {
-    return this.#locked(doing, async () => {
-      for (const record of this.#records.all()) {
-        const entries = Object.entries(record.endpoints) as [ContainerId, Endpoint][];
-        const left = entries.filter(([id, endpoint]) => !gone(id, endpoint));
-        if (left.length < entries.length) this.#records.write({ ...record, endpoints: Object.fromEntries(left) });
-      }
-    });
+  /** Under the lock. */
+  #drop(gone: (id: ContainerId, endpoint: Endpoint) => boolean): void {
+    for (const record of this.#records.all()) {
+      const entries = Object.entries(record.endpoints) as [ContainerId, Endpoint][];
+      const left = entries.filter(([id, endpoint]) => !gone(id, endpoint));
+      if (left.length < entries.length) this.#records.write({ ...record, endpoints: Object.fromEntries(left) });
+    }
   }
 
   dns(signal: AbortSignal): Promise<Dns> {

@@ -1,8 +1,7 @@
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { paths, shortId, StackError } from "../core/index.ts";
+import { paths, readIfThere, replaceFile, shortId, StackError } from "../core/index.ts";
 import type { ContainerId, DataRoot } from "../core/index.ts";
-import { readIfThere, replaceFile } from "./files.ts";
 import type { NetworkRecord } from "./types.ts";
 
 /** `networks/ID.json`, one file each; replaced by rename, changed only under the networks lock. */

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, rmSync, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { paths, StackError } from "../core/index.ts";
+import { paths, readIfThere, replaceFile, StackError } from "../core/index.ts";
 import type { DataRoot } from "../core/index.ts";
 import { errnoIs } from "../native/index.ts";
 import type { NativeBinding, NetlinkRequest } from "../native/index.ts";
@@ -10,7 +10,6 @@ import { Kernel, nothing, takenPrefixes } from "./kernel.ts";
 import type { Observed } from "./kernel.ts";
 import { MARK_CHAIN, hostRules, ROUTER_TABLE, ROUTER_UPLINK, routerRules } from "./rules.ts";
 import { newForwarders, switchOn } from "./forwarding.ts";
-import { readIfThere, replaceFile } from "./files.ts";
 import { pinsElsewhere } from "./pin.ts";
 import type { NetworkRecord } from "./types.ts";
 import { UPLINK_LENGTH, uplinkFitting, uplinkFor } from "./uplink.ts";

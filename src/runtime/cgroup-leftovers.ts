@@ -1,14 +1,18 @@
+import { existsSync } from "node:fs";
 import { readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { parseContainerId, readMounts } from "../core/index.ts";
-import type { ContainerId } from "../core/index.ts";
+import type { ContainerId, MountEntry } from "../core/index.ts";
 
 /**
  * What a killed monitor left in the cgroup trees: kills the processes that are still in the container's
- * cgroup, and removes it. Without leftovers it costs one read of mountinfo and a failing readdir for each hierarchy.
+ * cgroup, and removes it. Without leftovers it costs one failing system call for each hierarchy.
  */
-export async function removeCgroups(path: string): Promise<void> {
-  for (const mountpoint of await hierarchies(path)) await removeTree(join(mountpoint, path));
+export async function removeCgroups(path: string, mounts: readonly MountEntry[]): Promise<void> {
+  for (const mountpoint of hierarchies(path, mounts)) {
+    const directory = join(mountpoint, path);
+    if (existsSync(directory)) await removeTree(directory);
+  }
 }
 
 /** What still runs of a container whose files somebody has removed: by what a process of it says of its groups. */
@@ -21,7 +25,8 @@ export async function killRemains(id: ContainerId, pid: number): Promise<void> {
       return at < 0 ? [] : [path.slice(0, at + id.length)];
     }),
   );
-  for (const path of paths) await removeCgroups(path);
+  const mounts = await readMounts();
+  for (const path of paths) await removeCgroups(path, mounts);
 }
 
 /**
@@ -30,23 +35,24 @@ export async function killRemains(id: ContainerId, pid: number): Promise<void> {
  */
 export async function endStrangers(parent: string, known: ReadonlySet<string>): Promise<readonly ContainerId[]> {
   const found = new Set<ContainerId>();
-  for (const mountpoint of await hierarchies(parent)) {
+  const mounts = await readMounts();
+  for (const mountpoint of hierarchies(parent, mounts)) {
     for (const name of await readdir(join(mountpoint, parent)).catch(() => [])) {
       const id = parseContainerId(name);
       if (id !== undefined && !known.has(id)) found.add(id);
     }
   }
   for (const id of found) {
-    for (const monitor of await monitorsOf(join(parent, id), id)) killQuietly(monitor);
-    await removeCgroups(join(parent, id));
+    for (const monitor of await monitorsOf(join(parent, id), id, mounts)) killQuietly(monitor);
+    await removeCgroups(join(parent, id), mounts);
   }
   return [...found];
 }
 
 /** Process ids of the container's monitor: the parent of its first process. It would start the container again. */
-async function monitorsOf(path: string, id: ContainerId): Promise<ReadonlySet<number>> {
+async function monitorsOf(path: string, id: ContainerId, mounts: readonly MountEntry[]): Promise<ReadonlySet<number>> {
   const found = new Set<number>();
-  for (const mountpoint of await hierarchies(path)) {
+  for (const mountpoint of hierarchies(path, mounts)) {
     for (const leaf of ["", "init"]) {
       for (const pid of (await content(join(mountpoint, path, leaf, "cgroup.procs"))).split("\n")) {
         const parent = /^PPid:\s*(\d+)$/m.exec(pid === "" ? "" : await content(`/proc/${pid}/status`))?.[1];
@@ -62,7 +68,7 @@ const content = (path: string): Promise<string> => readFile(path, "utf8").catch(
 /** The project's own directory, once its last container has gone. `last`: of all projects. The caller knows that none is being started. */
 export async function removeProjectCgroups(path: string, last: boolean): Promise<void> {
   if (!path.startsWith("/stack/")) return; // cgroup_parent is the user's
-  for (const mountpoint of await hierarchies(path)) {
+  for (const mountpoint of hierarchies(path, await readMounts())) {
     const project = dirname(join(mountpoint, path));
     // Not empty: somebody put something there that is not ours.
     await rmdir(project).catch(() => undefined);
@@ -70,9 +76,9 @@ export async function removeProjectCgroups(path: string, last: boolean): Promise
   }
 }
 
-async function hierarchies(path: string): Promise<readonly string[]> {
+function hierarchies(path: string, mounts: readonly MountEntry[]): readonly string[] {
   if (!/^\/[^/]/.test(path) || path.split("/").includes("..")) return [];
-  return (await readMounts()).flatMap((mount) => (mount.type === "cgroup" || mount.type === "cgroup2" ? [mount.mountpoint] : []));
+  return mounts.flatMap((mount) => (mount.type === "cgroup" || mount.type === "cgroup2" ? [mount.mountpoint] : []));
 }
 
 async function removeTree(directory: string): Promise<void> {

@@ -120,6 +120,30 @@ describe("a container on disk", () => {
     await make("a");
   });
 
+  it("is gone for everybody, and its name free, before its files are deleted", async () => {
+    const id = await make("a");
+    const { deleted } = await store.discard(id);
+    expect(await openContainers(root, native).list()).toEqual([]);
+    await make("a");
+    await deleted;
+    expect(await readdir(paths.tmp(root))).toEqual([]);
+  });
+
+  it("is listed by what its record says, without a look at the others' state", async () => {
+    await writeFile(join(paths.container(root, await make("a")), "state.json"), "damaged");
+    await make("b");
+    expect((await store.list((r) => r.name === "b")).map((c) => c.record.name)).toEqual(["b"]);
+  });
+
+  it("that another process makes is surveyed as such until it is committed", async () => {
+    const other = openContainers(root, native);
+    await using creation = await store.reserve("a");
+    expect(other.survey()).toEqual({ records: [], making: [creation.id] });
+    expect(store.survey()).toEqual({ records: [], making: [] });
+    await commit(creation, "a");
+    expect(other.survey()).toMatchObject({ records: [{ name: "a" }], making: [] });
+  });
+
   it("is not removed while its monitor runs", async () => {
     const id = await make("a");
     const held = native.lock(join(paths.container(root, id), "lock"), "exclusive", false);
@@ -173,7 +197,7 @@ describe("sweep", () => {
     await rm(join(crashed.directory, "creating"));
     await mkdir(join(paths.tmp(root), "trash.x/y"), { recursive: true });
     await mkdir(join(paths.tmp(root), "other"), { recursive: true });
-    await store.sweep();
+    await openContainers(root, native).sweep();
     const left = await readdir(paths.containers(root));
     expect(left).toContain(pending.id);
     expect(left).not.toContain(crashed.id);

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { basename, join } from "node:path";
-import { mountsBelow, parseContainerId, paths, readMounts, StackError, writeFileAtomic } from "../core/index.ts";
-import type { ContainerId, DataRoot, HostPath } from "../core/index.ts";
+import { mountsBelow, parseContainerId, paths, readIfThere, readMounts, replaceFile, StackError } from "../core/index.ts";
+import type { ContainerId, DataRoot, HostPath, MountEntry } from "../core/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import { removeCgroups, removeProjectCgroups } from "./cgroup-leftovers.ts";
 import type { ContainerRecord, ContainerState, ContainerStatus, MonitorSpec } from "./formats.ts";
@@ -31,21 +31,31 @@ export interface Creation extends AsyncDisposable {
   commit(files: ContainerFiles): Promise<void>;
 }
 
+/** What a look at the records alone tells. */
+export interface Survey {
+  readonly records: readonly ContainerRecord[];
+  /** Directories without a record that other processes have made: their containers are about to be there. */
+  readonly making: readonly ContainerId[];
+}
+
 /** The containers of one data root, on disk. */
 export interface ContainerStore {
-  /** Every container of every project, by name. */
-  list(): Promise<readonly StoredContainer[]>;
+  /** Every container of every project, by name; with `wanted`, those whose record it takes. */
+  list(wanted?: (record: ContainerRecord) => boolean): Promise<readonly StoredContainer[]>;
+  survey(): Survey;
   /** By name, id or unique beginning of an id. */
   find(nameOrId: string): Promise<StoredContainer | undefined>;
   /** Reserves name and id. Two processes never get the same name. */
   reserve(name: string): Promise<Creation>;
   /** Everything of it: mounts, cgroups, files. The caller has stopped it. Idempotent. */
   remove(id: ContainerId): Promise<void>;
+  /** As `remove`, but for the deletion of its files, which nobody sees any more: that is what `deleted` waits for. */
+  discard(id: ContainerId): Promise<{ readonly deleted: Promise<void> }>;
   /** What processes that died left half made or half removed. */
   sweep(): Promise<void>;
 }
 
-type StoreNative = Pick<NativeBinding, "isLocked" | "lock" | "lockWait" | "close" | "unmount">;
+type StoreNative = Pick<NativeBinding, "isLocked" | "lock" | "lockWait" | "close" | "unmount" | "removeTree">;
 
 export function openContainers(root: DataRoot, native: StoreNative): ContainerStore {
   return new DirectoryStore(root, native);
@@ -59,54 +69,81 @@ class DirectoryStore implements ContainerStore {
   readonly #native: StoreNative;
   /** Records never change. */
   readonly #records = new Map<ContainerId, ContainerRecord>();
+  /** The names of those that we are making. */
+  readonly #making = new Map<ContainerId, string>();
 
   constructor(root: DataRoot, native: StoreNative) {
     this.#root = root;
     this.#native = native;
   }
 
-  async list(): Promise<readonly StoredContainer[]> {
-    const ids = await this.#ids();
+  async list(wanted: (record: ContainerRecord) => boolean = () => true): Promise<readonly StoredContainer[]> {
+    const found = this.survey().records.flatMap((record) => (wanted(record) ? (this.#read(record.id) ?? []) : []));
+    return found.sort((a, b) => (a.record.name < b.record.name ? -1 : 1));
+  }
+
+  survey(): Survey {
+    const ids = this.#ids();
     for (const known of this.#records.keys()) if (!ids.has(known)) this.#records.delete(known);
-    const found = await Promise.all([...ids].map((id) => this.#read(id)));
-    return found.filter((container) => container !== undefined).sort((a, b) => (a.record.name < b.record.name ? -1 : 1));
+    const records: ContainerRecord[] = [];
+    const making: ContainerId[] = [];
+    for (const id of ids) {
+      const record = this.#record(id);
+      if (record !== undefined) records.push(record);
+      else if (!this.#making.has(id)) making.push(id);
+    }
+    return { records, making };
   }
 
   async find(nameOrId: string): Promise<StoredContainer | undefined> {
     const id = parseContainerId(nameOrId);
     if (id !== undefined) return this.#read(id);
-    const all = await this.list();
-    const byName = all.find((container) => container.record.name === nameOrId);
-    if (byName !== undefined || !/^[0-9a-f]+$/.test(nameOrId)) return byName;
-    const byPrefix = all.filter((container) => container.record.id.startsWith(nameOrId));
-    return byPrefix.length === 1 ? byPrefix[0] : undefined;
+    const { records } = this.survey();
+    const byName = records.find((record) => record.name === nameOrId);
+    if (byName !== undefined) return this.#read(byName.id);
+    if (!/^[0-9a-f]+$/.test(nameOrId)) return undefined;
+    const byPrefix = records.filter((record) => record.id.startsWith(nameOrId));
+    return byPrefix.length === 1 && byPrefix[0] !== undefined ? this.#read(byPrefix[0].id) : undefined;
   }
 
   async reserve(name: string): Promise<Creation> {
-    const containers = paths.containers(this.#root);
-    await mkdir(containers, { recursive: true, mode: 0o700 });
-    const names = await this.#native.lockWait(join(containers, ".lock"), "exclusive").promise;
-    try {
-      await this.#refuseTaken(name);
+    mkdirSync(paths.containers(this.#root), { recursive: true, mode: 0o700 });
+    return this.#underNamesLock(() => {
+      this.#refuseTaken(name);
       const id = newId();
       const directory = paths.container(this.#root, id);
-      await mkdir(join(directory, "log"), { recursive: true, mode: 0o700 });
-      await writeFileAtomic(join(directory, reservation), name);
+      mkdirSync(join(directory, "log"), { recursive: true, mode: 0o700 });
       const held = this.#native.lock(join(directory, reservation), "exclusive", false);
-      return new PendingContainer(id, directory, held, this.#native, () => this.#discard(id));
-    } finally {
-      this.#native.close(names);
-    }
+      writeSync(held, name);
+      this.#making.set(id, name);
+      return new PendingContainer(id, directory, {
+        committed: (record) => {
+          this.#records.set(id, record);
+          this.#making.delete(id);
+          this.#native.close(held);
+        },
+        discard: async () => {
+          await this.#remove(id);
+          this.#making.delete(id);
+          this.#native.close(held);
+        },
+      });
+    });
   }
 
   async remove(id: ContainerId): Promise<void> {
-    if (this.#native.isLocked(join(paths.container(this.#root, id), "lock")))
-      throw new StackError("internal", `Container ${id.slice(0, 12)} cannot be removed: its monitor runs`, { hint: "Stop the container first." });
+    await (await this.discard(id)).deleted;
+  }
+
+  async discard(id: ContainerId): Promise<{ readonly deleted: Promise<void> }> {
     const directory = paths.container(this.#root, id);
-    const [path, record] = await Promise.all([cgroupPathOf(directory), readRecord(directory)]);
-    this.#records.delete(id);
-    await this.#discard(id);
+    if (this.#native.isLocked(join(directory, "lock")))
+      throw new StackError("internal", `Container ${id.slice(0, 12)} cannot be removed: its monitor runs`, { hint: "Stop the container first." });
+    const path = cgroupPathOf(directory);
+    const record = this.#record(id);
+    const trash = await this.#setAside(id);
     if (path !== undefined && record !== undefined) await this.#leaveProject(record.project, path);
+    return { deleted: trash === undefined ? Promise.resolve() : this.#native.removeTree(trash) };
   }
 
   /**
@@ -114,70 +151,64 @@ class DirectoryStore implements ContainerStore {
    * is committed, and its monitor makes its directories, after the few system calls that this takes.
    */
   async #leaveProject(project: string, path: string): Promise<void> {
-    const names = await this.#native.lockWait(join(paths.containers(this.#root), ".lock"), "exclusive").promise;
-    try {
-      const others = await this.#ids();
-      for (const id of others) {
-        const record = this.#records.get(id) ?? (await readRecord(paths.container(this.#root, id)));
-        if (record?.project === project) return;
-      }
-      await removeProjectCgroups(path, others.size === 0);
-    } finally {
-      this.#native.close(names);
-    }
+    const last = (): { readonly others: boolean } | undefined => {
+      const { records, making } = this.survey();
+      if (records.some((record) => record.project === project)) return undefined;
+      return { others: records.length + making.length + this.#making.size > 0 };
+    };
+    if (last() === undefined) return;
+    await this.#underNamesLock(async () => {
+      const left = last();
+      if (left !== undefined) await removeProjectCgroups(path, !left.others);
+    });
   }
 
   async sweep(): Promise<void> {
-    for (const id of await this.#ids()) {
+    for (const id of this.survey().making) {
       const directory = paths.container(this.#root, id);
-      if (await this.#isMadeOrBeingMade(directory)) continue;
-      // Under the lock of the names: between a directory and the lock on its reservation nobody else looks.
-      const names = await this.#native.lockWait(join(paths.containers(this.#root), ".lock"), "exclusive").promise;
-      try {
-        if (await this.#isMadeOrBeingMade(directory)) continue;
-      } finally {
-        this.#native.close(names);
-      }
-      await this.#discard(id);
+      // Under the lock: between the making of a directory and its reservation nobody looks. In this order: the record is
+      // there before the reservation is given up.
+      const trash = await this.#underNamesLock(() =>
+        this.#native.isLocked(join(directory, reservation)) || existsSync(join(directory, "container.json")) ? undefined : this.#setAside(id),
+      );
+      if (trash !== undefined) await this.#native.removeTree(trash);
     }
     const temporary = paths.tmp(this.#root);
-    for (const name of await readdir(temporary).catch(() => []))
-      if (name.startsWith(trashPrefix)) await this.#delete(join(temporary, name));
+    for (const name of entriesOf(temporary)) {
+      if (!name.startsWith(trashPrefix)) continue;
+      await this.#unmountAll(join(temporary, name));
+      await this.#native.removeTree(join(temporary, name));
+    }
   }
 
-  /** In this order: the record is there before the reservation is given up. */
-  async #isMadeOrBeingMade(directory: string): Promise<boolean> {
-    return this.#native.isLocked(join(directory, reservation)) || (await exists(join(directory, "container.json")));
+  #ids(): ReadonlySet<ContainerId> {
+    return new Set(entriesOf(paths.containers(this.#root)).flatMap((name) => parseContainerId(name) ?? []));
   }
 
-  async #ids(): Promise<ReadonlySet<ContainerId>> {
-    const names = await readdir(paths.containers(this.#root)).catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-      throw error;
-    });
-    return new Set(names.flatMap((name) => parseContainerId(name) ?? []));
+  #record(id: ContainerId): ContainerRecord | undefined {
+    const known = this.#records.get(id);
+    if (known !== undefined) return known;
+    const record = this.#making.has(id) ? undefined : readRecord(paths.container(this.#root, id));
+    if (record !== undefined) this.#records.set(id, record);
+    return record;
   }
 
-  async #read(id: ContainerId): Promise<StoredContainer | undefined> {
+  #read(id: ContainerId): StoredContainer | undefined {
     const directory = paths.container(this.#root, id);
-    const record = this.#records.get(id) ?? (await readRecord(directory));
+    const record = this.#record(id);
     if (record === undefined) return undefined;
-    this.#records.set(id, record);
-    const state = await readState(directory);
-    if (state === undefined && !(await exists(join(directory, "container.json")))) return undefined; // removed meanwhile
+    const state = readState(directory);
+    if (state === undefined && !existsSync(join(directory, "container.json"))) return undefined; // removed meanwhile
     return { record, directory, status: statusOf(this.#native, directory, state), ...(state === undefined ? {} : { state }) };
   }
 
   /** Under the names' lock. */
-  async #refuseTaken(name: string): Promise<void> {
-    for (const id of await this.#ids()) {
+  #refuseTaken(name: string): void {
+    for (const id of this.#ids()) {
       const directory = paths.container(this.#root, id);
-      const record = this.#records.get(id) ?? (await readRecord(directory));
-      const taken =
-        record !== undefined
-          ? record.name === name
-          : this.#native.isLocked(join(directory, reservation)) && (await readFile(join(directory, reservation), "utf8").catch(() => "")) === name;
-      if (!taken || (record !== undefined && !(await exists(join(directory, "container.json"))))) continue;
+      const record = this.#record(id);
+      const taken = record !== undefined ? record.name === name && existsSync(join(directory, "container.json")) : this.#beingMade(id, directory) === name;
+      if (!taken) continue;
       const owner = record === undefined || record.project === "" ? "" : ` of project "${record.project}"`;
       throw new StackError("usage", `The container name "${name}" is already in use by container ${id.slice(0, 12)}${owner}`, {
         hint: "Remove that container, or choose another container_name.",
@@ -186,70 +217,93 @@ class DirectoryStore implements ContainerStore {
     }
   }
 
-  /** Renames first, so that nobody sees a half-removed container; then deletes. */
-  async #discard(id: ContainerId): Promise<void> {
-    const directory = paths.container(this.#root, id);
-    if (!(await exists(directory))) return;
-    const path = await cgroupPathOf(directory);
-    if (path !== undefined) await removeCgroups(path);
-    const trash = join(paths.tmp(this.#root), `${trashPrefix}${id}.${randomBytes(4).toString("hex")}`);
-    await this.#unmountAll(directory);
-    await mkdir(paths.tmp(this.#root), { recursive: true, mode: 0o700 });
+  #beingMade(id: ContainerId, directory: HostPath): string | undefined {
+    const own = this.#making.get(id);
+    if (own !== undefined) return own;
+    return this.#native.isLocked(join(directory, reservation)) ? readIfThere(join(directory, reservation)) : undefined;
+  }
+
+  async #underNamesLock<T>(work: () => T | Promise<T>): Promise<T> {
+    const path = join(paths.containers(this.#root), ".lock");
+    const free = this.#native.lock(path, "exclusive", false);
+    const names = free >= 0 ? free : await this.#native.lockWait(path, "exclusive").promise;
     try {
-      await rename(directory, trash);
+      return await work();
+    } finally {
+      this.#native.close(names);
+    }
+  }
+
+  async #remove(id: ContainerId): Promise<void> {
+    const trash = await this.#setAside(id);
+    if (trash !== undefined) await this.#native.removeTree(trash);
+  }
+
+  /** Mounts and cgroups go; then a rename, so that nobody sees a half-removed container. What is left is to be deleted. */
+  async #setAside(id: ContainerId): Promise<string | undefined> {
+    const directory = paths.container(this.#root, id);
+    this.#records.delete(id);
+    if (!existsSync(directory)) return undefined;
+    const mounts = await this.#unmountAll(directory);
+    const path = cgroupPathOf(directory);
+    if (path !== undefined) await removeCgroups(path, mounts);
+    const trash = join(paths.tmp(this.#root), `${trashPrefix}${id}.${randomBytes(4).toString("hex")}`);
+    mkdirSync(paths.tmp(this.#root), { recursive: true, mode: 0o700 });
+    try {
+      renameSync(directory, trash);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return; // another process was quicker
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined; // another process was quicker
       throw error;
     }
-    await this.#delete(trash);
+    return trash;
   }
 
-  /** Never across a mount: what is mounted there is not ours to delete. */
-  async #delete(directory: string): Promise<void> {
-    await this.#unmountAll(directory);
-    await rm(directory, { recursive: true, force: true });
-  }
-
-  async #unmountAll(directory: string): Promise<void> {
-    for (const point of mountsBelow(await readMounts(), directory)) this.#native.unmount(point);
+  /** Never deletes across a mount: what is mounted there is not ours. Returns the mounts that this process sees. */
+  async #unmountAll(directory: string): Promise<readonly MountEntry[]> {
+    const mounts = await readMounts();
+    const below = mountsBelow(mounts, directory);
+    if (below.length === 0) return mounts;
+    for (const point of below) this.#native.unmount(point);
     const left = mountsBelow(await readMounts(), directory);
     if (left.length > 0) throw new StackError("internal", `${left.join(", ")} could not be unmounted; ${basename(directory)} is kept`);
+    return mounts;
   }
 }
 
 const trashPrefix = "trash.";
 
+interface Reserved {
+  committed(record: ContainerRecord): void;
+  discard(): Promise<void>;
+}
+
 class PendingContainer implements Creation {
   readonly id: ContainerId;
   readonly directory: HostPath;
-  readonly #held: number;
-  readonly #native: Pick<NativeBinding, "close">;
-  readonly #discard: () => Promise<void>;
+  readonly #reserved: Reserved;
   #done = false;
 
-  constructor(id: ContainerId, directory: HostPath, held: number, native: Pick<NativeBinding, "close">, discard: () => Promise<void>) {
+  constructor(id: ContainerId, directory: HostPath, reserved: Reserved) {
     this.id = id;
     this.directory = directory;
-    this.#held = held;
-    this.#native = native;
-    this.#discard = discard;
+    this.#reserved = reserved;
   }
 
-  /** `container.json` comes last: with it the container exists. */
+  /** `container.json` comes last, by rename: with it the container exists. */
   async commit({ record, config, monitor }: ContainerFiles): Promise<void> {
-    await writeFileAtomic(join(this.directory, "config.json"), serializeOciConfig(closeOverlays(config, monitor)));
-    await writeFileAtomic(join(this.directory, "monitor.json"), JSON.stringify(monitor));
-    await writeFileAtomic(join(this.directory, "container.json"), JSON.stringify(record));
-    await rm(join(this.directory, reservation), { force: true });
-    this.#native.close(this.#held);
+    const at = (name: string): string => join(this.directory, name);
+    writeFileSync(at("config.json"), serializeOciConfig(closeOverlays(config, monitor)), { mode: 0o600 });
+    writeFileSync(at("monitor.json"), JSON.stringify(monitor), { mode: 0o600 });
+    replaceFile(at("container.json"), JSON.stringify(record));
     this.#done = true;
+    rmSync(at(reservation), { force: true });
+    this.#reserved.committed(record);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#done) return;
     this.#done = true;
-    await this.#discard();
-    this.#native.close(this.#held);
+    await this.#reserved.discard();
   }
 }
 
@@ -269,16 +323,18 @@ function newId(): ContainerId {
   return id;
 }
 
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
+function entriesOf(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
 }
 
-async function cgroupPathOf(directory: string): Promise<string | undefined> {
+function cgroupPathOf(directory: string): string | undefined {
   try {
-    const config = JSON.parse(await readFile(join(directory, "config.json"), "utf8")) as OciConfig;
+    const config = JSON.parse(readIfThere(join(directory, "config.json")) ?? "") as OciConfig;
     return config.linux.cgroupsPath;
   } catch {
     return undefined; // creation did not come so far

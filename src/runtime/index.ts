@@ -18,7 +18,7 @@ export { parseSignal, signalName } from "./signals.ts";
 export { resolveUser } from "./user.ts";
 export { bringsOwnInit, isForeignRuntime, usesInit } from "./init.ts";
 export { openContainers } from "./containers.ts";
-export type { ContainerFiles, ContainerStore, Creation, StoredContainer } from "./containers.ts";
+export type { ContainerFiles, ContainerStore, Creation, StoredContainer, Survey } from "./containers.ts";
 export { endStrangers, killRemains } from "./cgroup-leftovers.ts";
 export { MonitorClient } from "./monitor-client.ts";
 export type { AlteredLimit, CaptureResult, ExecRequest, ProbeRequest, ProbeResult, StopOptions, StopResult, Subscription } from "./monitor-client.ts";

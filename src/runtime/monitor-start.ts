@@ -1,4 +1,4 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { Socket } from "node:net";
 import { join } from "node:path";
@@ -22,9 +22,9 @@ type StartNative = Pick<NativeBinding, "spawn" | "waitPidfd" | "pipe" | "close" 
 
 /** Starts the monitor of a created or ended container and waits for its one line (native/PROTOCOL.md). */
 export async function startMonitor(native: StartNative, root: DataRoot, directory: HostPath, name: string, adopt: boolean): Promise<Started> {
-  const spec = JSON.parse(await readFile(join(directory, "monitor.json"), "utf8")) as MonitorSpec;
+  const spec = JSON.parse(readFileSync(join(directory, "monitor.json"), "utf8")) as MonitorSpec;
   await mountHostMounts(native, spec);
-  if (!adopt) await makeLayerDirectories(spec.rootfs);
+  if (!adopt) makeLayerDirectories(spec.rootfs);
   const { line, complaints } = await runMonitor(native, installProgram(root).binary, directory, adopt);
   const what = `${adopt ? "adopt" : "start"} container ${name}`;
   if (line === "")

@@ -1,4 +1,5 @@
-import { chmod, chown, lstat, mkdir, readdir, readFile, readlink, realpath, stat, statfs, symlink } from "node:fs/promises";
+import { chmodSync, chownSync, existsSync, mkdirSync, statfsSync, statSync } from "node:fs";
+import { lstat, mkdir, readdir, readFile, readlink, realpath, stat, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { parseHostPath, readMounts, StackError } from "../core/index.ts";
 import type { HostPath, MountEntry } from "../core/index.ts";
@@ -40,7 +41,7 @@ interface Place {
  * lie on another overlay, a lower one may not contain the upper, and mounts below a lower directory are not seen.
  */
 export async function planRootfs(request: RootfsRequest): Promise<RootfsPlan> {
-  const place = await placeOf(request.directory);
+  const place = placeOf(request.directory);
   if (request.rootfs === undefined) {
     return { spec: overlaySpec(place.base, request.layers, []), hostMounts: place.hostMounts, mounts: [], warnings: place.warnings };
   }
@@ -77,8 +78,8 @@ async function hostRootfs(request: RootfsRequest, place: Place, mounts: readonly
   };
 }
 
-async function placeOf(directory: HostPath): Promise<Place> {
-  if ((await statfs(directory)).type !== overlayMagic) return { base: directory, hostMounts: [], warnings: [] };
+function placeOf(directory: HostPath): Place {
+  if (statfsSync(directory).type !== overlayMagic) return { base: directory, hostMounts: [], warnings: [] };
   const scratch = join(directory, "scratch");
   return {
     base: scratch,
@@ -184,19 +185,19 @@ async function readInside(root: string, path: string): Promise<string> {
 }
 
 /** Upper and work directories, before each start: where they are in memory, a restart of the machine took them. */
-export async function makeLayerDirectories(rootfs: RootfsSpec): Promise<void> {
+export function makeLayerDirectories(rootfs: RootfsSpec): void {
   if (rootfs.kind !== "overlay") return;
-  await makeUpper(rootfs.upper, rootfs.work, rootfs.layers[0]);
-  for (const overlay of rootfs.overlays) await makeUpper(overlay.upper, overlay.work, overlay.source);
+  makeUpper(rootfs.upper, rootfs.work, rootfs.layers[0]);
+  for (const overlay of rootfs.overlays) makeUpper(overlay.upper, overlay.work, overlay.source);
 }
 
 /** The root of the upper directory is what the container sees as the directory itself: owner and mode are the lower one's. */
-async function makeUpper(upper: string, work: string, lower: string | undefined): Promise<void> {
-  if (await stat(upper).then(() => true, () => false)) return;
-  await mkdir(upper, { recursive: true, mode: 0o755 });
-  await mkdir(work, { recursive: true, mode: 0o700 });
-  const info = lower === undefined ? undefined : await stat(lower);
+function makeUpper(upper: string, work: string, lower: string | undefined): void {
+  if (existsSync(upper)) return;
+  mkdirSync(upper, { recursive: true, mode: 0o755 });
+  mkdirSync(work, { recursive: true, mode: 0o700 });
+  const info = lower === undefined ? undefined : statSync(lower);
   if (info === undefined) return;
-  await chown(upper, info.uid, info.gid);
-  await chmod(upper, info.mode & 0o7777);
+  chownSync(upper, info.uid, info.gid);
+  chmodSync(upper, info.mode & 0o7777);
 }

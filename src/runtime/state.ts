@@ -1,25 +1,18 @@
 import { readFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { StackError } from "../core/index.ts";
+import { readIfThere, StackError } from "../core/index.ts";
 import type { HostPath } from "../core/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import { FORMAT_VERSION } from "./formats.ts";
 import type {ContainerCrash, ContainerRecord, ContainerState, ContainerStatus} from './formats.ts';
 
 /** Reads a JSON file of a container; undefined if it is not there. Refuses what a newer program wrote. */
-async function readVersioned<T extends { readonly version: number }>(path: string): Promise<T | undefined> {
-  let text: string;
+function readVersioned(path: string): { readonly version: number } | undefined {
+  const text = readIfThere(path);
+  if (text === undefined) return undefined;
+  let value: { readonly version: number };
   try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw error;
-  }
-  let value: T;
-  try {
-    value = JSON.parse(text) as T;
+    value = JSON.parse(text) as { readonly version: number };
   } catch (error) {
     throw new StackError("internal", `${path} is damaged`, { cause: error, hint: "Remove the container's directory to get rid of it." });
   }
@@ -29,8 +22,8 @@ async function readVersioned<T extends { readonly version: number }>(path: strin
 }
 
 /** `state.json`; undefined: never started. */
-export function readState(directory: HostPath): Promise<ContainerState | undefined> {
-  return readVersioned<ContainerState>(join(directory, "state.json"));
+export function readState(directory: HostPath): ContainerState | undefined {
+  return readVersioned(join(directory, "state.json")) as ContainerState | undefined;
 }
 
 /** `crash.json`; undefined: no run has failed. */
@@ -39,8 +32,8 @@ export function readCrash(directory: HostPath): Promise<ContainerCrash|undefined
 }
 
 /** `container.json`; undefined: no such container, or its creation never ended. */
-export function readRecord(directory: HostPath): Promise<ContainerRecord | undefined> {
-  return readVersioned<ContainerRecord>(join(directory, "container.json"));
+export function readRecord(directory: HostPath): ContainerRecord | undefined {
+  return readVersioned(join(directory, "container.json")) as ContainerRecord | undefined;
 }
 
 let bootId: string | undefined;

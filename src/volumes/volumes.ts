@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { chmod, chown, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { closeSync, fchmodSync, fchownSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmod, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { mountsBelow, parseHostPath, paths, readMounts, StackError, writeFileAtomic } from "../core/index.ts";
 import type { ContainerId, DataRoot, HostPath } from "../core/index.ts";
@@ -109,15 +110,20 @@ class DirectoryVolumes implements Volumes {
     const files = join(paths.container(this.#root, container), "files");
     const path = parseHostPath(join(files, name.replace(/[/\0]/g, "_").replace(/^\.+/, "_")));
     if (path === undefined) throw new StackError("internal", `${files} is not an absolute path`);
-    await mkdir(files, { recursive: true, mode: 0o700 });
+    mkdirSync(files, { recursive: true, mode: 0o700 });
     const temporary = `${path}.${randomBytes(6).toString("hex")}`;
     try {
-      await writeFile(temporary, content, { flag: "wx", mode: 0o600 });
-      await chown(temporary, owner.uid, owner.gid);
-      await chmod(temporary, owner.mode);
-      await rename(temporary, path);
+      const fd = openSync(temporary, "wx", 0o600);
+      try {
+        writeFileSync(fd, content);
+        fchownSync(fd, owner.uid, owner.gid);
+        fchmodSync(fd, owner.mode);
+      } finally {
+        closeSync(fd);
+      }
+      renameSync(temporary, path);
     } catch (error) {
-      await rm(temporary, { force: true });
+      rmSync(temporary, { force: true });
       throw error;
     }
     return path;
