@@ -1,13 +1,16 @@
-import { mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
-import { deserializeError, JsonLines, parseProjectName, paths, StackError } from "../core/index.ts";
+import { deserializeError, JsonLines, paths, StackError } from "../core/index.ts";
 import type { ContainerId, DataRoot, ProjectName } from "../core/index.ts";
 import type { ApplyRequest, ApplyResult, EngineEvent, RunRequest, RunResult } from "../engine/index.ts";
 import { installProgram, loadNative } from "../native/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import { AGENT_PROTOCOL } from "./protocol.ts";
 import type { AgentStatus, FollowRequest, Hello, Message, Methods } from "./protocol.ts";
+import { someAgentOf, spawnAgent, takeBooting } from "./spawn.ts";
+import type { Booting } from "./spawn.ts";
+
+export { bootAhead } from "./spawn.ts";
 
 /** A connection to the agent of one project. */
 export type { FollowRequest } from "./protocol.ts";
@@ -31,17 +34,11 @@ export interface PendingAgent {
   abandon(): void;
 }
 
-/** `projects/NAME/agent.json`: what a client may know before it knows the project's name. */
-export interface AgentRecord {
-  readonly version: 1;
-  readonly pid: number;
-  readonly workingDir: string;
-}
-
-/** Call as early as possible: the agent boots while the model loads. */
+/** Call as early as possible: the agent boots while the model loads, if the launcher has not begun it already. */
 export function startAgent(root: DataRoot, cwd = process.cwd()): PendingAgent {
   const native = loadNative();
-  let spawned = someAgentOf(root, native, cwd) ? undefined : spawnUnbound(root, native);
+  const ahead = takeBooting(root);
+  let spawned = ahead !== undefined ? unbound(root, ahead) : someAgentOf(root, native, cwd) ? undefined : unbound(root, spawnAgent(root, native));
   return {
     async bind(project) {
       const running = await connect(root, native, project);
@@ -51,7 +48,7 @@ export function startAgent(root: DataRoot, cwd = process.cwd()): PendingAgent {
       }
       if (running !== undefined) await replace(running);
       for (let attempt = 0; ; attempt += 1) {
-        spawned ??= spawnUnbound(root, native);
+        spawned ??= unbound(root, spawnAgent(root, native));
         const taken = await spawned.bind(project);
         if (!taken) spawned = undefined;
         const client = await connect(root, native, project);
@@ -88,49 +85,15 @@ async function replace(running: Connection): Promise<void> {
   }
 }
 
-/** Is there a living agent whose project lives in this directory? Then none needs to boot ahead. */
-function someAgentOf(root: DataRoot, native: NativeBinding, cwd: string): boolean {
-  let names: string[];
-  try {
-    names = readdirSync(paths.projects(root));
-  } catch {
-    return false;
-  }
-  return names.some((name) => {
-    const project = parseProjectName(name);
-    if (project === undefined) return false;
-    const directory = paths.project(root, project);
-    try {
-      const record = JSON.parse(readFileSync(join(directory, "agent.json"), "utf8")) as AgentRecord;
-      return record.workingDir === cwd && native.isLocked(join(directory, "agent.lock"));
-    } catch {
-      return false;
-    }
-  });
-}
-
 interface Unbound {
   /** True: this agent has the project; false: another one has it, and this one has ended. */
   bind(project: ProjectName): Promise<boolean>;
   abandon(): void;
 }
 
-function spawnUnbound(root: DataRoot, native: NativeBinding): Unbound {
-  mkdirSync(paths.projects(root), { recursive: true, mode: 0o700 });
-  const program = installProgram(root);
-  const [toAgent, ourEnd] = native.pipe();
-  const [answer, agentEnd] = native.pipe();
-  const log = openSync(join(root.root, "agent.log"), "a", 0o600);
-  native.spawn({
-    file: process.execPath,
-    argv: [process.execPath, "--max-semi-space-size=1", program.agent],
-    env: agentEnvironment(root),
-    cwd: "/",
-    fds: [toAgent, agentEnd, log],
-  });
-  for (const fd of [toAgent, agentEnd, log]) native.close(fd);
-  const input = new Socket({ fd: ourEnd, readable: false, writable: true });
-  const output = new Socket({ fd: answer, readable: true, writable: false });
+function unbound(root: DataRoot, booting: Booting): Unbound {
+  const input = new Socket({ fd: booting.input, readable: false, writable: true });
+  const output = new Socket({ fd: booting.output, readable: true, writable: false });
   input.on("error", () => undefined);
   output.unref();
   input.unref();
@@ -161,18 +124,6 @@ function spawnUnbound(root: DataRoot, native: NativeBinding): Unbound {
       output.destroy();
     },
   };
-}
-
-/** What an agent needs of the environment: programs, credentials, proxies; not the user's other variables. */
-export function agentEnvironment(root: DataRoot): string[] {
-  const keep = ["PATH", "HOME", "USER", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_DATA_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "STACK_INSECURE_REGISTRIES", "STACK_PARALLEL", "TMPDIR", "TZ", "LANG"];
-  for (const name of ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"]) keep.push(name, name.toLowerCase());
-  const env = [`STACK_ROOT=${root.root}`];
-  for (const name of keep) {
-    const value = process.env[name];
-    if (value !== undefined) env.push(`${name}=${value}`);
-  }
-  return env;
 }
 
 async function connect(root: DataRoot, native: NativeBinding, project: ProjectName): Promise<Connection | undefined> {

@@ -24,6 +24,7 @@ const native = loadNative();
 const idleGraceMs = 200;
 
 const unasked = new Set(["drift", "healing-failed", "network-repaired", "follow"]);
+const worked = Symbol.for("stack.agent-worked");
 
 function fail(error: unknown): void {
   process.stderr.write(`${new Date().toISOString()} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
@@ -78,6 +79,10 @@ async function bind(project: ProjectName, adopt: boolean): Promise<boolean> {
   // What it does without being asked is to be read somewhere.
   session.events.on((event) => {
     if (event.type === "warning" && unasked.has(event.rule)) process.stderr.write(`${new Date().toISOString()} ${project}: ${event.rule}: ${event.message}\n`);
+  });
+  session.events.on((event) => {
+    // The launcher keeps the code of an agent that has done its main job (build.mjs).
+    if (event.type === "container" && event.change === "started") (globalThis as { [worked]?: boolean })[worked] = true;
   });
   session.onMonitorGone(lookIdle);
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => void end().catch(fail));

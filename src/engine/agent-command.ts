@@ -1,5 +1,6 @@
 import { paths } from "../core/index.ts";
 import type { DataRoot, ProjectName } from "../core/index.ts";
+import { agentFlags } from "../native/index.ts";
 import type { Program } from "../native/index.ts";
 import type { MonitorSpec } from "../runtime/index.ts";
 
@@ -11,7 +12,7 @@ export function agentCommand(root: DataRoot, project: ProjectName, program: Prog
     return value === undefined ? [] : [`${name}=${value}`];
   });
   return {
-    argv: [process.execPath, "--max-semi-space-size=1", program.agent, "--project", project],
+    argv: [process.execPath, ...agentFlags, program.agent, "--project", project],
     env: [`STACK_ROOT=${root.root}`, ...env],
     lock: paths.agentLock(root, project),
     respawnLock: `${paths.project(root, project)}/respawn.lock`,

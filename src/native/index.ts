@@ -6,6 +6,6 @@ export type * from "./binding.ts";
 export { errnoIs, isNativeError, nativeStackError } from "./failure.ts";
 export type { NativeError } from "./failure.ts";
 export { loadNative } from "./load.ts";
-export { distributionDirectory, installProgram } from "./program.ts";
+export { agentFlags, distributionDirectory, installProgram } from "./program.ts";
 export type { Program } from "./program.ts";
 export { runtimeBinaryPath } from "./runtime-binary.ts";

@@ -1,8 +1,7 @@
-import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { paths, StackError } from "../core/index.ts";
+import { paths, readIfThere, StackError } from "../core/index.ts";
 import type { DataRoot } from "../core/index.ts";
 
 /** A content-addressed copy of this program in a data root, so that an upgrade never changes what runs. */
@@ -14,6 +13,12 @@ export interface Program {
   /** The runtime binary. */
   readonly binary: string;
 }
+
+/**
+ * V8's flags for the agent. A small young generation keeps its heap small; what it compiled is kept, so that the code
+ * cache which it leaves for the next agent (build.mjs) holds all that it used.
+ */
+export const agentFlags: readonly string[] = ["--max-semi-space-size=1", "--no-flush-bytecode"];
 
 let distribution: string | undefined;
 
@@ -33,29 +38,24 @@ export function distributionDirectory(): string {
 
 const installed = new Map<string, Program>();
 
-/** Copies the program into the data root if it is not there yet. */
-export function installProgram(root: DataRoot): Program {
+/** Copies the program into the data root if it is not there yet; `look` only says where it would be. */
+export function installProgram(root: DataRoot, mode: "install" | "look" = "install"): Program {
   const known = installed.get(root.root);
   if (known !== undefined) return known;
   const dist = distributionDirectory();
   const hash = programHash(dist);
   const directory = join(paths.bin(root), hash);
   const program = { hash, agent: join(directory, "agent.js"), binary: join(directory, "native", "stack-runtime") };
+  if (mode === "look") return program;
   if (!existsSync(directory)) copyProgram(dist, directory);
   installed.set(root.root, program);
   return program;
 }
 
+/** The build's own hashes of what the bundles and the native part were made from. */
 function programHash(dist: string): string {
-  const hash = createHash("sha256");
-  for (const stamp of [".hash", join("native", ".hash")]) {
-    try {
-      hash.update(readFileSync(join(dist, stamp)));
-    } catch {
-      hash.update("-");
-    }
-  }
-  return hash.digest("hex").slice(0, 16);
+  const stamp = (file: string): string => (readIfThere(join(dist, file)) ?? "-").slice(0, 16);
+  return `${stamp(".hash")}${stamp(join("native", ".hash"))}`;
 }
 
 function copyProgram(dist: string, directory: string): void {
