@@ -34,6 +34,9 @@ export interface PendingAgent {
   abandon(): void;
 }
 
+/** How long an agent may take from its lock to its first answer, milliseconds. */
+const answerMs = 30_000;
+
 /** Call as early as possible: the agent boots while the model loads, if the launcher has not begun it already. */
 export function startAgent(root: DataRoot, cwd = process.cwd()): PendingAgent {
   const native = loadNative();
@@ -47,18 +50,25 @@ export function startAgent(root: DataRoot, cwd = process.cwd()): PendingAgent {
         return running;
       }
       if (running !== undefined) await replace(running);
-      for (let attempt = 0; ; attempt += 1) {
+      const started = Date.now();
+      for (let lost = 0; ; ) {
         spawned ??= unbound(root, spawnAgent(root, native));
         const taken = await spawned.bind(project);
-        if (!taken) spawned = undefined;
-        const client = await connect(root, native, project);
+        let client = await connect(root, native, project);
+        // It stays for us until we are connected, or leave it.
+        spawned.abandon();
+        spawned = undefined;
+        if (taken) lost += 1;
+        // Another agent holds the lock and is just about to listen, or just about to end.
+        while (client === undefined && !taken && Date.now() - started < answerMs && native.isLocked(paths.agentLock(root, project))) {
+          await new Promise((resolve) => setTimeout(resolve, 10));
+          client = await connect(root, native, project);
+        }
         if (client !== undefined) return client;
-        if (attempt >= 200)
+        if (lost >= 3 || Date.now() - started >= answerMs)
           throw new StackError("agent-failed", `The agent of project "${project}" does not answer`, {
-            hint: `See ${join(paths.project(root, project), "agent.log")}.`,
+            hint: `See ${join(root.root, "agent.log")}.`,
           });
-        // Another process holds the lock and is just about to listen, or just about to end.
-        await new Promise((resolve) => setTimeout(resolve, 10));
       }
     },
     abandon() {
@@ -113,8 +123,6 @@ function unbound(root: DataRoot, booting: Booting): Unbound {
       output.ref();
       input.write(`${JSON.stringify({ project })}\n`);
       const { bound, error } = await reply;
-      input.destroy();
-      output.destroy();
       if (error !== undefined)
         throw new StackError("agent-failed", `Cannot start the agent: ${error}`, { hint: `See ${join(root.root, "agent.log")}.` });
       return bound === true;

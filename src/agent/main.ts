@@ -30,7 +30,17 @@ function fail(error: unknown): void {
   process.stderr.write(`${new Date().toISOString()} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
 }
 
-async function bind(project: ProjectName, adopt: boolean): Promise<boolean> {
+/** The command that started this agent, at the other end of its standard input, until it is connected. */
+interface Starter {
+  readonly there: boolean;
+  /** Calls when it has gone, or is connected. */
+  onGone: () => void;
+  leave(): void;
+}
+
+const nobody: Starter = { there: false, onGone: () => undefined, leave: () => undefined };
+
+async function bind(project: ProjectName, adopt: boolean, starter: Starter): Promise<boolean> {
   const directory = paths.project(root, project);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const lock = native.lock(join(directory, "agent.lock"), "exclusive", false);
@@ -45,13 +55,14 @@ async function bind(project: ProjectName, adopt: boolean): Promise<boolean> {
     ending = true;
     clearTimeout(idle);
     follower.stop();
+    starter.leave();
     await server.close();
     await session.close();
     native.close(lock);
   };
   const lookIdle = (): void => {
     clearTimeout(idle);
-    if (ending || server.connections > 0 || session.busy || session.needed || follower.active) return;
+    if (ending || starter.there || server.connections > 0 || session.busy || session.needed || follower.active) return;
     if (session.finished) {
       end().catch(fail);
       return;
@@ -75,6 +86,7 @@ async function bind(project: ProjectName, adopt: boolean): Promise<boolean> {
       end().catch(fail);
     },
   });
+  starter.onGone = lookIdle;
   session.events.on(lookIdle);
   // What it does without being asked is to be read somewhere.
   session.events.on((event) => {
@@ -100,18 +112,19 @@ function unbound(): void {
   const output = new Socket({ fd: 1, readable: false, writable: true });
   output.on("error", () => undefined);
   let asked = false;
+  const starter = { there: true, onGone: (): void => undefined, leave: () => void input.destroy() };
   new JsonLines(input, (message) => {
     asked = true;
     const project = parseProjectName(String((message as { project?: unknown }).project));
-    const answer = (reply: unknown): void => {
+    const answer = (reply: { readonly bound?: boolean; readonly error?: string }): void => {
       output.end(`${JSON.stringify(reply)}\n`);
-      input.destroy();
+      if (reply.bound !== true) input.destroy();
     };
     if (project === undefined) {
       answer({ error: "no project" });
       return;
     }
-    bind(project, false).then(
+    bind(project, false, starter).then(
       (bound) => {
         answer({ bound });
       },
@@ -123,8 +136,10 @@ function unbound(): void {
     );
   });
   input.on("error", () => undefined);
-  // The command ended without needing an agent.
+  // The command is connected by now, or it ended without needing an agent.
   input.on("close", () => {
+    starter.there = false;
+    starter.onGone();
     if (!asked) output.destroy();
   });
 }
@@ -136,7 +151,7 @@ const at = process.argv.indexOf("--project");
 if (at >= 0) {
   const project = parseProjectName(process.argv[at + 1] ?? "");
   if (project === undefined) throw new StackError("usage", "--project needs a name");
-  bind(project, true).catch((error: unknown) => {
+  bind(project, true, nobody).catch((error: unknown) => {
     fail(error);
     process.exitCode = 1;
   });

@@ -12,6 +12,7 @@ import { openDns } from "./dns/index.ts";
 import { parsePrefix } from "./ip.ts";
 import type { Prefix } from "./ip.ts";
 import { takenPrefixes } from "./kernel.ts";
+import type { Observed } from "./kernel.ts";
 import { driverOptions } from "./options.ts";
 import { Records } from "./records.ts";
 import { pathMtu, Router } from "./router.ts";
@@ -79,10 +80,11 @@ class DataRootNetworks implements Networks {
       const refused: Prefix[] = [];
       for (;;) {
         signal.throwIfAborted();
-        const record = await this.#newRecord(request, options.mtu, all, refused);
+        const host = await this.#router.host.observe();
+        const record = this.#newRecord(request, options.mtu, all, refused, host);
         this.#records.write(record);
         try {
-          await this.#ensure([...all, record], options.warnings);
+          await this.#ensure([...all, record], options.warnings, host);
           return record;
         } catch (error) {
           await this.#undo(record, all);
@@ -96,8 +98,7 @@ class DataRootNetworks implements Networks {
     });
   }
 
-  async #newRecord(request: NetworkRequest, mtu: number | undefined, all: readonly NetworkRecord[], refused: readonly Prefix[]): Promise<NetworkRecord> {
-    const host = await this.#router.host.observe();
+  #newRecord(request: NetworkRequest, mtu: number | undefined, all: readonly NetworkRecord[], refused: readonly Prefix[], host: Observed): NetworkRecord {
     const uplink = this.#router.uplink();
     const ours = all.flatMap((r): Taken[] => [r.subnet4, r.subnet6].flatMap((text) => (text === undefined ? [] : (parsePrefix(text) ?? []))).map((prefix) => ({ prefix, network: r.name })));
     const place: Addressing = addressing(request, this.#root.root, ours, [...takenPrefixes(host, uplink?.link), ...refused]);
@@ -127,8 +128,8 @@ class DataRootNetworks implements Networks {
     else await this.#router.removeBridge(record);
   }
 
-  async #ensure(records: readonly NetworkRecord[], more: readonly string[] = []): Promise<readonly string[]> {
-    const { mended, warnings } = await this.#router.ensure(records);
+  async #ensure(records: readonly NetworkRecord[], more: readonly string[] = [], host?: Observed): Promise<readonly string[]> {
+    const { mended, warnings } = await this.#router.ensure(records, host);
     this.#warnings = [...new Set([...more, ...warnings])];
     return mended;
   }

@@ -79,9 +79,9 @@ export class Router {
     replaceFile(this.#file, `${JSON.stringify(uplink)}\n`);
   }
 
-  /** Makes whatever of these networks is missing in the kernel. */
-  async ensure(records: readonly NetworkRecord[]): Promise<Mended> {
-    const host = await this.#host.observe();
+  /** Makes whatever of these networks is missing in the kernel. `seen`: the host, if somebody has just looked. */
+  async ensure(records: readonly NetworkRecord[], seen?: Observed): Promise<Mended> {
+    const host = seen ?? (await this.#host.observe());
     let uplink = this.#choose(host);
     const six = records.some((r) => r.subnet6 !== undefined);
     const fresh = await this.#native.createNetns(paths.router(this.#root), pinsElsewhere(this.#root));

@@ -49,7 +49,7 @@ export interface ContainerStore {
   reserve(name: string): Promise<Creation>;
   /** Everything of it: mounts, cgroups, files. The caller has stopped it. Idempotent. */
   remove(id: ContainerId): Promise<void>;
-  /** As `remove`, but for the deletion of its files, which nobody sees any more: that is what `deleted` waits for. */
+  /** As `remove`, but for the deletion of what nobody sees any more: its files, its project's cgroup. `deleted` waits for that. */
   discard(id: ContainerId): Promise<{ readonly deleted: Promise<void> }>;
   /** What processes that died left half made or half removed. */
   sweep(): Promise<void>;
@@ -142,8 +142,10 @@ class DirectoryStore implements ContainerStore {
     const path = cgroupPathOf(directory);
     const record = this.#record(id);
     const trash = await this.#setAside(id);
-    if (path !== undefined && record !== undefined) await this.#leaveProject(record.project, path);
-    return { deleted: trash === undefined ? Promise.resolve() : this.#native.removeTree(trash) };
+    const left = path === undefined || record === undefined ? undefined : this.#leaveProject(record.project, path);
+    const deleted = Promise.all([left, trash === undefined ? undefined : this.#native.removeTree(trash)]).then(() => undefined);
+    deleted.catch(() => undefined); // whoever waits for it is told
+    return { deleted };
   }
 
   /**
