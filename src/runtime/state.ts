@@ -27,8 +27,8 @@ export function readState(directory: HostPath): ContainerState | undefined {
 }
 
 /** `crash.json`; undefined: no run has failed. */
-export function readCrash(directory: HostPath): Promise<ContainerCrash|undefined> {
-  return readVersioned<ContainerCrash>(join(directory, 'crash.json'));
+export function readCrash(directory: HostPath): ContainerCrash | undefined {
+  return readVersioned(join(directory, "crash.json")) as ContainerCrash | undefined;
 }
 
 /** `container.json`; undefined: no such container, or its creation never ended. */
