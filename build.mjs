@@ -159,7 +159,7 @@ exports.load = (name) => {
 // After a first real run: the next one finds everything compiled that this one needed.
 exports.keep = (name, script) => {
   const [used] = caches(name);
-  if (cached(name)?.path === used) return;
+  if (cached(name)?.path === used && script.cachedDataRejected !== true) return;
   const staging = used + "." + process.pid;
   try {
     writeFileSync(staging, script.createCachedData(), { mode: 0o600 });

@@ -7,7 +7,6 @@ import type { Service } from "../model/index.ts";
 import { planMounts } from "../runtime/index.ts";
 import type { ContainerRecord, HostMount, ImageInput, PlannedMount, ResolvedMount, ResolvedUser } from "../runtime/index.ts";
 import { contentOf } from "./file-content.ts";
-import { imageOf } from "./image.ts";
 import { resourceLabels } from "./labels.ts";
 import type { Work } from "./session.ts";
 import { version } from "./version.ts";
@@ -117,7 +116,7 @@ class Preparation implements ContainerMounts {
   /** An image's merged layers, which are read-only whatever the file says, as with Docker. */
   async #image(mount: Extract<PlannedMount, { kind: "image" }>): Promise<void> {
     const { directory, service } = this.#request;
-    const image = await imageOf(this.#work, mount.source);
+    const image = await this.#work.images.find(mount.source);
     this.images.push(image.id);
     const what = `image "${mount.source}" of service "${service.name}"`;
     const inner = await this.#work.rooms.images.resolve(image.layers, mount.subpath ?? "");

@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { loadNative } from "../../src/native/index.ts";
@@ -14,5 +15,34 @@ test("an agent ends with the last container, without being asked", async () => {
   native.close(await native.lockWait(join(machine.root, "projects", "project", "agent.lock"), "shared").promise);
   expect(machine.containers.map((c) => c.state?.status)).toEqual(["exited"]);
   await machine.ok("down");
+  expect(await machine.remains()).toEqual([]);
+});
+
+test("what an agent compiled serves the next one, and a damaged copy of it hinders nothing", async () => {
+  const machine = used.current;
+  machine.write("compose.yaml", 'services: {web: {image: "busybox:1", command: sleep 1000}}\n');
+  const upAndDown = async (): Promise<void> => {
+    await machine.ok("up", "-d");
+    await machine.ok("down", "-t", "0");
+    expect(await machine.remains()).toEqual([]);
+  };
+  await upAndDown();
+  const lib = readdirSync(join(machine.root, "bin")).map((hash) => join(machine.root, "bin", hash, "lib"))[0] ?? "";
+  const code = (): string[] => readdirSync(lib).filter((name) => name.startsWith("agent.cjs.") && name.endsWith(".used"));
+  expect(code()).toHaveLength(1);
+  const [name = ""] = code();
+  for (const damage of ["", "nonsense", readFileSync(join(lib, name)).subarray(0, 1000)]) {
+    writeFileSync(join(lib, name), damage);
+    await upAndDown();
+    expect(readFileSync(join(lib, name)).length).toBeGreaterThan(100_000);
+  }
+});
+
+test("a command that fails before it needs its agent leaves none behind", async () => {
+  const machine = used.current;
+  machine.write("compose.yaml", 'services: {web: {image: "busybox:1", command: sleep 1000}}\n');
+  await machine.ok("up", "-d");
+  await machine.ok("down", "-t", "0");
+  for (const argv of [["up", "--nonsense"], ["up", "-d", "nobody"], ["-f", "nowhere.yaml", "up"]]) expect((await machine.stack(...argv)).code).not.toBe(0);
   expect(await machine.remains()).toEqual([]);
 });
