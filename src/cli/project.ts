@@ -75,7 +75,7 @@ export async function projectOrName(context: Context, services: readonly string[
       throw new StackError("usage", `invalid project name "${named}"`, { hint: "It has lower-case letters, digits, - and _, and begins with a letter or a digit." });
     return { name };
   }
-  const { project } = await loadModel(context, services);
+  const { project } = await loadModel(context, services, { tolerant: true });
   return { name: project.name, project };
 }
 

@@ -21,7 +21,8 @@ describe("the canonical document", () => {
       };
       for (const [name, golden] of Object.entries(cases)) {
         // Compose doubles the dollar signs of keys too, though it never fills keys in; the two promises cannot both be kept.
-        if (golden.status !== 0 || golden.yaml === undefined || /^ *["']?\$[^ ]*: /m.test(golden.yaml)) continue;
+        // What cannot be read again has its own topic (`one-way.yaml`), and is judged in differential.test.ts.
+        if (file === "one-way.json" || golden.status !== 0 || golden.yaml === undefined || /^ *["']?\$[^ ]*: /m.test(golden.yaml)) continue;
         const load = (text: string) =>
           loadProject({
             env: {},

@@ -129,7 +129,14 @@ function mountComplete(map: MapNode, path: Path, report: Report): void {
       hint: "Say where in the container it is mounted.",
     });
   const source = map.entries.get("source");
-  if (type === "bind" && (source === undefined || (source.kind === "scalar" && scalarText(source) === "")))
+  if (type !== "bind") return;
+  if (source?.kind === "scalar" && source.value === "")
+    report.warn(source, {
+      rule: "empty-source",
+      message: `${formatPath(path)}: the source is empty, so the directory of the project is mounted`,
+      hint: "Write `.` if that is what you mean.",
+    });
+  else if (source === undefined || (source.kind === "scalar" && source.value === null))
     report.error(map, {
       rule: "missing-key",
       message: `${formatPath(path)}: a bind mount needs a \`source\``,

@@ -180,8 +180,9 @@ class Decoder {
       }
       case "float": {
         const number = typeof value === "string" && /^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$/.test(value) ? Number(value) : value;
-        if (typeof number !== "number" || !Number.isFinite(number))
-          return this.#bad(node, path, `${JSON.stringify(value)} is not a number`);
+        // What single precision cannot hold would be printed as `.inf`, which nobody can carry out, nor JSON say.
+        if (typeof number !== "number" || !Number.isFinite(Math.fround(number)))
+          return this.#bad(node, path, `${scalarText(node)} is not a number${typeof number === "number" ? " that can be held" : ""}`);
         return omit(single(number), 0);
       }
       case "flag": {

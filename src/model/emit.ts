@@ -4,6 +4,7 @@ import type { Shape, StructShape } from "./shapes.ts";
 import { compareText } from "./decode.ts";
 import { sortedDeep, sortedMap } from "./key-order.ts";
 import type { Style } from "./key-order.ts";
+import { OWN } from "./own-keys.ts";
 import { define } from "./tree.ts";
 import { toYaml } from "./yaml-writer.ts";
 
@@ -75,7 +76,7 @@ function goJson(value: unknown): string {
 
 /** `JSON.stringify` with two spaces, for `Map`s too. `line`: the line break with the indentation here. */
 function json(value: unknown, line: string): string {
-  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  if (typeof value !== "object" || value === null) return Object.is(value, -0) ? "-0" : JSON.stringify(value);
   const inner = `${line}  `;
   if (Array.isArray(value)) return value.length === 0 ? "[]" : `[${inner}${value.map((item) => json(item, inner)).join(`,${inner}`)}${line}]`;
   const members: string[] = [];
@@ -154,7 +155,9 @@ function emitStruct(shape: StructShape, value: Readonly<Record<string, unknown>>
     if (style === "yaml" && field.kind === "struct" && field.omitEmpty === true && Object.keys(emitted as object).length === 0) continue;
     result[style === "json" ? (shape.jsonNames?.[name] ?? name) : name] = emitted;
   }
-  if (style === "yaml") for (const [name, member] of Object.entries(value)) if (name.startsWith("x-")) extensions.push([name, sortedDeep(member, style)]);
+  // Docker Compose forgets extensions in JSON; without our own keys the document would be another project.
+  for (const [name, member] of Object.entries(value))
+    if (style === "yaml" ? name.startsWith("x-") : name === OWN) extensions.push([name, sortedDeep(member, style)]);
   for (const [name, member] of sortedMap(extensions, style)) define(result, name, member);
   return result;
 }

@@ -13,6 +13,7 @@ import { plainModel } from "./plain-model.ts";
 import { activeProfiles, isActive, profilesOf } from "./profiles.ts";
 import type { LoadRequest, LoadResult, ModelResult } from "./request.ts";
 import { Session } from "./session.ts";
+import { checkStartRules } from "./start-rules.ts";
 import { didYouMean } from "./suggest.ts";
 import { childMap, cloneNode, scalar } from "./tree.ts";
 import type { MapNode, Node, Via } from "./tree.ts";
@@ -73,6 +74,7 @@ async function finish(composed: Composed, request: LoadRequest): Promise<LoadRes
     checkConsistency({ root, active, broken: session.broken, report: session.report });
     checkOwnConsistency({ root, active, report: session.report });
   }
+  checkStartRules(root, active, request.tolerant === true, session.report);
   await resolveServiceFiles(root, active, environment.values, directory, session);
   const project = makeProject(
     root,

@@ -1,7 +1,7 @@
 import { isAbsolute, join } from "node:path";
 import { below, compileRules } from "./rules.ts";
 import type { RuleNode } from "./rules.ts";
-import { child, scalar, stringOf } from "./tree.ts";
+import { child, scalar, scalarText, stringOf } from "./tree.ts";
 import type { MapNode, Node } from "./tree.ts";
 
 /** What relative paths are relative to. */
@@ -15,16 +15,16 @@ type Resolver = (node: Node, base: PathBase) => void;
 
 const RESOLVERS: RuleNode<Resolver> = compileRules<Resolver>({
   "services.*.build.context": context,
-  "services.*.build.additional_contexts.*": context,
-  "services.*.build.ssh.*": path,
+  "services.*.build.additional_contexts.*": namedContext,
+  "services.*.build.ssh.*": pathOrHere,
   "services.*.env_file.[].path": path,
   "services.*.label_file.[]": path,
   "services.*.extends.file": path,
   "services.*.develop.watch.[].path": path,
   "services.*.volumes.[]": mount,
   "services.*.x-stack.rootfs": path,
-  "configs.*.file": path,
-  "secrets.*.file": path,
+  "configs.*.file": pathOrHere,
+  "secrets.*.file": pathOrHere,
   "volumes.*": driverOptions,
 });
 
@@ -61,11 +61,23 @@ function path(node: Node, base: PathBase): void {
   if (node.kind === "scalar" && typeof node.value === "string") node.value = absolutePath(node.value, base);
 }
 
+/** Where an empty path is the directory itself, as for Docker Compose. */
+function pathOrHere(node: Node, base: PathBase): void {
+  if (node.kind === "scalar" && node.value === "") node.value = base.directory;
+  else path(node, base);
+}
+
 /** A build context may be a directory, a URL, a Git reference, another service or an image. */
 function context(node: Node, base: PathBase): void {
   const text = stringOf(node);
   if (text === undefined || isRemoteContext(text)) return;
   path(node, base);
+}
+
+/** `app: true` is a directory called `true`: where it stays a word, reading it again makes a path of it. */
+function namedContext(node: Node, base: PathBase): void {
+  if (node.kind === "scalar" && node.value !== null) node.value = scalarText(node);
+  context(node, base);
 }
 
 export function isRemoteContext(text: string): boolean {
@@ -75,7 +87,7 @@ export function isRemoteContext(text: string): boolean {
 function mount(node: Node, base: PathBase): void {
   if (stringOf(child(node, "type")) !== "bind") return;
   const source = child(node, "source");
-  if (source !== undefined) path(source, base);
+  if (source !== undefined) pathOrHere(source, base);
 }
 
 /** `driver: local` with `o: bind` is a bind mount in disguise. */
@@ -84,7 +96,7 @@ function driverOptions(node: Node, base: PathBase): void {
   const options = child(node, "driver_opts");
   if (options?.kind !== "map" || stringOf(options.entries.get("o")) !== "bind") return;
   const device = options.entries.get("device");
-  if (device !== undefined) path(device, base);
+  if (device !== undefined) pathOrHere(device, base);
 }
 
 /** Sets a path that is not in the file. */

@@ -26,6 +26,11 @@ export interface LoadRequest {
   readonly reader?: FileReader;
   /** Warn of attributes that will not be carried out as written: for commands that carry out, and those that judge. */
   readonly support?: boolean;
+  /**
+   * For commands that make no container: what only the making of one would fail at (`start-rules.ts`) is a warning, as
+   * Docker Compose says nothing of it either.
+   */
+  readonly tolerant?: boolean;
   /** `stack config --no-…`: phases to leave out. */
   readonly skip?: {
     readonly interpolation?: boolean;

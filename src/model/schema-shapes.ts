@@ -31,9 +31,7 @@ class Shapes implements SchemaShapes {
 
   describe(path: Path): string | undefined {
     const hint = this.#at(path)?.["hint"];
-    if (typeof hint === "string") return hint;
-    const pattern = this.#at(path)?.["pattern"];
-    return typeof pattern === "string" ? EXPECTED[path.at(-1) ?? ""] : undefined;
+    return typeof hint === "string" ? hint : undefined;
   }
 
   choices(path: Path): readonly string[] {
@@ -72,11 +70,3 @@ function member(schema: Schema | undefined, key: string): Schema | undefined {
   const value = schema !== undefined && Object.hasOwn(schema, key) ? schema[key] : undefined;
   return typeof value === "object" && value !== null ? (value as Schema) : undefined;
 }
-
-/** What to write where a pattern was not met. */
-const EXPECTED: Readonly<Record<string, string>> = {
-  container_name: "It begins with a letter or digit and consists of letters, digits, underscores, dots and hyphens.",
-  pull_policy: "One of always, never, missing, build, daily, weekly, or every_12h and the like.",
-  restart: 'One of "no", always, unless-stopped, on-failure, on-failure:5.',
-  gpus: "`all`, or a list of requests.",
-};

@@ -5,7 +5,9 @@ import type { SchemaShapes } from "./schema-shapes.ts";
 import type { Report } from "./report.ts";
 import { below, compileRules } from "./rules.ts";
 import type { RuleNode } from "./rules.ts";
+import { invalidValue, partOf } from "./invalid-value.ts";
 import { unknownKeyHint } from "./key-hints.ts";
+import { isForLater } from "./start-rules.ts";
 import { didYouMean, nearest } from "./suggest.ts";
 import { formatPath, locate, scalarText, toPlain } from "./tree.ts";
 import type { Node, Path } from "./tree.ts";
@@ -19,7 +21,9 @@ export async function validate(root: Node, report: Report, broken: Set<string>):
   if (!runSchema(data)) {
     const errors = [...(runSchema.errors ?? [])];
     const shapes = await loadShapes();
-    const spoiled = errors.map((error) => ({ path: reportError(error, root, shapes, report), keep: error.keyword === "required" }));
+    const spoiled = errors
+      .filter((error) => error.keyword !== "pattern" || !isForLater(pathOf(error.instancePath, root), nodeAt(error, root)))
+      .map((error) => ({ path: reportError(error, root, shapes, report), keep: error.keyword === "required" }));
     for (const { path, keep } of spoiled.sort((a, b) => b.path.length - a.path.length)) {
       if (!keep) prune(root, path);
       const [section = "", name] = path;
@@ -30,6 +34,10 @@ export async function validate(root: Node, report: Report, broken: Set<string>):
   }
   reportDoubles(root, report);
   return root.kind === "map";
+}
+
+function nodeAt(error: SchemaError, root: Node): Node {
+  return locate(root, pathOf(error.instancePath, root)).node;
 }
 
 function pathOf(pointer: string, root: Node): string[] {
@@ -101,10 +109,7 @@ function reportError(error: SchemaError, root: Node, shapes: SchemaShapes, repor
     }
     case "pattern": {
       const value = node.kind === "scalar" ? scalarText(node) : "";
-      const choices = CHOICES[path.at(-1) ?? ""] ?? [];
-      const meant = didYouMean(value, choices) ?? partOf(value, choices);
-      const hint = [meant, shapes.describe(path)].filter((h) => h !== undefined).join(" ");
-      report.error(node, { rule: "invalid-value", message: `${where}: "${value}" is not a valid value`, hint: hint === "" ? undefined : hint, via });
+      report.error(node, { ...invalidValue(path.at(-1) ?? "", where, value, shapes.describe(path)), via });
       return path;
     }
     case "minProperties":
@@ -173,18 +178,6 @@ function describe(node: Node): string {
   if (typeof node.value === "boolean") return String(node.value);
   if (typeof node.value === "number") return `the number ${scalarText(node)}`;
   return "a string";
-}
-
-/** Values of those keys that a pattern describes. */
-const CHOICES: Readonly<Record<string, readonly string[]>> = {
-  restart: ["no", "always", "unless-stopped", "on-failure"],
-  pull_policy: ["always", "never", "missing", "build", "daily", "weekly"],
-};
-
-/** `healthy` is `service_healthy`. */
-function partOf(value: string, allowed: readonly string[]): string | undefined {
-  const found = value.length < 3 ? [] : allowed.filter((a) => a.includes(value.toLowerCase()));
-  return found.length === 1 ? `Did you mean \`${found[0] ?? ""}\`?` : undefined;
 }
 
 function typeHint(wanted: unknown, node: Node, path: Path, shapes: SchemaShapes): string | undefined {

@@ -5,6 +5,7 @@ import { Ajv } from "ajv";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadProject } from "../../model/index.ts";
 import { reportError } from "../errors.ts";
+import { lintFiles } from "../../model/lint/index.ts";
 import { fakeContext } from "../fake-context.ts";
 import { command } from "./config.ts";
 
@@ -13,6 +14,8 @@ beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), "stack-config-"));
   writeFileSync(join(directory, "broken.yaml"), "services:\n  web:\n    imag: nginx\n    depends_on: [dbb]\n  db:\n    image: x\n");
   writeFileSync(join(directory, "warned.yaml"), "version: '3'\nservices:\n  web:\n    image: nginx\n");
+  writeFileSync(join(directory, "misspelt.yaml"), "services:\n  web:\n    image: nginx\n    restart: allways\n");
+  writeFileSync(join(directory, "own.yaml"), "services:\n  web:\n    image: nginx\n    x-stack: {expect: [nginx]}\n    x-other: {a: b}\n");
   writeFileSync(join(directory, "clean.yaml"), "services:\n  web:\n    image: nginx\n");
 });
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -51,6 +54,23 @@ describe("config --format json", () => {
 });
 
 describe("config", () => {
+  it("prints what only the making of a container would refuse, with a warning at its place", async () => {
+    const { status, out, err } = await config("misspelt.yaml");
+    expect(status).toBe(0);
+    expect(out).toContain("restart: allways");
+    expect(err).toContain("misspelt.yaml:4:14");
+    expect(err).toContain("Did you mean `always`?");
+    // `lint` says what `up` will.
+    const linted = await lintFiles({ files: [join(directory, "misspelt.yaml")], env: {}, cwd: directory }, { levels: new Map() });
+    expect(linted.diagnostics).toContainEqual(expect.objectContaining({ severity: "error", rule: "invalid-value" }));
+  });
+
+  it("keeps our own keys in JSON, where Docker Compose forgets extensions", async () => {
+    const { out } = await config("own.yaml", "--format", "json");
+    expect(JSON.parse(out)).toMatchObject({ services: { web: { "x-stack": { expect: ["nginx"] } } } });
+    expect(out).not.toContain("x-other");
+  });
+
   it("says what is wrong as text, with status 1", async () => {
     const { status, out, err } = await config("broken.yaml");
     expect({ status, out }).toEqual({ status: 1, out: "" });

@@ -54,7 +54,7 @@ export const command = defineCommand({
       if (!flags.quiet) await print(context, flags, text);
       return 0;
     }
-    const loaded = await load(context, flags, services, { skip, support: true });
+    const loaded = await load(context, flags, services, { skip, support: true, tolerant: true });
     for (const service of services) checkService(loaded.project, service);
     if (flags.quiet) return 0;
     const text = flags.lockImageDigests ? await lock(context, loaded.project, flags) : ((await lists(context, flags, loaded)) ?? (await document(context, flags, narrowed(loaded.project, services))));

@@ -25,7 +25,7 @@ export const command = defineCommand({
     quiet: boolean("Pull without printing progress information", { short: "q" }),
   },
   async run(context, flags, services) {
-    const { project } = await loadModel(context, services);
+    const { project } = await loadModel(context, services, { tolerant: true });
     for (const service of services) checkService(project, service);
     const wanted = pulls(project, services, flags.includeDeps, flags.ignoreBuildable, flags.policy === "missing" ? "missing" : flags.policy === "always" ? "always" : undefined);
     const operations: Operation[] = wanted.map((p) => ({ id: `ensure-image ${p.reference}`, cause: "pull", after: [], kind: "ensure-image", ...p }));

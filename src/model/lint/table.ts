@@ -28,6 +28,7 @@ export const LINT_RULES: readonly LintRule[] = [
 export const MODEL_WARNINGS: Readonly<Record<string, string>> = {
   "command-without-shell": "a command line that is cut at an operator, because no shell reads it",
   deprecated: "a form that has a newer one",
+  "empty-source": "a bind mount without source, which mounts the directory of the project",
   "not-carried-out": "an attribute that is accepted and has no effect here",
   "obsolete-version": "version, which has no effect any more",
   "partly-carried-out": "an attribute that is not carried out as it is written",
