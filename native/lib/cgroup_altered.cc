@@ -41,8 +41,13 @@ std::set<int64_t> expand(const std::string& list) {
   return out;
 }
 
+/** `part` as whole words of a line. */
 bool any_line_has(const std::string& text, const std::string& part) {
-  return (" " + text + " ").find(part) != std::string::npos;
+  auto apart = [&](size_t at) { return at >= text.size() || text[at] == ' ' || text[at] == '\n'; };
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) {
+    if ((at == 0 || apart(at - 1)) && apart(at + part.size())) return true;
+  }
+  return false;
 }
 
 /** `8:0 rbps=1048576` or `8:0 1048576`: a line of that device with that value; no line is no limit. */
