@@ -14,7 +14,7 @@ const longestLine = 500;
  */
 export async function lastWords(directory: HostPath, state: ContainerState | undefined): Promise<readonly string[]> {
   try {
-    const crash = await readCrash(directory);
+    const crash = readCrash(directory);
     if (crash !== undefined && crash.output !== "" && crash.finishedAt === state?.finishedAt) return shown(crash.output.split("\n"));
     const found: string[] = [];
     for await (const batch of readLog(join(directory, "log/container.log"), { tail: lines, signal: new AbortController().signal }))
