@@ -25,7 +25,7 @@ services:
     scale: 2
     ready:
       - {tcp: 80, timeout: 1m, interval: 50ms}
-      - http: {port: 80, path: /h, status: 200-299, body: ^we..$}
+      - http: {port: 80, path: /h, status: 200-299, body: ^we..\\b}
       - log: ^ready .*
       - exec: [test, -e, /made]
       - file: /made
