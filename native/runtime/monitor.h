@@ -97,7 +97,7 @@ class Monitor {
   /** `done` is called when the run has ended and is recorded; at once if nothing runs. */
   void stop(int signal, int64_t grace_ms, const EndCause& cause, StopDone done);
   /** Stops, and starts again. `done`: the failure of the new start, if it fails. */
-  void restart(int64_t grace_ms, const EndCause& cause, std::function<void(Status)> done);
+  void restart(int64_t grace_ms, const EndCause& cause, std::function<void(const Status&)> done);
   Status kill(int signal, bool all);
   Status pause();
   Status unpause();
@@ -215,7 +215,7 @@ class Monitor {
   std::optional<Stopping> stopping_;
   std::optional<Launched> waiting_;  // for somebody to attach
   EventLoop::TimerId waiting_timer_ = 0;
-  std::function<void(Status)> restart_done_;
+  std::function<void(const Status&)> restart_done_;
   EventLoop::TimerId restart_timer_ = 0;
   EventLoop::TimerId settle_timer_ = 0;
   std::map<pid_t, std::function<void(ProcessEnd)>> children_;

@@ -113,7 +113,8 @@ void Monitor::finish_stop() {
   for (auto& task : done) task(outcome);
 }
 
-void Monitor::restart(int64_t grace_ms, const EndCause& cause, std::function<void(Status)> done) {
+void Monitor::restart(int64_t grace_ms, const EndCause& cause,
+                      std::function<void(const Status&)> done) {
   // What a command stops is not to come back because a probe has failed meanwhile.
   if (cause.by == "health" && stopping_ && !restart_done_) {
     done(fail("restart", "the container is being stopped", ECANCELED));
