@@ -121,9 +121,9 @@ void Monitor::restart(int64_t grace_ms, const EndCause& cause,
     return;
   }
   if (restart_done_)
-    done = [earlier = std::move(restart_done_), later = std::move(done)](Status status) {
-      earlier(status.ok() ? ok() : Status(Failure(status.failure())));
-      later(std::move(status));
+    done = [earlier = std::move(restart_done_), later = std::move(done)](const Status& status) {
+      earlier(status);
+      later(status);
     };
   restart_done_ = std::move(done);
   if (run_.pid == 0) {
