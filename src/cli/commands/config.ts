@@ -49,16 +49,18 @@ export const command = defineCommand({
       consistency: flags.noConsistency,
       envResolution: flags.noEnvResolution,
     };
-    if (flags.noInterpolate) {
+    // As with Docker Compose: the document and the names of services are not of the project that would be made of them.
+    if (flags.noInterpolate && (flags.services || flags.hash !== undefined || !isList(flags))) {
       const text = await uninterpolated(context, flags, services, skip);
-      if (!flags.quiet) await print(context, flags, text);
+      if (!flags.quiet || flags.services) await print(context, flags, text);
       return 0;
     }
     const loaded = await load(context, flags, services, { skip, support: true, tolerant: true });
     for (const service of services) checkService(loaded.project, service);
-    if (flags.quiet) return 0;
-    const text = flags.lockImageDigests ? await lock(context, loaded.project, flags) : ((await lists(context, flags, loaded)) ?? (await document(context, flags, narrowed(loaded.project, services))));
-    await print(context, flags, text);
+    const listed = lists(flags, loaded, services);
+    if (listed !== undefined) await print(context, flags, listed);
+    else if (!flags.quiet)
+      await print(context, flags, flags.lockImageDigests ? await lock(context, loaded.project, flags) : await document(context, flags, narrowed(loaded.project, services)));
     return 0;
   },
 });
@@ -91,38 +93,44 @@ async function uninterpolated(context: Context, flags: ConfigFlags, services: re
   if (flags.hash !== undefined || flags.resolveImageDigests || flags.lockImageDigests)
     throw new StackError("usage", "--no-interpolate cannot be combined with --hash, --resolve-image-digests or --lock-image-digests");
   const { model } = await reported(context, flags, await mergeFiles(loadRequest(context, services, { skip })));
-  const section = (name: string): Readonly<Record<string, unknown>> => (model[name] ?? {}) as Readonly<Record<string, unknown>>;
-  if (flags.services) return lines(Object.keys(section("services")).sort());
-  if (flags.volumes) return lines(Object.keys(section("volumes")).sort());
-  if (flags.networks) return lines(Object.keys(section("networks")).sort());
-  if (flags.models) return lines(Object.keys(section("models")).sort());
-  if (flags.images)
-    return lines(Object.values(section("services")).flatMap((service) => {
-      const { image } = service as { readonly image?: unknown };
-      return typeof image === "string" ? [image] : [];
-    }));
+  if (flags.services) return lines(Object.keys((model["services"] ?? {})).sort());
   return modelText(model, flags.format === "json" ? "json" : "yaml");
 }
 
-/** One of the `--services`, `--images` … lists; undefined: the whole document is wanted. */
-async function lists(_context: Context, flags: ConfigFlags, { project, environment, variables }: Loaded): Promise<string | undefined> {
-  if (flags.services) return lines(Object.keys(project.services));
-  if (flags.volumes) return lines(Object.keys(project.volumes).sort());
-  if (flags.networks) return lines(Object.keys(project.networks).sort());
-  if (flags.models) return lines(Object.keys(project.models).sort());
-  if (flags.images) return lines(Object.values(project.services).map((s) => s.image ?? `${project.name}-${s.name}`));
-  if (flags.profiles) return lines([...new Set(Object.values({ ...project.services, ...project.disabled_services }).flatMap((s) => s.profiles))].sort());
-  if (flags.environment) return lines([...environment].map(([key, value]) => `${key}=${value}`).sort());
-  if (flags.variables) return variablesTable(variables, flags.format);
-  if (flags.hash !== undefined) return hashes(project, flags.hash);
-  return undefined;
+type Lister = (project: Project, loaded: Loaded, flags: ConfigFlags) => string;
+
+/** The flags that print something else than the document; of several, Docker Compose heeds the first of these. */
+const LISTS: readonly (readonly [flag: keyof ConfigFlags, list: Lister])[] = [
+  ["services", ({ services }) => lines(Object.keys(services))],
+  ["volumes", ({ volumes }) => lines(Object.keys(volumes).sort())],
+  ["networks", ({ networks }) => lines(Object.keys(networks).sort())],
+  ["models", ({ models }) => lines(Object.values(models).map((m) => m.model).sort())],
+  ["hash", (project, _loaded, { hash = "*" }) => hashes(project, hash)],
+  ["profiles", ({ services, disabled_services: disabled }) => lines([...new Set([...Object.values(services), ...Object.values(disabled)].flatMap((s) => s.profiles))].sort())],
+  ["images", (project) => lines(Object.values(project.services).map((s) => s.image ?? `${project.name}-${s.name}`))],
+  ["variables", (_project, { variables }, { format }) => variablesTable(variables, format)],
+  ["environment", (_project, { environment }) => lines([...environment].map(([key, value]) => `${key}=${value}`).sort())],
+];
+
+function isWanted(flags: ConfigFlags, flag: keyof ConfigFlags): boolean {
+  return flags[flag] !== undefined && flags[flag] !== false;
+}
+
+function isList(flags: ConfigFlags): boolean {
+  return LISTS.some(([flag]) => isWanted(flags, flag));
+}
+
+/** What such a flag prints; undefined: the whole document is wanted. */
+function lists(flags: ConfigFlags, loaded: Loaded, services: readonly string[]): string | undefined {
+  const [flag, list] = LISTS.find(([name]) => isWanted(flags, name)) ?? [];
+  return list?.(flag === "images" ? narrowed(loaded.project, services) : loaded.project, loaded, flags);
 }
 
 const lines = (items: readonly string[]): string => items.map((item) => `${item}\n`).join("");
 
 function variablesTable(variables: readonly Variable[], format: string | undefined): string {
   const sorted = [...variables].sort((a, b) => (a.name < b.name ? -1 : 1));
-  if (format === "json") return `${JSON.stringify(Object.fromEntries(sorted.map((v) => [v.name, { Name: v.name, DefaultValue: v.defaultValue, PresenceValue: v.alternateValue, Required: v.required }])))}\n`;
+  if (format === "json") return `${JSON.stringify(Object.fromEntries(sorted.map((v) => [v.name, { Name: v.name, DefaultValue: v.defaultValue, PresenceValue: v.alternateValue, Required: v.required }])), undefined, 4)}\n`;
   const rows = sorted.map((v) => [v.name, String(v.required), v.defaultValue, v.alternateValue]);
   return renderTable([["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"], ...rows], { minimum: 20 });
 }
@@ -189,6 +197,7 @@ function narrowed(project: Project, services: readonly string[]): Project {
     networks: used(project.networks, kept.flatMap((s) => Object.keys(s.networks))),
     volumes: used(project.volumes, kept.flatMap((s) => s.volumes.flatMap((v) => (v.type === "volume" && v.source !== undefined ? [v.source] : [])))),
     configs: used(project.configs, kept.flatMap((s) => s.configs.map((c) => c.source))),
-    secrets: used(project.secrets, kept.flatMap((s) => s.secrets.map((c) => c.source))),
+    secrets: used(project.secrets, kept.flatMap((s) => [...s.secrets, ...(s.build?.secrets ?? [])].map((c) => c.source))),
+    models: used(project.models, kept.flatMap((s) => Object.keys(s.models))),
   };
 }
