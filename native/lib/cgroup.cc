@@ -301,6 +301,15 @@ Status Cgroup::extend(Entry& entry) const {
   return ok();
 }
 
+Result<std::string> Cgroup::unified_leaf(const std::string& leaf) const {
+  const Place* place = unified();
+  if (place == nullptr) return std::string();
+  std::string directory = place->directory + "/" + leaf;
+  if (::mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST)
+    return sys_fail("join cgroup", "mkdir", directory);
+  return directory;
+}
+
 namespace {
 
 /** Waits for `wanted` ("frozen 1") in cgroup.events; the kernel marks each change of it with

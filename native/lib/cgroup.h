@@ -73,6 +73,9 @@ class Cgroup {
   };
   /** `leaf`: "init" or "exec" (made if missing). */
   Result<Entry> entry(std::string_view leaf) const;
+  /** Directory of a leaf on the unified hierarchy, made if missing; "" if there is no such
+   * hierarchy. */
+  Result<std::string> unified_leaf(const std::string& leaf) const;
   /** A group of its own below this one (made if missing), for processes that are to be killed apart
    * from the container's: in the unified hierarchy, else in v1's freezer; and at most `pids` of
    * them, where a controller counts. */

@@ -80,6 +80,7 @@ class Client : public std::enable_shared_from_this<Client> {
   void handle_attach(const Json& request);
   void handle_dns_sockets();
   void handle_probe(const Json& request);
+  void handle_process(const Json& request);
   void answer(const Status& status);
 
   enum class Mode : uint8_t { lines, exec, attach };

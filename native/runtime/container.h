@@ -49,6 +49,13 @@ using InitMain = int (*)(const InitPlan& plan);
 
 /** In PID 1, after the fork: keeps CAP_KILL alone, gains nothing by execve, cannot be dumped or traced. */
 Status drop_init_rights(const InitPlan& plan);
+/** In a PID 1 that will start more processes: keeps what they are to get and what it takes to
+ * confine them, as permitted capabilities of which CAP_KILL alone is in effect; cannot be dumped. */
+Status keep_init_rights(const InitPlan& plan);
+/** In a child of such a PID 1: what was kept takes effect. */
+Status raise_kept_rights();
+/** Answers start() in the main process's place. */
+void tell_started(int start_fd);
 
 struct LaunchOptions {
   std::string id;
@@ -73,6 +80,8 @@ struct LaunchOptions {
   InitMain init_main = nullptr;
   void* init_data = nullptr;
   std::vector<int> init_fds;
+  /** Whether the configuration's process can be executed is init's to find out. */
+  bool init_finds_executable = false;
   /** Overrides for process.terminal's first size. */
   winsize window{};
   bool no_pivot = false;

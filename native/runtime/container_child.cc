@@ -259,7 +259,7 @@ void run_container_child(ChildState& state) {
   for (const std::string& name : state.process->unknown_capabilities) {
     warn(state, "process.capabilities: this runtime does not know " + name);
   }
-  must(state, find_executable(state));
+  if (!state.options->init_finds_executable) must(state, find_executable(state));
   if (!labels) state.private_proc.reset();
   ::setsid();
   take_stdio(state, console.slave ? &console : nullptr);
@@ -293,7 +293,21 @@ void run_container_child(ChildState& state) {
 
 void exec_main(const InitPlan& plan) {
   ::setsid();
+  if (plan.state->options->init_finds_executable) {
+    auto found = find_executable(*const_cast<ChildState*>(plan.state));
+    if (!found.ok()) {
+      send_text(plan.start_fd, sync_message::kFailure, failure_to_json(found.failure()).dump());
+      ::_exit(start_exit_code(found.failure()));
+    }
+  }
   become_user_process(*plan.state, plan.start_fd, plan.tty);
+}
+
+void tell_started(int start_fd) {
+  if (start_fd < 0) return;
+  char about = sync_message::kExec;
+  (void)!::send(start_fd, &about, 1, MSG_NOSIGNAL);
+  ::close(start_fd);
 }
 
 }  // namespace stack

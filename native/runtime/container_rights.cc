@@ -325,4 +325,37 @@ Status drop_init_rights(const InitPlan& plan) {
   return ok();
 }
 
+Status keep_init_rights(const InitPlan& plan) {
+  ::prctl(PR_SET_DUMPABLE, 0);
+  ChildState& state = *const_cast<ChildState*>(plan.state);
+  const OciProcess& process = *state.process;
+  OciCapabilities wanted = process.capabilities.value_or(OciCapabilities{});
+  constexpr uint64_t kTraces = 1ull << CAP_SYS_PTRACE;
+  bool filter = !state.privileged && !state.seccomp.empty() && !process.no_new_privileges;
+  bool traceable = (wanted.bounding & kTraces) != 0;
+  // Loading a filter without no_new_privs needs CAP_SYS_ADMIN. Who may trace could take that from
+  // this process: then the filter is loaded here, once for all, and the capability goes.
+  if (filter && traceable) {
+    TRY(load_seccomp(state.seccomp));
+    state.seccomp = {};
+    filter = false;
+  }
+  uint64_t keep = wanted.bounding | wanted.permitted | wanted.inheritable | wanted.ambient;
+  for (int cap : {CAP_KILL, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_CHOWN}) keep |= 1ull << cap;
+  if (filter) keep |= 1ull << CAP_SYS_ADMIN;
+  if (process.scheduler || process.io_priority) keep |= 1ull << CAP_SYS_NICE;
+  OciCapabilities sets;
+  sets.permitted = keep & permitted_now();
+  sets.effective = sets.permitted & (1ull << CAP_KILL);
+  sets.inheritable = wanted.inheritable & sets.permitted;
+  TRY(drop_bounding(sets.permitted));
+  return set_capability_sets(sets);
+}
+
+Status raise_kept_rights() {
+  OciCapabilities sets;
+  sets.permitted = sets.effective = permitted_now();
+  return set_capability_sets(sets);
+}
+
 }  // namespace stack

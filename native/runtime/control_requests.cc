@@ -7,6 +7,7 @@
 #include "exec_session.h"
 #include "monitor.h"
 #include "probe.h"
+#include "process_link.h"
 
 namespace stack {
 
@@ -70,6 +71,7 @@ void Client::handle(const Json& request) {
   if (op == "update") return answer(monitor.update(request));
   if (op == "limits") return handle_limits(request);
   if (op == "probe") return handle_probe(request);
+  if (op == "process") return handle_process(request);
   fail(::stack::fail("request", "unknown operation \"" + op + "\"", ENOSYS));
 }
 
@@ -181,6 +183,21 @@ void Client::handle_dns_sockets() {
     return fail(::stack::fail("dns-sockets", "earlier replies are not read yet", EAGAIN));
   auto sent = send_fds(fd_.get(), "{\"ok\":true,\"count\":2}\n", fds, 2);
   if (!sent) close();
+}
+
+void Client::handle_process(const Json& request) {
+  Monitor& monitor = server_.monitor();
+  if (monitor.processes() == nullptr)
+    return fail(::stack::fail("process", "the container has no supervised processes", ENOENT,
+                              request["process"].as_string()));
+  monitor.processes()->request(request, [self = weak_from_this(), &monitor](const Status& status) {
+    auto client = self.lock();
+    if (!client) return;
+    if (status)
+      client->reply(Json::object().set("state", to_json(monitor.record())));
+    else
+      client->fail(status.failure());
+  });
 }
 
 void Client::handle_probe(const Json& request) {

@@ -41,12 +41,17 @@ std::vector<std::string> merge_environment(std::vector<std::string> base,
   return base;
 }
 
-Result<OciProcess> exec_process(const OciConfig& config, const Json& request, pid_t container) {
+Result<OciProcess> exec_process(const OciConfig& config, const Json& request, pid_t container,
+                                const ProcessSpec* like) {
   constexpr const char* kStage = "exec";
   OciProcess process = config.process;
   process.args.clear();
   for (const Json& argument : request["args"].items()) process.args.push_back(argument.as_string());
   if (process.args.empty()) return fail(kStage, "no command", EINVAL, "args");
+  if (like != nullptr) {
+    apply_environment(process.env, *like);
+    if (!like->cwd.empty()) process.cwd = like->cwd;
+  }
   std::vector<std::string> added;
   for (const Json& variable : request["env"].items()) added.push_back(variable.as_string());
   process.env = merge_environment(std::move(process.env), added);
@@ -54,7 +59,8 @@ Result<OciProcess> exec_process(const OciConfig& config, const Json& request, pi
   if (process.terminal && !has_variable(process.env, "TERM")) process.env.push_back("TERM=xterm");
   if (const Json* cwd = request.find("cwd"); cwd != nullptr && !cwd->as_string().empty())
     process.cwd = cwd->as_string();
-  const std::string& user = request["user"].as_string();
+  std::string user = request["user"].as_string();
+  if (user.empty() && like != nullptr) user = like->user;
   if (!user.empty()) {
     std::string path = "/proc/" + std::to_string(container) + "/root";
     UniqueFd root(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));

@@ -81,7 +81,14 @@ Status ExecSession::launch(const Json& request) {
   tty_ = request["tty"].as_bool();
   timeout_ms_ = request["timeoutMs"].as_int(0);
   OciConfig config = TRY(monitor_.load_config());
-  OciProcess process = TRY(exec_process(config, request, record.pid));
+  const ProcessSpec* like = nullptr;
+  if (const std::string& name = request["process"].as_string(); !name.empty()) {
+    if (const auto& supervision = monitor_.spec().supervision)
+      for (const ProcessSpec& each : supervision->processes)
+        if (each.name == name) like = &each;
+    if (like == nullptr) return fail("exec", "there is no process " + name, ENOENT, name);
+  }
+  OciProcess process = TRY(exec_process(config, request, record.pid, like));
   ExecOptions options;
   options.pid = record.pid;
   options.start_time = record.pid_start;

@@ -14,6 +14,7 @@
 #include "clock_text.h"
 #include "process_title.h"
 #include "resident.h"
+#include "supervisor.h"
 
 namespace stack {
 
@@ -26,7 +27,7 @@ struct MainEnd {
 };
 
 // One line, one write: the monitor appends to the same file.
-void record_exit(const InitData& data, const MainEnd& end) {
+void record_exit(const InitData& data, const MainEnd& end, bool restart = false) {
   if (data.events_fd < 0) return;
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
@@ -36,8 +37,9 @@ void record_exit(const InitData& data, const MainEnd& end) {
   int length = ::snprintf(
       line, sizeof line,
       "{\"v\":1,\"t\":\"%s\",\"type\":\"exit\",\"code\":%d,\"signal\":%d,\"oomKilled\":false,"
-      "\"by\":\"init\",\"run\":%lld}\n",
-      when, end.code, end.signal, static_cast<long long>(data.run));
+      "\"by\":\"init\",\"run\":%lld%s}\n",
+      when, end.code, end.signal, static_cast<long long>(data.run),
+      restart ? ",\"restart\":true" : "");
   while (::write(data.events_fd, line, static_cast<size_t>(length)) < 0 && errno == EINTR) {
   }
 }
@@ -104,6 +106,17 @@ void give_heap_back() {
   if (start < end) ::madvise(reinterpret_cast<void*>(start), end - start, MADV_DONTNEED);
 }
 
+// The main process may be started late and again, so its streams stay open here.
+int run_supervisor(const InitPlan& plan, const InitData& data) {
+  if (data.terminal_socket >= 0) hold_terminal(data.terminal_socket);
+  if (auto kept = keep_init_rights(plan); !kept) return 128;
+  auto supervisor = Supervisor::create(plan, data);
+  if (!supervisor) return 128;
+  ProcessBoard::End end = (*supervisor)->run();
+  record_exit(data, {true, end.code, end.signal}, (*supervisor)->restart_wanted());
+  return end.code;
+}
+
 }  // namespace
 
 int container_init(const InitPlan& plan) {
@@ -112,6 +125,7 @@ int container_init(const InitPlan& plan) {
   set_title("stack-init");
   // In a shared pid namespace we are not the one that orphans go to by nature.
   if (::getpid() != 1) ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  if (data.supervision != nullptr) return run_supervisor(plan, data);
   pid_t main = ::fork();
   if (main < 0) return 128;
   if (main == 0) exec_main(plan);

@@ -14,6 +14,7 @@
 #include "control.h"
 #include "foreign_runtime.h"
 #include "fs.h"
+#include "process_link.h"
 
 namespace stack {
 
@@ -81,6 +82,13 @@ Status Monitor::read_task() {
   if (!spec_.runtime.empty()) {
     spec_.init = false;  // its PID 1 is the user's process
     foreign_ = std::make_unique<ForeignRuntime>(spec_.runtime, spec_.id, directory_);
+  }
+  if (spec_.supervision) {
+    processes_ = std::make_unique<ProcessLink>(
+        loop_, directory_fd_.get(), *spec_.supervision, [this](const Json& state) {
+          record_.supervision = state;
+          announce();
+        });
   }
   record_.id = spec_.id;
   record_.monitor_pid = ::getpid();

@@ -26,6 +26,7 @@ namespace stack {
 class AgentKeeper;
 class ControlServer;
 class ForeignRuntime;
+class ProcessLink;
 
 /** How one process ended: exit status, or 128+n and the signal; -1 when the kernel did not tell. */
 struct ProcessEnd {
@@ -104,6 +105,8 @@ class Monitor {
   Status update(const Json& request);
   /** Limits that somebody else has changed; with `restore` they are set again as config.json has them. */
   Result<std::vector<Cgroup::AlteredLimit>> altered_limits(bool restore);
+  /** Null: the container has no supervised processes. */
+  ProcessLink* processes() const { return processes_.get(); }
 
   /** A child that is not the container itself (exec, agent, foreign runtime): `ended` is told once.
    */
@@ -134,6 +137,7 @@ class Monitor {
     bool adopted = false;
     uint64_t oom_before = 0;
     bool own_pids = false;  // its end is the end of all in its pid namespace
+    bool restart_wanted = false;  // by init, whatever the policy
   };
   struct Stopping {
     int signal = 0;
@@ -208,6 +212,7 @@ class Monitor {
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<AgentKeeper> agent_;
   std::unique_ptr<ForeignRuntime> foreign_;
+  std::unique_ptr<ProcessLink> processes_;
   UniqueFd oom_;
   bool oom_seen_ = false;
   bool ended_ = false;

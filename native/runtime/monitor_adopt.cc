@@ -12,6 +12,7 @@
 #include "control.h"
 #include "fs.h"
 #include "monitor.h"
+#include "process_link.h"
 
 namespace stack {
 
@@ -98,6 +99,7 @@ Status Monitor::adopt_living() {
   ports_ = TRY(PortRelay::bind(loop_, ports.empty() ? spec_.network.ports : ports));
   TRY(prepare_ports());
   (void)watch_oom();
+  if (processes_) (void)processes_->connect();
   record_.ports = ports_->bound();
   record_.netns = network_->path();
   TRY(loop_.add(run_.pidfd.get(), EPOLLIN, [this](uint32_t events) { adopted_ended(events); }));
@@ -140,7 +142,10 @@ static std::optional<ProcessEnd> end_of_zombie(pid_t pid, uint64_t start_time) {
 
 // Not our child: what our init, the process table or the kernel tells.
 ProcessEnd Monitor::adopted_end() {
-  if (auto told = events_.init_exit(record_.restarts, 0)) return {told->first, told->second};
+  if (auto told = events_.init_exit(record_.restarts, 0)) {
+    run_.restart_wanted = told->restart;
+    return {told->code, told->signal};
+  }
   if (run_.pid == 0) return {-1, 0};
   if (auto end = end_of_zombie(run_.pid, run_.start_time)) return *end;
   PidfdInfo info{};
@@ -162,7 +167,9 @@ Status Monitor::adopt_ended() {
       (void)left->remove();
     }
   }
+  bool restart = run_.restart_wanted;
   run_ = Run{};
+  run_.restart_wanted = restart;
   TRY(prepare());
   if (record_.phase != ContainerRecord::Phase::restarting) record_end(end);
   TRY(prepare_ports());

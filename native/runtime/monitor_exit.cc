@@ -7,6 +7,7 @@
 #include "control.h"
 #include "foreign_runtime.h"
 #include "monitor.h"
+#include "process_link.h"
 
 namespace stack {
 
@@ -27,8 +28,10 @@ double random_fraction() {
 void Monitor::main_ended(ProcessEnd end) {
   // Our init exits with 128+n; what really happened to the main process is in its record.
   if (spec_.init && end.signal == 0) {
-    if (auto told = events_.init_exit(record_.restarts, run_.events_from))
-      end = {told->first, told->second};
+    if (auto told = events_.init_exit(record_.restarts, run_.events_from)) {
+      end = {told->code, told->signal};
+      run_.restart_wanted = told->restart;
+    }
   }
   settle(end);
 }
@@ -51,6 +54,7 @@ void Monitor::settle(ProcessEnd end) {
 
 void Monitor::record_end(ProcessEnd end) {
   stdio_->drain();
+  if (processes_) processes_->run_ended();
   if (foreign_) foreign_->remove();
   bool oom = cgroup_.oom_kills() > run_.oom_before;
   if (oom && !oom_seen_) events_.add("oom");
@@ -82,6 +86,8 @@ void Monitor::keep_crash() {
 
 void Monitor::decide() {
   int64_t up = run_.started_ms == 0 ? 0 : monotonic_ms() - run_.started_ms;
+  RestartSpec policy = spec_.restart;
+  if (run_.restart_wanted) policy.policy = RestartPolicy::always;
   run_ = Run{};
   if (restart_done_) {
     record_.stop_requested = false;
@@ -93,7 +99,7 @@ void Monitor::decide() {
   RunEnd end{record_.exit_code, record_.stop_requested, up, record_.failures, random_fraction()};
   bool never_ran =
       record_.error && record_.restarts == 0;  // a failed first start is not tried again
-  RestartDecision decision = never_ran ? RestartDecision{} : next_restart(spec_.restart, end);
+  RestartDecision decision = never_ran ? RestartDecision{} : next_restart(policy, end);
   record_.failures = decision.failures;
   if (!decision.restart) {
     end_for_good();

@@ -45,6 +45,7 @@ Json to_json(const ContainerRecord& record) {
   json.set("failures", record.failures).set("restarts", record.restarts);
   json.set("nextRestartAt", record.next_restart_at).set("stopRequested", record.stop_requested);
   json.set("ports", std::move(ports)).set("netns", record.netns);
+  if (record.supervision.is_object()) json.set("supervision", record.supervision);
   return json;
 }
 
@@ -70,6 +71,7 @@ ContainerRecord container_record(const Json& json) {
   record.stop_requested = json["stopRequested"].as_bool();
   for (const Json& port : json["ports"].items()) record.ports.push_back(bound_port(port));
   record.netns = json["netns"].as_string();
+  record.supervision = json["supervision"];
   return record;
 }
 
@@ -128,12 +130,12 @@ off_t EventRecorder::end() const {
   return ::fstat(fd_.get(), &status) == 0 ? status.st_size : 0;
 }
 
-std::optional<std::pair<int, int>> EventRecorder::init_exit(int64_t run, off_t from) const {
+std::optional<EventRecorder::InitExit> EventRecorder::init_exit(int64_t run, off_t from) const {
   std::string text;
   char buffer[4096];
   for (ssize_t n; (n = ::pread(fd_.get(), buffer, sizeof buffer, from)) > 0; from += n)
     text.append(buffer, static_cast<size_t>(n));
-  std::optional<std::pair<int, int>> found;
+  std::optional<InitExit> found;
   for (size_t at = 0; at < text.size();) {
     size_t end = std::min(text.find('\n', at), text.size());
     auto line = Json::parse(std::string_view(text).substr(at, end - at));
@@ -141,8 +143,8 @@ std::optional<std::pair<int, int>> EventRecorder::init_exit(int64_t run, off_t f
     if (!line || (*line)["type"].as_string() != "exit" || (*line)["by"].as_string() != "init")
       continue;
     if ((*line)["run"].as_int(-1) != run) continue;
-    found = {static_cast<int>((*line)["code"].as_int()),
-             static_cast<int>((*line)["signal"].as_int())};
+    found = InitExit{static_cast<int>((*line)["code"].as_int()),
+                     static_cast<int>((*line)["signal"].as_int()), (*line)["restart"].as_bool()};
   }
   return found;
 }

@@ -42,6 +42,8 @@ struct ContainerRecord {
   bool stop_requested = false;
   std::vector<BoundPort> ports;
   std::string netns;
+  /** What init last told of its processes and daemons; null where it supervises none. */
+  Json supervision;
 };
 
 Json to_json(const ContainerRecord& record);
@@ -66,8 +68,13 @@ class EventRecorder {
   int fd() const { return fd_.get(); }
   /** Where the next record will begin. */
   off_t end() const;
-  /** The `exit` record of this run that init wrote at or after `from`: code and signal. */
-  std::optional<std::pair<int, int>> init_exit(int64_t run, off_t from) const;
+  /** The `exit` record of this run that init wrote at or after `from`. */
+  struct InitExit {
+    int code = 0, signal = 0;
+    /** It ended the container to have it started again (on_orphan_exit). */
+    bool restart = false;
+  };
+  std::optional<InitExit> init_exit(int64_t run, off_t from) const;
 
  private:
   explicit EventRecorder(UniqueFd fd) : fd_(std::move(fd)) {}

@@ -185,6 +185,11 @@ Result<MonitorSpec> parse_monitor_spec(const Json& json) {
   if (json["oomScoreAdj"].is_integer())
     spec.oom_score_adj = static_cast<int>(json["oomScoreAdj"].as_int());
   spec.agent = parse_agent(json["agent"]);
+  if (json["supervision"].is_object()) {
+    if (!spec.init || !spec.runtime.empty())
+      return bad("supervision", "needs our own runtime and init");
+    spec.supervision = TRY(parse_supervision(json["supervision"]));
+  }
   return spec;
 }
 

@@ -8,6 +8,7 @@
 #include "json.h"
 #include "restart_policy.h"
 #include "result.h"
+#include "supervision.h"
 
 namespace stack {
 
@@ -95,6 +96,7 @@ struct MonitorSpec {
   StopSpec stop;
   std::optional<int> oom_score_adj;
   std::optional<AgentSpec> agent;
+  std::optional<SupervisionSpec> supervision;  // only with our init
 };
 
 /** The failure's stage is "monitor.json", its path the member. */

@@ -16,6 +16,7 @@
 #include "monitor.h"
 #include "populate.h"
 #include "resident.h"
+#include "process_link.h"
 
 namespace stack {
 
@@ -142,7 +143,9 @@ Result<Launched> Monitor::launch_own(const OciConfig& config) {
   UniqueFd root = TRY(root_->clone());
   Stdio::Ends ends = TRY(stdio_->container_ends());
   stdio_->begin_run();
-  InitData data{events_.fd(), record_.restarts, -1};
+  InitData data;
+  data.events_fd = events_.fd();
+  data.run = record_.restarts;
   FdPair terminal;
   LaunchOptions options;
   options.id = spec_.id;
@@ -165,8 +168,14 @@ Result<Launched> Monitor::launch_own(const OciConfig& config) {
       data.terminal_socket = terminal.second.get();
       options.init_fds.push_back(data.terminal_socket);
     }
+    if (processes_) {
+      record_.supervision = Json::object();
+      TRY(processes_->prepare(cgroup_, *stdio_, spec_.stop.signal, data, options.init_fds));
+      options.init_finds_executable = true;
+    }
   }
   Launched launched = TRY(launch(config, options));
+  if (processes_) processes_->started();
   if (launched.console_master) {
     int master = launched.console_master.get();
     if (terminal.first) TRY(send_fds(terminal.first.get(), "t", &master, 1));

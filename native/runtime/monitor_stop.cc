@@ -56,7 +56,8 @@ void Monitor::send_stop_signal() {
     kill_container();
     return;
   }
-  (void)signal_main(stopping.signal);
+  // A supervising init stops its processes in order, each by its own signal.
+  (void)signal_main(processes_ ? SIGTERM : stopping.signal);
   if (record_.phase == ContainerRecord::Phase::paused) (void)unpause();
   // Behind our init the main process has the default action, so that the signal ends it unless it
   // says otherwise.

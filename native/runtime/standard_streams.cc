@@ -57,7 +57,13 @@ Result<std::unique_ptr<Stdio>> Stdio::open(EventLoop& loop, int directory, const
   stdio->terminal_ = spec.tty;
   stdio->input_open_ = spec.stdin_open;
   stdio->interactive_ = spec.tty || spec.stdin_open;
-  stdio->attributes_ = encode_log_attributes(spec.log.attributes);
+  stdio->outputs_.resize(2);
+  stdio->outputs_[0].name = "stdout";
+  stdio->outputs_[1].name = "stderr";
+  stdio->outputs_[1].stream = 2;
+  stdio->outputs_[0].terminal = spec.tty;
+  std::string attributes = encode_log_attributes(spec.log.attributes);
+  for (Output& output : stdio->outputs_) output.attributes = attributes;
   if (spec.log.driver != LogSpec::Driver::none) {
     LogFile log = TRY(LogFile::open(spec.log));
     if (spec.log.blocking)
@@ -65,9 +71,8 @@ Result<std::unique_ptr<Stdio>> Stdio::open(EventLoop& loop, int directory, const
     else
       stdio->ring_ = TRY(LogRing::create(std::move(log), spec.log.buffer_size));
   }
-  stdio->outputs_[0].stream = 1;
-  stdio->outputs_[1].stream = 2;
-  if (!spec.tty) TRY(stdio->open_fifos(directory, spec.stdin_open));
+  if (spec.supervision) stdio->add_processes(spec);
+  if (!spec.tty || spec.supervision) TRY(stdio->open_fifos(directory, spec));
   return stdio;
 }
 
@@ -75,27 +80,51 @@ Stdio::~Stdio() {
   for (Output& output : outputs_)
     if (output.fd) loop_.remove(output.fd.get());
   if (input_) loop_.remove(input_.get());
-  if (marks_ != nullptr) ::munmap(marks_, 4096);
+  if (marks_ != nullptr) ::munmap(marks_, marks_size_);
 }
 
-Status Stdio::open_fifos(int directory, bool input) {
+// Their records say whose they are.
+void Stdio::add_processes(const MonitorSpec& spec) {
+  for (size_t i = 0; i < spec.supervision->processes.size(); ++i) {
+    const ProcessSpec& process = spec.supervision->processes[i];
+    if (process.main) continue;
+    auto attributes = spec.log.attributes;
+    std::erase_if(attributes, [](const auto& each) { return each.first == "process"; });
+    attributes.emplace_back("process", process.name);
+    for (int stream : {1, 2}) {
+      Output& output = outputs_.emplace_back();
+      output.stream = stream;
+      output.name = process.name + (stream == 1 ? ".stdout" : ".stderr");
+      output.attributes = encode_log_attributes(attributes);
+      output.process = i;
+    }
+  }
+}
+
+Result<UniqueFd> Stdio::open_fifo(const std::string& name) {
+  constexpr const char* kStage = "open fifo";
+  if (::mkfifoat(directory_.get(), name.c_str(), 0600) < 0 && errno != EEXIST)
+    return sys_fail(kStage, "mkfifoat", name);
+  // Both ends: no end of file between runs, and none for the container while a monitor is
+  // replaced.
+  return open_end(name, O_RDWR | O_NONBLOCK);
+}
+
+Result<UniqueFd> Stdio::open_end(const std::string& name, int flags) {
+  UniqueFd fd(::openat(directory_.get(), name.c_str(), flags | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd) return sys_fail("open fifo", "openat", name);
+  return fd;
+}
+
+Status Stdio::open_fifos(int directory, const MonitorSpec& spec) {
   constexpr const char* kStage = "open fifo";
   if (::mkdirat(directory, "fifo", 0700) < 0 && errno != EEXIST)
     return sys_fail(kStage, "mkdirat", "fifo");
   directory_.reset(::openat(directory, "fifo", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!directory_) return sys_fail(kStage, "openat", "fifo");
-  auto open_fifo = [&](const char* name) -> Result<UniqueFd> {
-    if (::mkfifoat(directory_.get(), name, 0600) < 0 && errno != EEXIST)
-      return sys_fail(kStage, "mkfifoat", name);
-    // Both ends: no end of file between runs, and none for the container while a monitor is
-    // replaced.
-    UniqueFd fd(::openat(directory_.get(), name, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
-    if (!fd) return sys_fail(kStage, "openat", name);
-    return fd;
-  };
-  outputs_[0].fd = TRY(open_fifo("stdout"));
-  outputs_[1].fd = TRY(open_fifo("stderr"));
-  if (input) input_ = TRY(open_fifo("stdin"));
+  for (size_t i = spec.tty ? 2 : 0; i < outputs_.size(); ++i)
+    outputs_[i].fd = TRY(open_fifo(outputs_[i].name));
+  if (spec.stdin_open && !spec.tty) input_ = TRY(open_fifo("stdin"));
   auto scratch = TRY(make_pipe(O_NONBLOCK));
   scratch_read_ = std::move(scratch.first);
   scratch_write_ = std::move(scratch.second);
@@ -103,6 +132,7 @@ Status Stdio::open_fifos(int directory, bool input) {
   if (!null_) return sys_fail(kStage, "open", "/dev/null");
   TRY(open_mark(directory_.get()));
   for (Output& output : outputs_) {
+    if (!output.fd) continue;
     recover(output);
     TRY(watch(output));
   }
@@ -111,14 +141,17 @@ Status Stdio::open_fifos(int directory, bool input) {
 
 Status Stdio::open_mark(int directory) {
   constexpr const char* kStage = "open fifo/mark";
+  constexpr size_t kPage = 4096;
+  marks_size_ = (outputs_.size() * sizeof(Mark) + kPage - 1) / kPage * kPage;
   UniqueFd file(::openat(directory, "mark", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file) return sys_fail(kStage, "openat", "fifo/mark");
-  if (::ftruncate(file.get(), 4096) < 0) return sys_fail(kStage, "ftruncate", "fifo/mark");
-  void* at = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  if (::ftruncate(file.get(), static_cast<off_t>(marks_size_)) < 0)
+    return sys_fail(kStage, "ftruncate", "fifo/mark");
+  void* at = ::mmap(nullptr, marks_size_, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
   if (at == MAP_FAILED) return sys_fail(kStage, "mmap", "fifo/mark");
   marks_ = static_cast<Mark*>(at);
-  outputs_[0].mark = &marks_[0];
-  outputs_[1].mark = &marks_[1];
+  for (size_t i = 0; i < outputs_.size(); ++i)
+    if (!outputs_[i].terminal) outputs_[i].mark = &marks_[i];
   return ok();
 }
 
@@ -142,31 +175,37 @@ void Stdio::recover(Output& output) {
 
 Status Stdio::watch(Output& output) {
   // Edge-triggered: an incomplete line stays in the FIFO and must not wake us again and again.
-  uint32_t events = terminal_ ? EPOLLIN : EPOLLIN | EPOLLET;
+  uint32_t events = output.terminal ? EPOLLIN : EPOLLIN | EPOLLET;
   return loop_.add(output.fd.get(), events, [this, &output](uint32_t) {
     // A few rounds, then the others' turn; an edge is not repeated, so ask for the rest.
     for (int i = 0; i < 4; ++i)
       if (!pump(output, false)) return;
-    if (!terminal_) (void)loop_.modify(output.fd.get(), EPOLLIN | EPOLLET);
+    if (!output.terminal) (void)loop_.modify(output.fd.get(), EPOLLIN | EPOLLET);
   });
 }
 
 Result<Stdio::Ends> Stdio::container_ends() {
   Ends ends;
   if (terminal_) return ends;
-  constexpr const char* kStage = "open fifo";
-  auto end = [&](const char* name, int flags) -> Result<UniqueFd> {
-    UniqueFd fd(::openat(directory_.get(), name, flags | O_CLOEXEC | O_NOFOLLOW));
-    if (!fd) return sys_fail(kStage, "openat", name);
-    return fd;
-  };
-  ends.output = TRY(end("stdout", O_WRONLY));
-  ends.error = TRY(end("stderr", O_WRONLY));
-  ends.output_reader = TRY(end("stdout", O_RDONLY | O_NONBLOCK));
-  ends.error_reader = TRY(end("stderr", O_RDONLY | O_NONBLOCK));
+  ends.output = TRY(open_end("stdout", O_WRONLY));
+  ends.error = TRY(open_end("stderr", O_WRONLY));
+  ends.output_reader = TRY(open_end("stdout", O_RDONLY | O_NONBLOCK));
+  ends.error_reader = TRY(open_end("stderr", O_RDONLY | O_NONBLOCK));
   if (input_) {
-    ends.input = TRY(end("stdin", O_RDONLY | O_NONBLOCK));
+    ends.input = TRY(open_end("stdin", O_RDONLY | O_NONBLOCK));
     TRY(set_nonblocking(ends.input.get(), false));
+  }
+  return ends;
+}
+
+Result<Stdio::Ends> Stdio::process_ends(size_t process) {
+  Ends ends;
+  for (size_t i = 2; i < outputs_.size(); ++i) {
+    if (outputs_[i].process != process) continue;
+    bool first = outputs_[i].stream == 1;
+    (first ? ends.output : ends.error) = TRY(open_end(outputs_[i].name, O_WRONLY));
+    (first ? ends.output_reader : ends.error_reader) =
+        TRY(open_end(outputs_[i].name, O_RDONLY | O_NONBLOCK));
   }
   return ends;
 }
@@ -255,7 +294,7 @@ size_t Stdio::record(Output& output, std::string_view pending, bool final) {
   auto flush = [&] {
     std::string_view raw = pending.substr(done, batch);
     if (batch > 0 && log_ && !append(output, raw, encoded)) lost(batch);
-    if (batch > 0 && !terminal_) take(output, batch);
+    if (batch > 0 && !output.terminal) take(output, batch);
     done += batch;
     batch = 0;
   };
@@ -263,7 +302,7 @@ size_t Stdio::record(Output& output, std::string_view pending, bool final) {
   while (size_t length = next_log_record(pending.substr(done + batch), final)) {
     if (log_) {
       one.clear();
-      append_log_record(one, pending.substr(done + batch, length), stream, attributes_, now);
+      append_log_record(one, pending.substr(done + batch, length), stream, output.attributes, now);
       if (log_spec_.max_size > 0 &&
           log_->size() + encoded.size() + one.size() > log_spec_.max_size) {
         flush();
@@ -273,7 +312,7 @@ size_t Stdio::record(Output& output, std::string_view pending, bool final) {
     }
     if (ring_) {
       one.clear();
-      append_log_record(one, pending.substr(done + batch, length), stream, attributes_, now);
+      append_log_record(one, pending.substr(done + batch, length), stream, output.attributes, now);
       if (!ring_->add(one)) lost(length);
     }
     batch += length;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -43,6 +44,8 @@ class Stdio {
     UniqueFd output_reader, error_reader, input_writer;
   };
   Result<Ends> container_ends();
+  /** The same for a supervised process, by its place in the task; no input. */
+  Result<Ends> process_ends(size_t process);
   /** The terminal of a new run. */
   Status use_terminal(UniqueFd master);
   void set_listener(Listener listener) { listener_ = std::move(listener); }
@@ -74,11 +77,18 @@ class Stdio {
     size_t heard = 0;     // bytes at its head that listeners have got already
     std::string partial;  // terminal only: a line that is not complete
     Mark* mark = nullptr;
+    bool terminal = false;
+    std::string name;        // in fifo/
+    std::string attributes;  // of its log records
+    size_t process = 0;      // supervised: its place in the task; the container's own: not used
   };
 
   Stdio(EventLoop& loop, const LogSpec& log, const EventRecorder& events)
       : loop_(loop), log_spec_(log), events_(events) {}
-  Status open_fifos(int directory, bool input);
+  Status open_fifos(int directory, const MonitorSpec& spec);
+  Result<UniqueFd> open_fifo(const std::string& name);
+  Result<UniqueFd> open_end(const std::string& name, int flags);
+  void add_processes(const MonitorSpec& spec);
   Status open_mark(int directory);
   void recover(Output& output);
   Status watch(Output& output);
@@ -86,7 +96,7 @@ class Stdio {
   bool pump_fifo(Output& output, bool final);
   bool pump_terminal(Output& output, bool final);
   bool pump(Output& output, bool final) {
-    return terminal_ ? pump_terminal(output, final) : pump_fifo(output, final);
+    return output.terminal ? pump_terminal(output, final) : pump_fifo(output, final);
   }
   size_t record(Output& output, std::string_view pending, bool final);
   bool append(Output& output, std::string_view raw, std::string& encoded);
@@ -103,11 +113,12 @@ class Stdio {
   bool terminal_ = false;
   std::optional<LogFile> log_;     // blocking mode
   std::unique_ptr<LogRing> ring_;  // non-blocking mode
-  std::string attributes_;
   UniqueFd directory_;  // fifo/
   UniqueFd scratch_read_, scratch_write_, null_;
   Mark* marks_ = nullptr;
-  Output outputs_[2];
+  size_t marks_size_ = 0;
+  /** The container's two, then two for each supervised process. */
+  std::deque<Output> outputs_;
   UniqueFd input_;
   bool input_open_ = false;
   Listener listener_;

@@ -1,0 +1,151 @@
+// From PID 1 to a supervised process: the same confinement as the container's main process has.
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "container_state.h"
+#include "proc.h"
+#include "supervisor.h"
+
+namespace stack {
+
+namespace {
+
+std::string_view name_of(std::string_view variable) {
+  return variable.substr(0, variable.find('='));
+}
+
+[[noreturn]] void give_up(int sync, const Failure& failure, int code) {
+  std::string message(1, sync_message::kFailure);
+  message += failure_to_json(failure).dump();
+  (void)!::send(sync, message.data(), message.size(), MSG_NOSIGNAL);
+  ::_exit(code);
+}
+
+Status take_user(OciProcess& process, const std::string& user) {
+  UniqueFd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return sys_fail("user", "open", "/");
+  ResolvedUser resolved = TRY(resolve_user(root.get(), user));
+  process.uid = resolved.uid;
+  process.gid = resolved.gid;
+  process.additional_gids = resolved.additional_gids;
+  if (std::ranges::find(process.additional_gids, process.gid) == process.additional_gids.end())
+    process.additional_gids.insert(process.additional_gids.begin(), process.gid);
+  bool home = std::ranges::any_of(process.env,
+                                  [](const auto& each) { return name_of(each) == "HOME"; });
+  if (!home) process.env.push_back("HOME=" + resolved.home);
+  // As for the container's own user: root has what the container may have, others nothing beyond
+  // what a program's file grants.
+  OciCapabilities sets = process.capabilities.value_or(OciCapabilities{});
+  sets.inheritable = sets.ambient = 0;
+  sets.effective = sets.permitted = process.uid == 0 ? sets.bounding : 0;
+  process.capabilities = sets;
+  return ok();
+}
+
+struct Streams {
+  int in, out, error;
+};
+
+void take_streams(const Streams& streams) {
+  int wanted[3] = {streams.in, streams.out, streams.error};
+  int copies[3];
+  for (int i = 0; i < 3; ++i) copies[i] = ::fcntl(wanted[i], F_DUPFD_CLOEXEC, 3);
+  for (int i = 0; i < 3; ++i) {
+    ::dup2(copies[i], i);
+    ::close(copies[i]);
+  }
+}
+
+// Not by clone3 where the container's cgroup namespace hides its own neighbour (nsdelegate).
+void enter_own_cgroup(const ProcessFds& fds, bool there) {
+  if (fds.cgroup_procs < 0) return;
+  if (!there && ::write(fds.cgroup_procs, "0", 1) != 1) return;
+  // It is to see its own cgroup as "/", as the main process does.
+  (void)::unshare(CLONE_NEWCGROUP);
+}
+
+[[noreturn]] void run_child(const InitPlan& plan, const InitData& data, size_t index,
+                            const std::vector<std::string>* args, int sync, bool in_cgroup) {
+  const ProcessSpec& spec = data.supervision->processes[index];
+  const ProcessFds& fds = data.processes[index];
+  // PID 1 holds them permitted only.
+  if (auto raised = raise_kept_rights(); !raised) give_up(sync, raised.failure(), 128);
+  enter_own_cgroup(fds, in_cgroup);
+  ::setsid();
+  InitPlan own = plan;
+  own.start_fd = sync;
+  if (spec.main && args == nullptr) exec_main(own);
+  // A copy of PID 1's memory: nobody else sees these changes.
+  ChildState& state = *const_cast<ChildState*>(plan.state);
+  OciProcess process = *state.process;
+  process.terminal = false;
+  process.args = args != nullptr ? *args : spec.args;
+  if (!spec.cwd.empty()) process.cwd = spec.cwd;
+  apply_environment(process.env, spec);
+  if (!spec.user.empty())
+    if (auto taken = take_user(process, spec.user); !taken)
+      give_up(sync, taken.failure(), 126);
+  state.process = &process;
+  int out = args != nullptr ? data.null_fd : fds.output;
+  int error = args != nullptr ? data.null_fd : fds.error;
+  take_streams({data.null_fd, out, error});
+  if (auto found = find_executable(state); !found)
+    give_up(sync, found.failure(), start_exit_code(found.failure()));
+  become_user_process(state, sync, false);
+}
+
+}  // namespace
+
+Result<pid_t> spawn_process(const InitPlan& plan, const InitData& data, size_t process,
+                            const std::vector<std::string>* args, UniqueFd& sync) {
+  FdPair pair = TRY(make_socketpair(SOCK_SEQPACKET));
+  const ProcessFds& fds = data.processes[process];
+  bool into = fds.cgroup_dir >= 0;
+  auto cloned = clone_process(0, fds.cgroup_dir);
+  if (!cloned && into) {
+    into = false;
+    cloned = clone_process(0);
+  }
+  pid_t pid = 0;
+  if (cloned) {
+    pid = cloned->pid;
+  } else if (cloned.failure().err == ENOSYS) {  // under the container's own filter
+    pid = ::fork();
+    if (pid < 0) return sys_fail("create process", "fork");
+  } else {
+    return std::move(cloned).failure();
+  }
+  if (pid == 0) run_child(plan, data, process, args, pair.second.get(), into);
+  sync = std::move(pair.first);
+  return pid;
+}
+
+std::vector<pid_t> left_in_cgroup(const ProcessFds& fds) {
+  std::vector<pid_t> out;
+  if (fds.cgroup_list < 0) return out;
+  std::string text;
+  char buffer[4096];
+  off_t at = 0;
+  for (ssize_t n; (n = ::pread(fds.cgroup_list, buffer, sizeof buffer, at)) > 0; at += n)
+    text.append(buffer, static_cast<size_t>(n));
+  for (size_t start = 0; start < text.size();) {
+    size_t end = std::min(text.find('\n', start), text.size());
+    pid_t pid = ::atoi(text.substr(start, end - start).c_str());
+    if (pid > 1) out.push_back(pid);
+    start = end + 1;
+  }
+  return out;
+}
+
+void kill_cgroup(const ProcessFds& fds) {
+  if (fds.cgroup_kill >= 0 && ::write(fds.cgroup_kill, "1", 1) == 1) return;
+  for (pid_t pid : left_in_cgroup(fds)) ::kill(pid, SIGKILL);
+}
+
+}  // namespace stack
