@@ -76,6 +76,8 @@ class Cgroup {
   /** Directory of a leaf on the unified hierarchy, made if missing; "" if there is no such
    * hierarchy. */
   Result<std::string> unified_leaf(const std::string& leaf) const;
+  /** False once cgroup.kill was written here; see Entry. */
+  bool may_clone_into() const { return !killed_; }
   /** A group of its own below this one (made if missing), for processes that are to be killed apart
    * from the container's: in the unified hierarchy, else in v1's freezer; and at most `pids` of
    * them, where a controller counts. */

@@ -12,9 +12,9 @@ namespace stack {
 struct ProcessFds {
   /** Its streams; -1: the container's own (main). */
   int output = -1, error = -1;
-  /** Its own cgroup on the unified hierarchy: directory, `cgroup.procs` for writing and for reading,
-   * `cgroup.kill`. -1: there is none. */
-  int cgroup_dir = -1, cgroup_procs = -1, cgroup_list = -1, cgroup_kill = -1;
+  /** Its own cgroup on the unified hierarchy: directory (-1: nobody may be cloned into it),
+   * `cgroup.procs` for writing and for reading, `cgroup.freeze`. All -1: there is none. */
+  int cgroup_dir = -1, cgroup_procs = -1, cgroup_list = -1, cgroup_freeze = -1;
 };
 
 /** LaunchOptions::init_data for container_init. Copied by PID 1 before it gives its memory back. */

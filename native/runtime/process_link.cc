@@ -72,12 +72,12 @@ Status ProcessLink::prepare_one(const Cgroup& cgroup, Stdio& stdio, size_t index
     return UniqueFd(::open(path.c_str(), flags | O_CLOEXEC));
   };
   UniqueFd directory = open("", O_PATH | O_DIRECTORY), procs = open("/cgroup.procs", O_WRONLY),
-           list = open("/cgroup.procs", O_RDONLY), kill = open("/cgroup.kill", O_WRONLY);
+           list = open("/cgroup.procs", O_RDONLY), freeze = open("/cgroup.freeze", O_WRONLY);
   if (!directory || !procs || !list) return sys_fail(kStage, "open", leaf);
-  out.cgroup_dir = hold(std::move(directory));
+  if (cgroup.may_clone_into()) out.cgroup_dir = hold(std::move(directory));
   out.cgroup_procs = hold(std::move(procs));
   out.cgroup_list = hold(std::move(list));
-  if (kill) out.cgroup_kill = hold(std::move(kill));
+  if (freeze) out.cgroup_freeze = hold(std::move(freeze));
   return ok();
 }
 

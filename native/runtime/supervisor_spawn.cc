@@ -143,9 +143,13 @@ std::vector<pid_t> left_in_cgroup(const ProcessFds& fds) {
   return out;
 }
 
+// Not by cgroup.kill, after which nobody could be cloned into it (see Cgroup::Entry). Frozen, it
+// cannot fork away from us; SIGKILL reaches what is frozen.
 void kill_cgroup(const ProcessFds& fds) {
-  if (fds.cgroup_kill >= 0 && ::write(fds.cgroup_kill, "1", 1) == 1) return;
+  if (fds.cgroup_list < 0) return;
+  if (fds.cgroup_freeze >= 0) (void)!::write(fds.cgroup_freeze, "1", 1);
   for (pid_t pid : left_in_cgroup(fds)) ::kill(pid, SIGKILL);
+  if (fds.cgroup_freeze >= 0) (void)!::write(fds.cgroup_freeze, "0", 1);
 }
 
 }  // namespace stack

@@ -13,11 +13,11 @@ export async function say(context: Context, id: string, status: string): Promise
 }
 
 /** Does it with all at once; each failure is shown, none hides another. */
-export async function each(context: Context, containers: readonly ContainerSummary[], words: { readonly doing?: string; readonly done: string }, act: (container: ContainerSummary) => Promise<void>): Promise<void> {
+export async function each(context: Context, containers: readonly ContainerSummary[], words: { readonly doing?: string; readonly done: string; readonly subject?: (container: ContainerSummary) => string }, act: (container: ContainerSummary) => Promise<void>): Promise<void> {
   const failures: StackError[] = [];
   await Promise.all(
     containers.map(async (container) => {
-      const id = `Container ${container.name}`;
+      const id = words.subject?.(container) ?? `Container ${container.name}`;
       try {
         if (words.doing !== undefined) await say(context, id, words.doing);
         if (!context.globals.dryRun) await act(container);

@@ -12,7 +12,7 @@ import {
   logWarnings,
   ociWarnings,
   planRootfs,
-  processArgs,
+  containerArgs,
   resolveUser,
   toHealthSpec,
   toMonitorSpec,
@@ -207,7 +207,7 @@ class Making {
         ? {}
         : { image: { reference, id: image.id, ...(image.digest === undefined ? {} : { digest: image.digest }) } }),
       ...(service.rootfs === undefined ? {} : { rootfs: service.rootfs }),
-      command: processArgs(service, image?.config ?? null),
+      command: containerArgs(service, image?.config ?? null),
       tty: service.tty,
       stdin: service.stdin_open,
       volumes: this.#mounts?.volumes ?? [],
@@ -221,6 +221,7 @@ class Making {
       ...(health === undefined ? {} : { health }),
       ...(request.oneoff || service.ready.length === 0 ? {} : { ready: service.ready }),
       ...(request.oneoff || service.on_unhealthy === undefined ? {} : { onUnhealthy: unhealthySpec(service, service.on_unhealthy) }),
+      ...(service.expect.length === 0 ? {} : { expect: true }),
       stop: toStop(service, image?.config ?? null),
       removeOnExit: request.removeOnExit,
     };

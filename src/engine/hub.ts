@@ -16,6 +16,8 @@ interface Tracked {
   status: ContainerStatus | undefined;
   /** What the last event was about. */
   told: string;
+  /** What init last told of the daemons that it watches. */
+  daemons: string;
   state: ContainerState | undefined;
   readonly vitals: Vitals;
   subscription: Subscription | undefined;
@@ -124,7 +126,7 @@ export class Hub {
         this.events.emit({ type: "warning", rule, message });
       },
     });
-    return { record, directory, monitor, vitals, status: undefined, told: "", state: undefined, subscription: undefined };
+    return { record, directory, monitor, vitals, status: undefined, told: "", daemons: "", state: undefined, subscription: undefined };
   }
 
   untrack(id: ContainerId): void {
@@ -203,6 +205,10 @@ export class Hub {
     if (status === "running") container.vitals.begin(run);
     if (status !== "running" && status !== "paused") container.vitals.end();
     const told = `${status} ${run} ${container.state?.failures ?? 0}`;
+    const daemons = `${container.state?.supervision?.expected ?? ""} ${container.state?.supervision?.problem ?? ""}`;
+    const only = told === container.told && daemons !== container.daemons;
+    container.daemons = daemons;
+    if (only && before !== undefined) this.events.emit({ type: "container", container: summarise(container), change: "health" });
     if (told === container.told) return;
     container.told = told;
     // A container that was here before us: nothing happened to it now.

@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Service } from "../model/index.ts";
-import { ATTRIBUTES } from "../model/attributes/index.ts";
-import { notCarriedOut, refuseImpossible } from "./not-carried-out.ts";
+import { refuseImpossible } from "./not-carried-out.ts";
 
 const plain = { name: "web", ready: [], processes: {}, expect: [], models: {}, pre_start: [] } as unknown as Service;
 /** Asks for everything that is ours. */
@@ -13,19 +12,6 @@ const all: Service = {
   on_unhealthy: { action: "stop", after: 1, max: 1 },
   on_orphan_exit: "log",
 };
-
-describe("notCarriedOut", () => {
-  it("says nothing of a service that asks for nothing of it", () => {
-    expect(notCarriedOut(plain)).toEqual([]);
-  });
-
-  it("names the same keys of ours as the table of attributes (src/model/attributes/own.ts)", () => {
-    const rows = ["ready", "processes", "expect", "on_unhealthy", "on_orphan_exit"].filter(
-      (key) => ATTRIBUTES[`services.*.${key}`]?.state === "not-carried-out",
-    );
-    expect([...notCarriedOut(all)].sort()).toEqual(rows.sort());
-  });
-});
 
 describe("refuseImpossible", () => {
   it("lets a service pass that asks for nothing impossible", () => {

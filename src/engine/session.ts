@@ -17,7 +17,7 @@ import { Healing } from "./healing.ts";
 import { Hub } from "./hub.ts";
 import { ImageCache } from "./image.ts";
 import { dnsView, ForeignContainers } from "./names.ts";
-import { notCarriedOut, refuseImpossible } from "./not-carried-out.ts";
+import { refuseImpossible } from "./not-carried-out.ts";
 import { observe, reconcileContext } from "./observe.ts";
 import { projectKey } from "./project-key.ts";
 import { openRooms } from "./rooms.ts";
@@ -277,8 +277,6 @@ export class ProjectSession {
       checkService(service);
       refuseImpossible(service);
       refuseExternal(project, service);
-      for (const key of notCarriedOut(service))
-        both({ type: "warning", rule: "not-carried-out", message: `Service "${service.name}": \`${key}\` is accepted, and not carried out yet` });
     }
     if (starts(options.goal)) await this.#prepareNetworks(signal, both);
     const run = async (next: Plan): Promise<ApplyResult> => {

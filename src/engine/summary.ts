@@ -40,7 +40,12 @@ type Health = Pick<ContainerSummary, "health" | "healthOutput" | "treated">;
 function currentHealth(record: ContainerRecord, status: ContainerStatus, state: ContainerState | undefined, health: HealthRecord | undefined): Health {
   const exit = record.ready?.find((probe) => probe.kind === "exit");
   if (exit !== undefined && status === "exited") return { health: state?.exitCode === exit.code && othersHeld(record, health) ? "healthy" : "none" };
-  if (!isProbed(record) || (status !== "running" && status !== "paused")) return { health: "none" };
+  if (status !== "running" && status !== "paused") return { health: "none" };
+  const problem = state?.supervision?.problem ?? "";
+  if (problem !== "") return { health: "unhealthy", healthOutput: problem };
+  // Daemons that are expected are looked for: that is a health check, too.
+  if (record.expect === true && state?.supervision?.expected !== true) return { health: "starting" };
+  if (!isProbed(record)) return { health: record.expect === true ? "healthy" : "none" };
   if (health === undefined || health.run !== state?.startedAt) return { health: "starting" };
   return healthOf(record, health);
 }

@@ -111,27 +111,32 @@ function join(first: Buffer, later: readonly Buffer[], laterSize: number): strin
   return later.length === 0 ? first.toString("utf8") : Buffer.concat([first, ...later]).toString("utf8");
 }
 
-/** Puts the records of one container together to lines, for each stream on its own. */
+function entryOf({ stream, time, at, process }: LogRecord, text: string, complete: boolean): LogEntry {
+  return { stream, time, at, text, complete, ...(process === undefined ? {} : { process }) };
+}
+
+/** Puts the records of one container together to lines, for each stream of each process on its own. */
 export class Joiner {
-  readonly #open = new Map<LogRecord["stream"], { readonly first: LogRecord; text: string }>();
+  readonly #open = new Map<string, { readonly first: LogRecord; text: string }>();
 
   add(record: LogRecord): LogEntry | undefined {
-    const open = this.#open.get(record.stream);
+    const key = `${record.stream} ${record.process ?? ""}`;
+    const open = this.#open.get(key);
     const first = open?.first ?? record;
     const complete = record.text.endsWith("\n");
     const text = (open?.text ?? "") + (complete ? record.text.slice(0, -1) : record.text);
     if (!complete && text.length < longestLine) {
-      if (open === undefined) this.#open.set(record.stream, { first, text });
+      if (open === undefined) this.#open.set(key, { first, text });
       else open.text = text;
       return undefined;
     }
-    this.#open.delete(record.stream);
-    return { stream: record.stream, time: first.time, at: first.at, text, complete };
+    this.#open.delete(key);
+    return entryOf(first, text, complete);
   }
 
   /** What never got its newline, in order of time. */
   rest(): LogEntry[] {
-    const entries = [...this.#open.values()].map(({ first, text }) => ({ stream: first.stream, time: first.time, at: first.at, text, complete: false }));
+    const entries = [...this.#open.values()].map(({ first, text }) => entryOf(first, text, false));
     this.#open.clear();
     return entries.sort((a, b) => a.at - b.at);
   }

@@ -4,6 +4,7 @@ import { openLogFiles } from "./files.ts";
 import type { LogFile } from "./files.ts";
 import { Joiner, LineReader, linesBackward } from "./lines.ts";
 import { parseRecord } from "./record.ts";
+import type { LogRecord } from "./record.ts";
 import type { LogEntry, ReadOptions } from "./types.ts";
 
 /**
@@ -26,6 +27,7 @@ export async function* readLog(path: string, options: ReadOptions): AsyncGenerat
         break;
       }
       if (options.since !== undefined && record.at < options.since) continue;
+      if (!wanted(record, options)) continue;
       const entry = joiner.add(record);
       if (entry !== undefined) batch.push(entry);
     }
@@ -34,6 +36,10 @@ export async function* readLog(path: string, options: ReadOptions): AsyncGenerat
   }
   const rest = options.signal.aborted ? [] : joiner.rest();
   if (rest.length > 0) yield rest;
+}
+
+function wanted(record: LogRecord, { process }: ReadOptions): boolean {
+  return process === undefined || (record.process ?? "") === process;
 }
 
 async function* rawLines(path: string, options: ReadOptions): AsyncGenerator<readonly string[]> {
@@ -74,7 +80,8 @@ async function newerThan(path: string, inode: bigint | undefined): Promise<LogFi
 }
 
 /** Where to begin so that `tail` lines follow, or nothing before `since` is read: found from the end. */
-async function startOf(files: readonly LogFile[], { tail, since }: ReadOptions): Promise<{ index: number; offset: number }> {
+async function startOf(files: readonly LogFile[], options: ReadOptions): Promise<{ index: number; offset: number }> {
+  const { tail, since } = options;
   if (tail === undefined && since === undefined) return { index: 0, offset: 0 };
   let start = { index: files.length - 1, offset: files.at(-1)?.size ?? 0 };
   let lines = 0;
@@ -87,9 +94,11 @@ async function startOf(files: readonly LogFile[], { tail, since }: ReadOptions):
       if (record !== undefined) {
         if (since !== undefined && record.at < since) return start;
         // A record with a newline is the end of a line; without one it counts only if nothing follows it.
-        if (newest || record.text.endsWith("\n")) lines += 1;
-        if (tail !== undefined && lines > tail) return start;
-        newest = false;
+        if (wanted(record, options)) {
+          if (newest || record.text.endsWith("\n")) lines += 1;
+          if (tail !== undefined && lines > tail) return start;
+          newest = false;
+        }
       }
       start = { index, offset };
     }

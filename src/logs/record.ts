@@ -10,6 +10,8 @@ export interface LogRecord {
   readonly at: number;
   /** With its newline, if it has one. */
   readonly text: string;
+  /** The supervised process that wrote it; absent: the container's own command. */
+  readonly process?: string;
 }
 
 /** Undefined: the line is not a record (damaged, or written by somebody else). */
@@ -21,11 +23,17 @@ export function parseRecord(line: string): LogRecord | undefined {
     return undefined;
   }
   if (typeof value !== "object" || value === null) return undefined;
-  const { log, stream, time } = value as Record<string, unknown>;
+  const { log, stream, time, attrs } = value as Record<string, unknown>;
   if (typeof log !== "string" || typeof time !== "string") return undefined;
   const at = parseTime(time);
   if (at === undefined) return undefined;
-  return { stream: stream === "stderr" ? "stderr" : "stdout", time, at, text: log };
+  return { stream: stream === "stderr" ? "stderr" : "stdout", time, at, text: log, ...processOf(attrs) };
+}
+
+function processOf(attributes: unknown): { readonly process?: string } {
+  if (typeof attributes !== "object" || attributes === null) return {};
+  const { process } = attributes as Record<string, unknown>;
+  return typeof process === "string" && process !== "" ? { process } : {};
 }
 
 const rfc3339 = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:?\d\d)?$/;

@@ -9,6 +9,8 @@ export interface LogEntry {
   readonly text: string;
   /** False: the line goes on in the next entry of the same stream, or its process ended before the newline. */
   readonly complete: boolean;
+  /** The supervised process that wrote it; absent: the container's own command. */
+  readonly process?: string;
 }
 
 export interface ReadOptions {
@@ -18,6 +20,8 @@ export interface ReadOptions {
   readonly since?: number;
   /** Microseconds since the epoch; lines before or at. */
   readonly until?: number;
+  /** What this process alone wrote; "": the container's own command. Absent: everything. */
+  readonly process?: string;
   /** Wait for more at the end. */
   readonly follow?: boolean;
   /** Aborted when nothing will be written any more: what is there is read, then reading ends. */

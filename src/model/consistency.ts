@@ -1,6 +1,7 @@
 import { IMPLICIT } from "./normalise.ts";
 import type { Report } from "./report.ts";
 import { didYouMean } from "./suggest.ts";
+import { checkSupervision } from "./supervision.ts";
 import { child, childItems, childMap, childString, formatPath, isNull, locate, scalarText, stringOf } from "./tree.ts";
 import type { MapNode, Node, Path, Via } from "./tree.ts";
 import { parseBytes } from "./units.ts";
@@ -54,6 +55,9 @@ class ServiceCheck {
     this.#scale();
     this.#watch();
     this.#mounts();
+    checkSupervision(this.#service, (at, rule, message, hint) => {
+      this.#fail(at, rule, `Service "${this.#name}": ${message}`, hint);
+    });
   }
 
   #fail(node: Node | undefined, rule: string, message: string, hint?: string, atKey = false): void {

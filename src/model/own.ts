@@ -4,6 +4,7 @@ import type { Report } from "./report.ts";
 import { child, formatPath, isNull, scalarText, stringOf } from "./tree.ts";
 import type { MapNode, Node, Path } from "./tree.ts";
 import { parseDuration, splitCommand } from "./units.ts";
+import { checkProcess, restartsForEver } from "./supervision.ts";
 import { didYouMean } from "./suggest.ts";
 
 /** Our own keys of one service, read. */
@@ -143,7 +144,14 @@ class OwnReader {
   processes(node: Node | undefined, path: Path): Readonly<Record<string, SubProcess>> {
     const result: Record<string, SubProcess> = {};
     if (node?.kind !== "map") return result;
-    for (const [name, entry] of node.entries) if (entry.kind === "map") result[name] = this.#process(entry, [...path, name], node);
+    for (const [name, entry] of node.entries) {
+      if (entry.kind !== "map") continue;
+      if (name === "main") this.#bad(entry, [...path, name], "main is the name of the container's own command", "Give the process another name.");
+      result[name] = this.#process(entry, [...path, name], node);
+      checkProcess(entry, result[name], (at, key, problem, hint) => {
+        this.#bad(at, [...path, name, key], problem, hint);
+      });
+    }
     this.#processCycles(node, path);
     return result;
   }
@@ -185,6 +193,8 @@ class OwnReader {
     const result: Record<string, "started" | "ready" | "completed"> = {};
     const add = (name: string, condition: string, at: Node): void => {
       if (!all.entries.has(name)) this.#bad(at, path, `there is no process "${name}"`, didYouMean(name, all.entries.keys()));
+      else if (condition === "completed" && restartsForEver(all.entries.get(name)))
+        this.#bad(at, path, `"${name}" never completes: it is started again whenever it ends`, "Make it a oneshot, give it restart: \"no\", or wait for ready.");
       else if (condition === "started" || condition === "ready" || condition === "completed") result[name] = condition;
       else this.#bad(at, path, `"${condition}" is no condition`, "One of started, ready, completed.");
     };

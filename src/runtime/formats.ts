@@ -51,6 +51,8 @@ export interface ContainerRecord {
   readonly ready?: readonly ReadySpec[];
   /** Our `on_unhealthy`. */
   readonly onUnhealthy?: UnhealthySpec;
+  /** It has daemons by name that have to be there (`expect`): its init's word is a health check. */
+  readonly expect?: boolean;
   /** Signal number and milliseconds. */
   readonly stop: { readonly signal: number; readonly graceMs: number };
   readonly removeOnExit: boolean;
@@ -140,6 +142,46 @@ export interface ContainerState {
   readonly ports: readonly BoundPort[];
   /** A path that opens the container's network namespace while the monitor lives. */
   readonly netns: string;
+  /** What init last told. Absent where it supervises nothing, and in records of older versions. */
+  readonly supervision?: SupervisionState;
+}
+
+/** What a supervising init knows of its processes and daemons. `{}` until it told for the first time. */
+export interface SupervisionState {
+  readonly processes?: readonly ProcessState[];
+  /** All daemons that are expected have been seen once, or are missing. */
+  readonly expected?: boolean;
+  /** Expected daemons that are not there. */
+  readonly missing?: readonly string[];
+  /** Daemons that have ended, the last eight (with `on_orphan_exit`). */
+  readonly orphans?: readonly { readonly name: string; readonly pid: number; readonly code: number; readonly signal: number; readonly at: string }[];
+  /** Why the container is unhealthy; "" if it is not. */
+  readonly problem?: string;
+}
+
+export type ProcessPhase = "waiting" | "starting" | "running" | "backoff" | "stopping" | "stopped" | "exited" | "fatal";
+
+export interface ProcessState {
+  readonly name: string;
+  readonly status: ProcessPhase;
+  /** In the container's pid namespace; 0: none. */
+  readonly pid: number;
+  readonly ready: boolean;
+  readonly essential: boolean;
+  readonly oneshot: boolean;
+  /** Of the last end; -1: it has not ended yet. */
+  readonly exitCode: number;
+  readonly signal: number;
+  /** In this run of the container. */
+  readonly restarts: number;
+  /** In a row. */
+  readonly failures: number;
+  /** ISO 8601; "" when it never happened. */
+  readonly startedAt: string;
+  readonly endedAt: string;
+  readonly nextRestartAt: string;
+  /** Why it waits, was given up, or was not ready. */
+  readonly reason: string;
 }
 
 /**
@@ -224,6 +266,8 @@ export interface MonitorSpec {
   };
   readonly stop: { readonly signal: number; readonly graceMs: number };
   readonly oomScoreAdj?: number;
+  /** What our init supervises beside, or instead of, the main process. Only with `init` and our own runtime. */
+  readonly supervision?: SupervisionSpec;
   /** How to bring the project's agent back when it has gone; absent: nobody does. */
   readonly agent?: {
     readonly argv: readonly string[];
@@ -298,3 +342,39 @@ export interface LogSpec {
   /** Added to every line as Docker's json-file does with `labels` and `env`. */
   readonly attributes: Readonly<Record<string, string>>;
 }
+
+export interface SupervisionSpec {
+  readonly processes: readonly SupervisedProcess[];
+  /** Daemons, by name, that the container starts by itself. */
+  readonly expect: readonly string[];
+  readonly expectGraceMs: number;
+  readonly onOrphanExit: "" | "log" | "unhealthy" | "restart";
+  /** What is left when all processes have ended may take this long to heed SIGTERM. */
+  readonly graceMs: number;
+}
+
+export interface SupervisedProcess {
+  readonly name: string;
+  /** `config.json`'s process with the container's streams; `args`, `env`, `user`, `cwd` are not used. */
+  readonly main: boolean;
+  readonly args: readonly string[];
+  /** Over the container's; null takes a variable away. */
+  readonly env: Readonly<Record<string, string | null>>;
+  /** Looked up in the container, at each start. Absent: the container's. */
+  readonly user?: string;
+  readonly cwd?: string;
+  readonly restart: MonitorSpec["restart"];
+  readonly essential: boolean;
+  readonly oneshot: boolean;
+  readonly stop: { readonly signal: number; readonly graceMs: number };
+  readonly ready: readonly ProcessProbe[];
+  readonly dependsOn: readonly { readonly process: string; readonly condition: "started" | "ready" | "completed" }[];
+}
+
+export type ProcessProbe = { readonly timeoutMs?: number } & (
+  | { readonly kind: "tcp"; readonly port: number }
+  | { readonly kind: "http"; readonly port: number; readonly path: string; readonly status: readonly (readonly [number, number])[] }
+  | { readonly kind: "exec"; readonly args: readonly string[] }
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "exit"; readonly code: number }
+);

@@ -6,6 +6,15 @@ const inits = new Set([
   "s6-svscan", "s6-overlay-suexec", "runsvdir", "runsvdir-start", "my_init", "supervisord", "pid1", "nitro", "dinit",
 ]);
 
+/** Those that cannot do their work as another process than 1: tini and its like, and supervisord, can. */
+const firstOnly = new Set(["systemd", "init", "openrc-init", "runit-init", "linuxrc", "s6-svscan", "s6-overlay-suexec"]);
+
+/** Has this program to be process 1 itself? */
+export function mustBeFirst(args: readonly string[]): boolean {
+  const name = (path: string | undefined): string => path?.split("/").at(-1) ?? "";
+  return firstOnly.has(name(name(args[0]) === "busybox" ? args[1] : args[0]));
+}
+
 /** Does the process that the container starts bring its own init (systemd, s6-overlay's /init, tini …)? */
 export function bringsOwnInit(args: readonly string[]): boolean {
   const name = (path: string | undefined): string => path?.split("/").at(-1) ?? "";

@@ -26,6 +26,9 @@ export interface ServiceInput {
     readonly jitter: number;
     readonly reset_after: number;
   };
+  readonly processes?: Readonly<Record<string, SubProcessInput>>;
+  readonly expect?: readonly string[];
+  readonly on_orphan_exit?: "log" | "unhealthy" | "restart";
   readonly stop_signal?: string;
   readonly stop_grace_period: number;
   readonly runtime?: string;
@@ -200,4 +203,27 @@ export interface OciInput {
   /** Short hash of the project's name: containers of one project lie together in the cgroup tree. */
   readonly project: string;
   readonly host: HostFacts;
+}
+
+/** One of a service's `processes`. */
+export interface SubProcessInput {
+  readonly command: readonly string[];
+  readonly user?: string;
+  readonly environment: Readonly<Record<string, string | null>>;
+  readonly working_dir?: string;
+  readonly restart: ServiceInput["restart"];
+  readonly restart_policy: ServiceInput["restart_policy"];
+  readonly essential: boolean;
+  readonly oneshot: boolean;
+  readonly stop_signal?: string;
+  readonly stop_grace_period: number;
+  readonly ready: readonly (
+    | { readonly kind: "tcp"; readonly port: number; readonly timeout?: number }
+    | { readonly kind: "http"; readonly port: number; readonly path: string; readonly status: readonly (readonly [number, number])[]; readonly timeout?: number }
+    | { readonly kind: "log"; readonly pattern: string; readonly timeout?: number }
+    | { readonly kind: "exec"; readonly command: readonly string[]; readonly timeout?: number }
+    | { readonly kind: "file"; readonly path: string; readonly timeout?: number }
+    | { readonly kind: "exit"; readonly code: number; readonly timeout?: number }
+  )[];
+  readonly depends_on: Readonly<Record<string, "started" | "ready" | "completed">>;
 }

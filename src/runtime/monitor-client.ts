@@ -19,6 +19,8 @@ export interface ExecRequest {
   readonly env?: readonly string[];
   readonly cwd?: string;
   readonly user?: string;
+  /** In the place of this supervised process: its user, environment and directory. */
+  readonly process?: string;
   readonly tty?: boolean;
   readonly stdin?: boolean;
   readonly privileged?: boolean;
@@ -250,6 +252,12 @@ export class MonitorClient {
   /** The host's tables were emptied: its published ports go there again. */
   async publish(): Promise<void> {
     await this.#ask("publish", {});
+  }
+
+  /** One supervised process. Resolves when it has ended, been executed, or got the signal. */
+  async process(process: string, action: "start" | "stop" | "restart" | "kill", options: { readonly signal?: number; readonly graceMs?: number } = {}): Promise<ContainerState> {
+    const reply = await this.#ask("process", { process, action, ...options });
+    return reply["state"] as ContainerState;
   }
 
   async update(changes: { readonly resources?: Partial<OciResources>; readonly restart?: object; readonly stop?: { readonly signal: number; readonly graceMs: number } }): Promise<void> {

@@ -1,11 +1,11 @@
 import { StackError } from "../core/index.ts";
 import type { ContainerId, HostPath } from "../core/index.ts";
-import { processArgs } from "./command.ts";
 import { FORMAT_VERSION } from "./formats.ts";
 import type { HealthSpec, LogSpec, MonitorSpec, NetworkSpec, RootfsSpec } from "./formats.ts";
 import { isForeignRuntime, usesInit } from "./init.ts";
 import type { ImageInput, ServiceInput } from "./input.ts";
-import { parseSignal } from "./signals.ts";
+import { toRestart, toStop } from "./restart-spec.ts";
+import { containerArgs, toSupervision } from "./supervision.ts";
 
 export interface MonitorInput {
   readonly id: ContainerId;
@@ -30,12 +30,13 @@ export interface MonitorInput {
 /** The monitor's whole task. Pure. */
 export function toMonitorSpec(input: MonitorInput): MonitorSpec {
   const { service, image } = input;
+  const supervision = toSupervision(service, image);
   return {
     version: FORMAT_VERSION,
     id: input.id,
     name: input.name,
     runtime: isForeignRuntime(service.runtime) ? (service.runtime ?? "") : "",
-    init: usesInit(service, processArgs(service, image)),
+    init: supervision !== undefined || usesInit(service, containerArgs(service, image)),
     tty: service.tty,
     stdin: service.stdin_open,
     rootfs: input.rootfs,
@@ -48,26 +49,7 @@ export function toMonitorSpec(input: MonitorInput): MonitorSpec {
     stop: toStop(service, image),
     ...(service.oom_score_adj === undefined ? {} : { oomScoreAdj: service.oom_score_adj }),
     ...(input.agent === undefined ? {} : { agent: input.agent }),
-  };
-}
-
-/** The service's signal, the image's, SIGTERM; -1 milliseconds would wait for ever. */
-export function toStop(service: Pick<ServiceInput, "stop_signal" | "stop_grace_period">, image: ImageInput | null): MonitorSpec["stop"] {
-  const written = service.stop_signal ?? (image?.stopSignal === "" ? undefined : image?.stopSignal);
-  return { signal: parseSignal(written ?? "SIGTERM"), graceMs: Math.round(service.stop_grace_period) };
-}
-
-function toRestart(service: ServiceInput): MonitorSpec["restart"] {
-  const timing = service.restart_policy;
-  return {
-    policy: service.restart.policy,
-    maxAttempts: service.restart.max_attempts ?? 0,
-    firstDelayMs: timing.first_delay,
-    delayMs: timing.delay,
-    factor: timing.factor,
-    maxDelayMs: timing.max_delay,
-    jitter: timing.jitter,
-    resetAfterMs: timing.reset_after,
+    ...(supervision === undefined ? {} : { supervision }),
   };
 }
 

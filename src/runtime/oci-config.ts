@@ -1,6 +1,6 @@
 import { StackError, shortId } from "../core/index.ts";
 import { capabilitySet } from "./capabilities.ts";
-import { processArgs, processCwd, processEnv } from "./command.ts";
+import { processCwd, processEnv } from "./command.ts";
 import { deviceNodes } from "./devices.ts";
 import { usesInit } from "./init.ts";
 import type { OciInput, ServiceInput } from "./input.ts";
@@ -10,6 +10,7 @@ import { toResources, toRlimits } from "./resources.ts";
 import { compileSeccomp } from "./seccomp.ts";
 import { defaultSeccompProfile } from "./seccomp-default.ts";
 import { parseSecurityOptions } from "./security.ts";
+import { containerArgs, isSupervised } from "./supervision.ts";
 
 /** Docker's lists, as moby has them in 2026. */
 const maskedPaths = [
@@ -28,7 +29,7 @@ export function toOciConfig(input: OciInput): OciConfig {
   refuseUnsupported(service, host);
   const hostname = containerHostname(input);
   const security = parseSecurityOptions(service);
-  const args = processArgs(service, input.image);
+  const args = containerArgs(service, input.image);
   return {
     ociVersion: "1.2.0",
     process: toProcess(input, hostname, args),
@@ -43,7 +44,7 @@ export function toOciConfig(input: OciInput): OciConfig {
       hostShm: host.shm,
       kernel: host.kernel,
     }),
-    annotations: { ...service.annotations, "run.stack.init": String(usesInit(service, args)) },
+    annotations: { ...service.annotations, "run.stack.init": String(isSupervised(service) || usesInit(service, args)) },
     linux: toLinux(input, security),
   };
 }

@@ -2,6 +2,7 @@ import { isStackError, StackError } from "../../core/index.ts";
 import { defineCommand } from "../command.ts";
 import { runningContainer } from "../containers.ts";
 import { boolean, integer, list, text } from "../flags.ts";
+import { parseTarget, processIn } from "../process-targets.ts";
 import { projectOrName } from "../project.ts";
 import { detached, parseDetachKeys, stream, terminalSize } from "../terminal-streams.ts";
 
@@ -9,7 +10,7 @@ export const command = defineCommand({
   name: "exec",
   summary: "Execute a command in a running container",
   positionals: ["<service>", "<command>", "[args...]"],
-  usage: "[OPTIONS] SERVICE COMMAND [ARGS...]",
+  usage: "[OPTIONS] SERVICE[:PROCESS] COMMAND [ARGS...]",
   interspersed: false,
   flags: {
     detach: boolean("Detached mode: Run command in the background", { short: "d" }),
@@ -22,7 +23,9 @@ export const command = defineCommand({
     user: text("Run the command as this user", { short: "u" }),
     workdir: text("Path to workdir directory for this command", { short: "w" }),
   },
-  async run(context, flags, [service = "", ...args]) {
+  async run(context, flags, [named = "", ...args]) {
+    const place = parseTarget(named);
+    const service = place?.service ?? named;
     const [target, engine] = await Promise.all([projectOrName(context, [service]), context.doors.engine()]);
     const container = await runningContainer(engine, target, service, flags.index);
     if (container.status === "paused") throw new StackError("container-not-running", `${container.name} is paused`, { hint: `Go on with \`stack unpause ${service}\`.` });
@@ -33,6 +36,7 @@ export const command = defineCommand({
       privileged: flags.privileged,
       tty,
       stdin: flags.interactive && !flags.detach,
+      ...(place === undefined ? {} : { process: processIn(container, place) }),
       ...(flags.user === undefined ? {} : { user: flags.user }),
       ...(flags.workdir === undefined ? {} : { cwd: flags.workdir }),
       ...(tty ? terminalSize() : {}),

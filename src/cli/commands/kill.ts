@@ -5,19 +5,23 @@ import { defineCommand } from "../command.ts";
 import { isAlive, ofServices } from "../containers.ts";
 import { each } from "../direct.ts";
 import { boolean, text } from "../flags.ts";
+import { onProcesses, splitTargets } from "../process-targets.ts";
 import { projectOrName, projectToChange } from "../project.ts";
 
 export const command = defineCommand({
   name: "kill",
   summary: "Force stop service containers",
   positionals: ["[services...]"],
-  usage: "[OPTIONS] [SERVICE...]",
+  usage: "[OPTIONS] [SERVICE[:PROCESS]...]",
   flags: {
     removeOrphans: boolean("Remove containers for services not defined in the stack file"),
     signal: text('SIGNAL to send to the container (default "SIGKILL")', { short: "s" }),
   },
-  async run(context, flags, services) {
+  async run(context, flags, names) {
     const signal = signalNumber(flags.signal ?? "SIGKILL");
+    const { services, targets } = splitTargets(names);
+    if (targets.length > 0) await onProcesses(context, targets, "kill", { signal });
+    if (services.length === 0 && targets.length > 0) return 0;
     const [{ name, project }, engine] = await Promise.all([projectOrName(context, services), context.doors.engine()]);
     const all = await engine.containers({ project: name });
     const containers = ofServices(all, services, project).filter((c) => isAlive(c) && !c.oneoff);

@@ -6,6 +6,7 @@ import { boolean, list, text } from "../flags.ts";
 import { printListing } from "../output/listing.ts";
 import { commandText, portsText, publishedPorts, statusText } from "../output/status.ts";
 import { humanDuration } from "../output/units.ts";
+import { printProcesses } from "../process-list.ts";
 import { projectOrName } from "../project.ts";
 
 const states = ["paused", "restarting", "removing", "running", "dead", "created", "exited"];
@@ -21,6 +22,7 @@ export const command = defineCommand({
     format: text("Output format: table, 'table TEMPLATE', json, or a Go template"),
     noTrunc: boolean("Don't truncate output"),
     orphans: boolean("Include orphaned services (not declared by project)", { initial: true }),
+    processes: boolean("Display the supervised processes of the containers"),
     quiet: boolean("Only display IDs", { short: "q" }),
     services: boolean("Display services"),
     status: list(`Filter services by status: ${states.join(", ")}`),
@@ -36,6 +38,7 @@ export const command = defineCommand({
       .filter((c) => flags.orphans || declared === undefined || declared.has(c.service));
     const containers = [...found].sort((a, b) => (a.name < b.name ? -1 : 1));
     if (flags.quiet) await context.stdout.write(containers.map((c) => `${c.id}\n`).join(""));
+    else if (flags.processes) await printProcesses(context, containers, flags.format);
     else if (flags.services) await context.stdout.write([...new Set(containers.map((c) => c.service))].map((s) => `${s}\n`).join(""));
     else {
       const now = context.clock.now();

@@ -2,21 +2,26 @@ import { graceMs } from "../amounts.ts";
 import { change, reconcileOptions } from "../apply.ts";
 import { defineCommand } from "../command.ts";
 import { boolean, integer } from "../flags.ts";
+import { onProcesses, splitTargets } from "../process-targets.ts";
 import { projectToChange } from "../project.ts";
 
 export const command = defineCommand({
   name: "restart",
   summary: "Restart service containers",
   positionals: ["[services...]"],
-  usage: "[OPTIONS] [SERVICE...]",
+  usage: "[OPTIONS] [SERVICE[:PROCESS]...]",
   flags: {
     noDeps: boolean("Don't restart dependent services"),
     timeout: integer("Specify a shutdown timeout in seconds", { short: "t" }),
   },
-  run: (context, flags, services) =>
-    change(
+  async run(context, flags, names) {
+    const { services, targets } = splitTargets(names);
+    if (targets.length > 0) await onProcesses(context, targets, "restart", graceMs(flags.timeout));
+    if (services.length === 0 && targets.length > 0) return 0;
+    return change(
       context,
       () => projectToChange(context, services),
       () => reconcileOptions("restart", { services, noDeps: flags.noDeps, ...graceMs(flags.timeout) }),
-    ),
+    );
+  },
 });

@@ -4,6 +4,7 @@ import { text } from "../flags.ts";
 import { printListing } from "../output/listing.ts";
 import { projectOrName } from "../project.ts";
 import { processesOf } from "../process-table.ts";
+import { processOwners } from "../process-usage.ts";
 
 export const command = defineCommand({
   name: "top",
@@ -15,13 +16,16 @@ export const command = defineCommand({
     const [{ name, project }, engine] = await Promise.all([projectOrName(context, services), context.doors.engine()]);
     const containers = ofServices(await engine.containers({ project: name }), services, project).filter(isAlive);
     const now = context.clock.now();
+    const supervised = containers.some((c) => (c.state?.supervision?.processes ?? []).length > 0);
     const rows = await Promise.all(
       containers.map(async (container) => {
         const pid = container.state?.pid ?? 0;
         const processes = pid > 0 ? await processesOf(pid, now) : [];
+        const owners = await processOwners(container, processes);
         return processes.map((p) => ({
           Service: container.service,
           Number: String(container.number),
+          ...(supervised ? { Process: owners.get(p.pid) ?? "" } : {}),
           UID: p.uid,
           PID: String(p.pid),
           PPID: String(p.ppid),
@@ -33,7 +37,7 @@ export const command = defineCommand({
         }));
       }),
     );
-    const columns = ["Service", "Number", "UID", "PID", "PPID", "C", "STime", "TTY", "Time", "Command"].map((field) => ({
+    const columns = ["Service", "Number", ...(supervised ? ["Process"] : []), "UID", "PID", "PPID", "C", "STime", "TTY", "Time", "Command"].map((field) => ({
       field,
       heading: field === "Number" ? "#" : field === "Command" ? "CMD" : field.toUpperCase(),
     }));
