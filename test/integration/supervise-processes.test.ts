@@ -173,7 +173,7 @@ describe("confinement", () => {
     const c = container([
       shell("own", `id -u; id -G; echo $A $B $HOME; pwd; ${status}; echo done`, { user: "web", env: { A: "1", B: null, HOME: null }, cwd: "/tmp", oneshot: true }),
       shell("plain", `${status}; echo done`, { oneshot: true }),
-      main,
+      { ...main, dependsOn: [{ process: "own", condition: "completed" }, { process: "plain", condition: "completed" }] },
     ], {}, { env: ["A=0", "B=2"], args: ["sh", "-c", `${status}; echo main done; exec sleep 1000`] });
     execFileSync("ln", ["-sf", "busybox", `${world.rootfs}/bin/grep`]);
     await c.started();

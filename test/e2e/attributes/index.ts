@@ -5,5 +5,6 @@ import { process } from "./process.ts";
 import { readiness } from "./readiness.ts";
 import type { Scene } from "./scene.ts";
 import { storage } from "./storage.ts";
+import { supervise } from "./supervise.ts";
 
-export const scenes: readonly Scene[] = [process, limits, storage, network, life, readiness];
+export const scenes: readonly Scene[] = [process, limits, storage, network, life, readiness, supervise];
