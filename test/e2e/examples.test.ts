@@ -148,3 +148,18 @@ describe("the CI database", () => {
     expect(await machine.remains()).toEqual([]);
   });
 });
+
+describe("several processes", () => {
+  const used = useMachine({ example: "processes" });
+
+  test("the worker starts when the server answers, and one is restarted without the others", async () => {
+    const machine = used.current;
+    await machine.ok("up", "-d");
+    await machine.until("the worker runs", (all) => all.find((c) => c.state?.supervision?.processes?.some((p) => p.name === "worker" && p.status === "running") === true));
+    await machine.ok("restart", "web:http");
+    const rows = await machine.json<{ Process: string; State: string; Restarts: string }>("ps", "--processes", "--format", "json");
+    expect(rows.map((row) => [row.Process, row.Restarts])).toEqual([["prepare", "0"], ["http", "1"], ["worker", "0"]]);
+    await machine.ok("down");
+    expect(await machine.remains()).toEqual([]);
+  });
+});

@@ -68,7 +68,7 @@ describe("order", () => {
     const c = container([shell("web", "mkdir -p /www; echo page > /www/page; read go < /go; exec httpd -f -p 127.0.0.1:8080 -h /www", { ready: [probe], dependsOn: [{ process: "fifo", condition: "completed" }] }), shell("fifo", "mkfifo /go", { oneshot: true })]);
     execFileSync("ln", ["-sf", "busybox", `${world.rootfs}/bin/mkfifo`]);
     await c.started();
-    await c.until(() => of(c, "process-start", "web").length === 1, "web is executed");
+    await c.until(() => of(c, "process-start", "web").length === 1 && stateOf(c, "web")?.status === "starting", "web is executed");
     expect(stateOf(c, "web")?.ready).toBe(false);
     await c.request("exec", { args: ["sh", "-c", "until [ -p /go ]; do usleep 1000; done; echo go > /go"], capture: 100 });
     await untilStatus(c, "web", "running");
