@@ -164,7 +164,7 @@ void Supervisor::on_sync(size_t process) {
   std::optional<Failure> failure;
   if (n > 0 && buffer[0] == sync_message::kFailure) {
     auto json = Json::parse(std::string_view(buffer, static_cast<size_t>(n)).substr(1));
-    failure = json ? failure_from_json(*json) : fail("exec", "unreadable failure", EPROTO);
+    failure = json ? failure_from_json(*json) : Failure(fail("exec", "unreadable failure", EPROTO));
   } else if (!slot.about_to_execute) {
     failure = fail("exec", "it ended before it executed anything", ECHILD);
   }
