@@ -149,7 +149,7 @@ void ProcessLink::run_ended() {
     done(fail(kStage, "the container has ended meanwhile", ESRCH));
 }
 
-void ProcessLink::request(const Json& request, std::function<void(Status)> done) {
+void ProcessLink::request(const Json& request, std::function<void(const Status&)> done) {
   if (!socket_) {
     done(fail(kStage, "the container does not run", ESRCH));
     return;

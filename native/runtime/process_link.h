@@ -41,7 +41,7 @@ class ProcessLink {
   void run_ended();
 
   /** {process, action, signal?, graceMs?}. */
-  void request(const Json& request, std::function<void(Status)> done);
+  void request(const Json& request, std::function<void(const Status&)> done);
 
  private:
   Status prepare_one(const Cgroup& cgroup, Stdio& stdio, size_t index, ProcessFds& out);
@@ -56,7 +56,7 @@ class ProcessLink {
   std::vector<UniqueFd> held_;
   UniqueFd socket_;
   int64_t next_id_ = 1;
-  std::map<int64_t, std::function<void(Status)>> waiting_;
+  std::map<int64_t, std::function<void(const Status&)>> waiting_;
 };
 
 }  // namespace stack
