@@ -36,7 +36,7 @@ const layering = Object.entries(rooms).map(([room, allowed]) => {
 });
 
 export default tseslint.config(
-  { ignores: ["dist/", "native/", "node_modules/", "coverage/", "**/*.js", "**/*.mjs", "examples/", "src/model/generated/"] },
+  { ignores: ["dist/", "native/", "node_modules/", "coverage/", "**/*.js", "**/*.mjs", "**/*.cjs", "examples/", "src/model/generated/"] },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true } },
