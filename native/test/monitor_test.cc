@@ -17,6 +17,7 @@
 #include "../runtime/frame.h"
 #include "../runtime/log_file.h"
 #include "../runtime/monitor_spec.h"
+#include "../runtime/process_board.h"
 #include "../runtime/restart_policy.h"
 #include "../runtime/signal_masks.h"
 
@@ -284,9 +285,115 @@ void reals() {
   }
 }
 
+ProcessSpec named(const char* name) {
+  ProcessSpec process;
+  process.name = name;
+  process.args = {"x"};
+  return process;
+}
+
+std::string text_of(const std::vector<ProcessStep>& steps) {
+  std::string out;
+  for (const ProcessStep& step : steps) {
+    out += step.kind == ProcessStep::Kind::start ? '+' : step.kind == ProcessStep::Kind::signal ? '-' : '!';
+    out += std::to_string(step.process);
+  }
+  return out;
+}
+
+void boards() {
+  SupervisionSpec spec;
+  spec.processes = {named("prep"), named("db"), named("web")};
+  spec.processes[0].oneshot = true;
+  spec.processes[1].restart = policy(RestartPolicy::always);
+  spec.processes[1].ready.push_back({});
+  spec.processes[1].depends_on = {{0, DependencyCondition::completed}};
+  spec.processes[2].essential = true;
+  spec.processes[2].depends_on = {{1, DependencyCondition::ready}};
+  ProcessBoard board(spec);
+  check(text_of(board.steps(0)) == "+0", "only who waits for nobody is started");
+  board.spawned(0, 10);
+  board.executed(0, 1);
+  check(board.steps(1).empty(), "a one-shot that runs is not done");
+  board.ended(0, 0, 0, 2, 0);
+  check(text_of(board.steps(2)) == "+1", "its success lets the next one start");
+  board.spawned(1, 11);
+  board.executed(1, 3);
+  check(board.steps(3).empty(), "executed is not ready");
+  board.ready(1);
+  check(text_of(board.steps(4)) == "+2", "ready is");
+  board.spawned(2, 12);
+  board.executed(2, 5);
+  board.ended(1, 1, 0, 6, 0);
+  check(text_of(board.steps(6)) == "+1", "the first restart comes at once; dependents stay");
+  board.spawned(1, 13);
+  board.executed(1, 7);
+  board.ended(1, 1, 0, 8, 0);
+  check(board.steps(8).empty() && board.next_due() == 108, "the second one waits");
+  check(text_of(board.steps(108)) == "+1", "until it is due");
+  board.spawned(1, 14);
+  board.executed(1, 109);
+  check(!board.finished(), "something runs");
+  board.stop_all();
+  check(text_of(board.steps(110)) == "-2", "a stop begins with who depends on others");
+  check(board.steps(111).empty(), "and waits for it");
+  check(board.next_due() == 110 + 10'000, "as long as its grace");
+  check(text_of(board.steps(10'110)) == "!2", "then it is killed");
+  board.ended(2, 137, 9, 10'111, 0);
+  check(text_of(board.steps(10'111)) == "-1", "then the one that it needed");
+  board.ended(1, 0, 0, 10'112, 0);
+  auto end = board.finished();
+  check(end && end->code == 137 && end->signal == 9, "the essential one's code is the container's");
+}
+
+void essentials() {
+  SupervisionSpec spec;
+  spec.processes = {named("a"), named("b"), named("c")};
+  spec.processes[0].essential = true;
+  spec.processes[0].restart = policy(RestartPolicy::on_failure);
+  spec.processes[0].restart.max_attempts = 1;
+  spec.processes[2].depends_on = {{1, DependencyCondition::completed}};
+  ProcessBoard board(spec);
+  check(text_of(board.steps(0)) == "+0+1", "both start");
+  for (size_t i : {0u, 1u}) {
+    board.spawned(i, static_cast<pid_t>(20 + i));
+    board.executed(i, 1);
+  }
+  board.ended(0, 5, 0, 2, 0);
+  check(text_of(board.steps(2)) == "+0", "an essential one is started again while its policy says so");
+  board.spawned(0, 22);
+  board.executed(0, 3);
+  check(board.stop(1, 4) && text_of(board.steps(4)) == "-1", "a stop by hand");
+  board.ended(1, 0, 0, 5, 0);
+  check(board.status()[1].phase == ProcessPhase::stopped, "is not followed by a restart");
+  check(board.steps(5).empty() && board.status()[2].phase == ProcessPhase::waiting,
+        "nor is it a completion");
+  board.ended(0, 5, 0, 6, 0);
+  check(board.status()[0].phase == ProcessPhase::fatal, "given up after its attempts");
+  (void)board.steps(6);
+  auto end = board.finished();
+  check(end && end->code == 5, "and the container ends with its code");
+}
+
+void supervision_task() {
+  auto parse = [](const char* text) { return parse_supervision(*Json::parse(text)); };
+  check(parse(R"({"processes":[{"name":"a","args":["x"]}]})").ok(), "a task of one process");
+  for (const char* text :
+       {R"({"processes":[]})", R"({"processes":[{"name":"../a","args":["x"]}]})",
+        R"({"processes":[{"name":"a","args":[]}]})",
+        R"({"processes":[{"name":"a","args":["x"]},{"name":"a","args":["x"]}]})",
+        R"({"processes":[{"name":"a","args":["x"],"dependsOn":[{"process":"b","condition":"ready"}]}]})",
+        R"({"processes":[{"name":"a","args":["x"],"dependsOn":[{"process":"a","condition":"ready"}]}]})",
+        R"({"processes":[{"name":"a","args":["x"],"ready":[{"kind":"log"}]}]})"})
+    check(!parse(text).ok(), "refused", text);
+}
+
 }  // namespace
 
 int main() {
+  boards();
+  essentials();
+  supervision_task();
   formats();
   numbers();
   reals();
