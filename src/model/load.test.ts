@@ -179,6 +179,21 @@ describe("our own keys", () => {
     ]);
   });
 
+  it.each([
+    ["init: false", "init: false\nprocesses: {a: {command: x}}", "conflict"],
+    ["a foreign runtime", "runtime: runc\nexpect: [nginx]", "conflict"],
+    ["a shared pid namespace", "pid: host\non_orphan_exit: log", "conflict"],
+    ["a grace beyond the service's", "stop_grace_period: 2s\nprocesses: {a: {command: x, stop_grace_period: 3s}}", "conflict"],
+    ["a process called main", "processes: {main: {command: x}}", "invalid-value"],
+    ["waiting for the end of what is always restarted", "processes: {a: {command: x}, b: {command: x, depends_on: {a: completed}}}", "invalid-value"],
+    ["a circle", "processes: {a: {command: x, depends_on: [b]}, b: {command: x, depends_on: [a]}}", "invalid-value"],
+    ["readiness by the log of a process", "processes: {a: {command: x, ready: {log: up}}}", "invalid-value"],
+    ["readiness by the end of what is always restarted", "processes: {a: {command: x, ready: {exit: 0}}}", "invalid-value"],
+  ])("leave no place for what cannot be supervised: %s", async (_what, text, rule) => {
+    const found = await findings({ "stack.yaml": service(text) });
+    expect(found.map((line) => line.split(" ").slice(1).join(" "))).toEqual([`error ${rule}`]);
+  });
+
   it("are checked like all others", async () => {
     const text = service(`ready: {tpc: 80}
 on_unhealthy: {action: reboot}
