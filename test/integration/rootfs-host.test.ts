@@ -36,7 +36,7 @@ async function mount(plan: RootfsPlan): Promise<string> {
   mkdirSync(at);
   await mountHostMounts(native, plan);
   for (const { target } of plan.hostMounts) mounted.push(target);
-  await makeLayerDirectories(plan.spec);
+  makeLayerDirectories(plan.spec);
   if (plan.spec.kind !== "overlay") throw new Error("not an overlay");
   overlay(at, plan.spec.layers, plan.spec.upper, plan.spec.work);
   for (const over of plan.spec.overlays) overlay(join(at, over.target), [over.source], over.upper, over.work);
