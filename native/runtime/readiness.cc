@@ -142,7 +142,8 @@ class Readiness::Question : public std::enable_shared_from_this<Question> {
   void no() {
     drop_socket();
     loop().cancel(std::exchange(limit_, 0));
-    pause_timer_ = loop().after(pause_ms_, [self = shared_from_this()] { self->ask(); });
+    int64_t pause = probe_.interval_ms > 0 ? probe_.interval_ms : pause_ms_;
+    pause_timer_ = loop().after(pause, [self = shared_from_this()] { self->ask(); });
     pause_ms_ = std::min(pause_ms_ * 3 / 2, kLongestPauseMs);
   }
 

@@ -38,6 +38,7 @@ Result<ReadyProbe> parse_probe(const Json& json, const std::string& member) {
   ReadyProbe probe;
   const std::string& kind = json["kind"].as_string();
   probe.timeout_ms = json["timeoutMs"].as_int(-1);
+  probe.interval_ms = json["intervalMs"].as_int(0);
   probe.port = static_cast<uint16_t>(json["port"].as_uint());
   probe.path = json["path"].as_string();
   probe.args = strings(json["args"]);

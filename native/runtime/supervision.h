@@ -24,6 +24,7 @@ struct ReadyProbe {
   std::vector<std::string> args;
   int code = 0;             // exit
   int64_t timeout_ms = -1;  // -1: none
+  int64_t interval_ms = 0;  // between two looks; 0: soon at first, then ever more seldom
 };
 
 enum class DependencyCondition : uint8_t { started, ready, completed };

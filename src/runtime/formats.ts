@@ -371,7 +371,7 @@ export interface SupervisedProcess {
   readonly dependsOn: readonly { readonly process: string; readonly condition: "started" | "ready" | "completed" }[];
 }
 
-export type ProcessProbe = { readonly timeoutMs?: number } & (
+export type ProcessProbe = { readonly timeoutMs?: number; readonly intervalMs?: number } & (
   | { readonly kind: "tcp"; readonly port: number }
   | { readonly kind: "http"; readonly port: number; readonly path: string; readonly status: readonly (readonly [number, number])[] }
   | { readonly kind: "exec"; readonly args: readonly string[] }

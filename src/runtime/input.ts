@@ -218,12 +218,12 @@ export interface SubProcessInput {
   readonly stop_signal?: string;
   readonly stop_grace_period: number;
   readonly ready: readonly (
-    | { readonly kind: "tcp"; readonly port: number; readonly timeout?: number }
-    | { readonly kind: "http"; readonly port: number; readonly path: string; readonly status: readonly (readonly [number, number])[]; readonly timeout?: number }
-    | { readonly kind: "log"; readonly pattern: string; readonly timeout?: number }
-    | { readonly kind: "exec"; readonly command: readonly string[]; readonly timeout?: number }
-    | { readonly kind: "file"; readonly path: string; readonly timeout?: number }
-    | { readonly kind: "exit"; readonly code: number; readonly timeout?: number }
+    | { readonly kind: "tcp"; readonly port: number; readonly timeout?: number; readonly interval?: number }
+    | { readonly kind: "http"; readonly port: number; readonly path: string; readonly status: readonly (readonly [number, number])[]; readonly timeout?: number; readonly interval?: number }
+    | { readonly kind: "log"; readonly pattern: string; readonly timeout?: number; readonly interval?: number }
+    | { readonly kind: "exec"; readonly command: readonly string[]; readonly timeout?: number; readonly interval?: number }
+    | { readonly kind: "file"; readonly path: string; readonly timeout?: number; readonly interval?: number }
+    | { readonly kind: "exit"; readonly code: number; readonly timeout?: number; readonly interval?: number }
   )[];
   readonly depends_on: Readonly<Record<string, "started" | "ready" | "completed">>;
 }

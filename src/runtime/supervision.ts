@@ -110,18 +110,21 @@ function toProcess(service: ServiceInput, name: string, process: SubProcessInput
 }
 
 function toProbe(service: ServiceInput, name: string, probe: SubProcessInput["ready"][number]): SupervisedProcess["ready"][number] {
-  const timeout = probe.timeout === undefined ? {} : { timeoutMs: Math.round(probe.timeout) };
+  const times = {
+    ...(probe.timeout === undefined ? {} : { timeoutMs: Math.round(probe.timeout) }),
+    ...(probe.interval === undefined ? {} : { intervalMs: Math.max(1, Math.round(probe.interval)) }),
+  };
   switch (probe.kind) {
     case "tcp":
-      return { kind: "tcp", port: probe.port, ...timeout };
+      return { kind: "tcp", port: probe.port, ...times };
     case "http":
-      return { kind: "http", port: probe.port, path: probe.path, status: probe.status, ...timeout };
+      return { kind: "http", port: probe.port, path: probe.path, status: probe.status, ...times };
     case "exec":
-      return { kind: "exec", args: probe.command, ...timeout };
+      return { kind: "exec", args: probe.command, ...times };
     case "file":
-      return { kind: "file", path: probe.path, ...timeout };
+      return { kind: "file", path: probe.path, ...times };
     case "exit":
-      return { kind: "exit", code: probe.code, ...timeout };
+      return { kind: "exit", code: probe.code, ...times };
     case "log":
       // The model refuses it with its place.
       throw new StackError("unsupported", `Service "${service.name}": processes.${name}.ready: log is not possible for a process`);

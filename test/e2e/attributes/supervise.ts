@@ -42,7 +42,7 @@ services:
         stop_signal: SIGQUIT
         stop_grace_period: 3s
         depends_on: {http: ready}
-      files: {command: [sh, -c, 'touch /tmp/there; exec sleep 100000'], ready: {file: /tmp/there, exec: [test, -e, /tmp/page], timeout: 20s}}
+      files: {command: [sh, -c, 'touch /tmp/there; exec sleep 100000'], ready: {file: /tmp/there, exec: [test, -e, /tmp/page], timeout: 20s, interval: 50ms}}
       job: {command: [sh, -c, 'exit 3'], oneshot: true, restart: "no", ready: {exit: 3}}
   ender:
     rootfs: /
@@ -83,14 +83,14 @@ services:
       },
     },
     {
-      of: process("restart", "restart_policy", "restart_policy.first_delay", "restart_policy.delay", "restart_policy.factor", "restart_policy.max_delay", "restart_policy.jitter", "restart_policy.reset_after", "stop_signal", "stop_grace_period", "ready.timeout"),
+      of: process("restart", "restart_policy", "restart_policy.first_delay", "restart_policy.delay", "restart_policy.factor", "restart_policy.max_delay", "restart_policy.jitter", "restart_policy.reset_after", "stop_signal", "stop_grace_period", "ready.timeout", "ready.interval"),
       seen: "the policy that init follows; a killed one runs again",
       look: async (w) => {
         expect(declared(w, "web", "worker")).toMatchObject({
           restart: { policy: "on-failure", maxAttempts: 4, firstDelayMs: 10, delayMs: 20, factor: 3, maxDelayMs: 2000, jitter: 0.2, resetAfterMs: 5000 },
           stop: { signal: 3, graceMs: 3000 },
         });
-        expect(declared(w, "web", "files")?.ready.map((probe) => probe.timeoutMs)).toEqual([20_000, 20_000]);
+        expect(declared(w, "web", "files")?.ready.map((probe) => [probe.timeoutMs, probe.intervalMs])).toEqual([[20_000, 50], [20_000, 50]]);
         await until(w, "web", "worker", "running");
         await w.machine.ok("restart", "web:worker");
         expect(stateOf(w, "web", "worker")).toMatchObject({ status: "running", restarts: 1, signal: 3 });
