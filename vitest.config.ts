@@ -1,5 +1,6 @@
 import { defineConfig } from "vitest/config";
 
+// firewalls: beside a real Docker Engine, ufw and firewalld, which it installs; not part of `npm test`.
 // unit: beside the code, parallel, no root, seconds. integration: root, real kernel. e2e: the real command, one file at a time.
 export default defineConfig({
   test: {
@@ -18,6 +19,15 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: "firewalls",
+          include: ["test/firewalls/**/*.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 300_000,
           fileParallelism: false,

@@ -25,6 +25,7 @@ export class AgentServer {
   readonly #options: ServerOptions;
   readonly #server: Server;
   readonly #connections = new Set<Socket>();
+  #closing = false;
   readonly #since = new Date().toISOString();
 
   private constructor(options: ServerOptions) {
@@ -52,6 +53,7 @@ export class AgentServer {
   }
 
   async close(): Promise<void> {
+    this.#closing = true;
     await rm(this.#options.socket, { force: true });
     for (const socket of this.#connections) socket.end();
     await new Promise<void>((resolve) => {
@@ -62,6 +64,11 @@ export class AgentServer {
   }
 
   #accept(socket: Socket): void {
+    // Not greeted: the client sees that nobody is there any more, and looks for the next agent.
+    if (this.#closing) {
+      socket.destroy();
+      return;
+    }
     const { _handle } = socket as unknown as { _handle: { fd: number } | null };
     const peer = _handle === null ? undefined : this.#options.native.peerCredentials(_handle.fd);
     if (peer === undefined || (peer.uid !== 0 && peer.uid !== process.getuid?.())) {

@@ -21,6 +21,8 @@ interface Tracked {
   state: ContainerState | undefined;
   readonly vitals: Vitals;
   subscription: Subscription | undefined;
+  /** Resolves when the monitor has gone, and what follows from it is done. */
+  over: Promise<void>;
 }
 
 export interface HubOptions {
@@ -126,7 +128,7 @@ export class Hub {
         this.events.emit({ type: "warning", rule, message });
       },
     });
-    return { record, directory, monitor, vitals, status: undefined, told: "", daemons: "", state: undefined, subscription: undefined };
+    return { record, directory, monitor, vitals, status: undefined, told: "", daemons: "", state: undefined, subscription: undefined, over: Promise.resolve() };
   }
 
   untrack(id: ContainerId): void {
@@ -161,13 +163,19 @@ export class Hub {
     container.subscription = subscription;
     this.#update(container, subscription.state);
     this.#options.onNamespace(container.record, container.monitor);
-    void subscription.closed.then(() => {
+    container.over = subscription.closed.then(async () => {
       container.subscription = undefined;
       if (this.#closed || this.#containers.get(container.record.id) !== container) return;
-      void this.#withoutMonitor(container).finally(() => {
+      await this.#withoutMonitor(container).finally(() => {
         this.monitorGone.emit(container.record.id);
       });
     });
+  }
+
+  /** Until the monitor of a container that has ended has ended too: what it still says is not to be taken for the next run's. */
+  async farewell(id: ContainerId): Promise<void> {
+    const container = this.#containers.get(id);
+    if (container?.subscription !== undefined && container.state?.status === "exited") await container.over;
   }
 
   /** No monitor: it ended as it should, was never started, or was killed. */

@@ -13,6 +13,7 @@ export async function startContainer(work: Work, record: ContainerRecord, note: 
     return;
   }
   if (container?.status === "running" || container?.status === "restarting") return;
+  await hub.farewell(record.id);
   for (const volume of record.volumes) {
     const found = await work.rooms.volumes.find(volume.name);
     // What is mounted for it went with the last boot.
