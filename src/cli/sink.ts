@@ -1,6 +1,8 @@
 /** A stream of text for the user. Writing waits for a slow reader, and goes quiet when there is none any more. */
 export interface Sink {
   readonly isTTY: boolean;
+  /** False: a terminal that does not know its width (a serial line): nothing can be drawn and redrawn on it. */
+  readonly drawable?: boolean;
   /** 80 where nobody knows. */
   readonly columns: number;
   write(text: string | Uint8Array): Promise<void>;
@@ -18,6 +20,10 @@ export class StreamSink implements Sink {
       this.#broken = true;
       onBroken(error);
     });
+  }
+
+  get drawable(): boolean {
+    return this.#stream.isTTY && this.#stream.columns > 0;
   }
 
   get isTTY(): boolean {

@@ -23,7 +23,7 @@ export interface ProgressOptions {
 /** Progress goes to standard error: standard output is the command's result. */
 export async function createProgress(context: Context, options: ProgressOptions = {}): Promise<ProgressRenderer> {
   const { progress, ansi, dryRun } = context.globals;
-  const terminal = options.plain !== true && (progress === "tty" || (progress === "auto" && context.stderr.isTTY && ansi !== "never"));
+  const terminal = options.plain !== true && (progress === "tty" || (progress === "auto" && context.stderr.isTTY && context.stderr.drawable !== false && ansi !== "never"));
   if (progress === "quiet") return silent;
   if (progress === "json") return new JsonRenderer(context.stderr, dryRun);
   if (!terminal) return new PlainRenderer(context.stderr, options);
