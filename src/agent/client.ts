@@ -13,6 +13,7 @@ import type { Booting } from "./spawn.ts";
 export { bootAhead } from "./spawn.ts";
 
 /** A connection to the agent of one project. */
+export { unaskedRules } from "./protocol.ts";
 export type { FollowRequest } from "./protocol.ts";
 
 export interface AgentClient extends AsyncDisposable {

@@ -6,6 +6,7 @@ import type { ProjectName } from "../core/index.ts";
 import { ProjectSession } from "../engine/index.ts";
 import { installProgram, loadNative } from "../native/index.ts";
 import { Follower } from "./follow.ts";
+import { unaskedRules } from "./protocol.ts";
 import { AgentServer } from "./server.ts";
 
 /**
@@ -23,7 +24,6 @@ const native = loadNative();
 /** How long an agent without work waits for the next command before it ends, milliseconds. */
 const idleGraceMs = 200;
 
-const unasked = new Set(["drift", "healing-failed", "network-repaired", "follow"]);
 const worked = Symbol.for("stack.agent-worked");
 
 function fail(error: unknown): void {
@@ -90,7 +90,7 @@ async function bind(project: ProjectName, adopt: boolean, starter: Starter): Pro
   session.events.on(lookIdle);
   // What it does without being asked is to be read somewhere.
   session.events.on((event) => {
-    if (event.type === "warning" && unasked.has(event.rule)) process.stderr.write(`${new Date().toISOString()} ${project}: ${event.rule}: ${event.message}\n`);
+    if (event.type === "warning" && unaskedRules.has(event.rule)) process.stderr.write(`${new Date().toISOString()} ${project}: ${event.rule}: ${event.message}\n`);
   });
   session.events.on((event) => {
     // The launcher keeps the code of an agent that has done its main job (build.mjs).

@@ -38,6 +38,9 @@ export interface FollowRequest {
   readonly loadedAt: number;
 }
 
+/** Rules of warnings about what the agent did or could not do by itself: written to its log, and shown by an attached `up`. */
+export const unaskedRules: ReadonlySet<string> = new Set(["drift", "healing-failed", "network-repaired", "follow"]);
+
 export interface AgentStatus {
   readonly pid: number;
   readonly version: string;

@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { unaskedRules } from "../agent/client.ts";
 import type { ContainerSummary, EngineEvent } from "../engine/index.ts";
 import type { Project } from "../model/index.ts";
 import type { ReconcileOptions } from "../reconcile/index.ts";
@@ -38,8 +39,6 @@ export async function runAttached(context: Context, agent: BoundAgent, options: 
   }
 }
 
-/** What the agent does by itself. */
-const unasked = new Set(["drift", "healing-failed", "network-repaired", "follow"]);
 
 class AttachedSession {
   readonly #context: Context;
@@ -130,7 +129,7 @@ class AttachedSession {
   }
 
   #event(event: EngineEvent): void {
-    if (event.type === "warning" && this.#started && unasked.has(event.rule)) this.#run(this.#context.stderr.write(`${event.rule}: ${event.message}\n`));
+    if (event.type === "warning" && this.#started && unaskedRules.has(event.rule)) this.#run(this.#context.stderr.write(`${event.rule}: ${event.message}\n`));
     if (event.type !== "container") return;
     const { container, change } = event;
     if (container.oneoff || !this.#concerns(container)) return;

@@ -1,5 +1,8 @@
 import type { Operation, Plan } from "../reconcile/index.ts";
 
+/** What `plan`, `diff` and `status` end with under `--exit-code` where something is to be done. 1 stays what an error ends with. */
+export const changesStatus = 2;
+
 /** One thing that is not as the file says, whatever number of operations it takes to make it so. */
 export interface Difference {
   readonly kind: "container" | "network" | "volume" | "image";

@@ -26,6 +26,8 @@ const version = 1;
 export class Wanted {
   readonly #path: HostPath;
   #replicas: Replicas = {};
+  /** What the file holds, as far as this process knows. */
+  #written = "";
 
   constructor(root: DataRoot, project: ProjectName) {
     this.#path = join(paths.project(root, project), "wanted.json") as HostPath;
@@ -47,6 +49,7 @@ export class Wanted {
   /** A command begins to change the project. */
   async forget(): Promise<void> {
     this.#replicas = {};
+    this.#written = "";
     await rm(this.#path, { force: true });
   }
 
@@ -55,7 +58,13 @@ export class Wanted {
     this.#replicas = replicasIn(project, containers);
     if (Object.keys(this.#replicas).length === 0) return;
     const record: WantedRecord = { version, replicas: this.#replicas };
-    await writeFileAtomic(this.#path, JSON.stringify(record)).catch(() => undefined); // an agent that takes over goes by what it finds
+    const text = JSON.stringify(record);
+    if (text === this.#written) return; // a command that had nothing to do
+    const kept = await writeFileAtomic(this.#path, text).then(
+      () => true,
+      () => false, // an agent that takes over goes by what it finds
+    );
+    this.#written = kept ? text : "";
   }
 }
 

@@ -1,11 +1,8 @@
 import { reconcileOptions } from "../apply.ts";
 import { defineCommand } from "../command.ts";
-import { differencesOf, renderDifferences } from "../differences.ts";
+import { changesStatus, differencesOf, renderDifferences } from "../differences.ts";
 import { boolean, text } from "../flags.ts";
 import { loadProject } from "../project.ts";
-
-/** With `--exit-code`, as `plan` has it: 1 stays what an error ends with. */
-const differentStatus = 2;
 
 export const command = defineCommand({
   name: "diff",
@@ -22,6 +19,6 @@ export const command = defineCommand({
     const differences = differencesOf(await engine.plan(project, reconcileOptions("up", { services, removeOrphans: true })));
     if (flags.format === "json") await context.stdout.write(`${JSON.stringify(differences)}\n`);
     else await context.stdout.write(differences.length === 0 ? "no differences\n" : renderDifferences(differences));
-    return flags.exitCode && differences.length > 0 ? differentStatus : 0;
+    return flags.exitCode && differences.length > 0 ? changesStatus : 0;
   },
 });

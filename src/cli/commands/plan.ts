@@ -1,11 +1,9 @@
 import { graceMs, pullOf, scaleOf } from "../amounts.ts";
 import { reconcileOptions } from "../apply.ts";
 import { defineCommand } from "../command.ts";
+import { changesStatus } from "../differences.ts";
 import { boolean, integer, list, text } from "../flags.ts";
 import { loadProject } from "../project.ts";
-
-/** With `--exit-code`: there is something to do. 1 stays what an error ends with. */
-const changesStatus = 2;
 
 export const command = defineCommand({
   name: "plan",

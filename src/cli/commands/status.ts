@@ -3,12 +3,10 @@ import type { Project } from "../../model/index.ts";
 import { reconcileOptions } from "../apply.ts";
 import { defineCommand } from "../command.ts";
 import { isAlive } from "../containers.ts";
-import { differencesOf } from "../differences.ts";
+import { changesStatus, differencesOf } from "../differences.ts";
 import { boolean, text } from "../flags.ts";
 import { statusText } from "../output/status.ts";
 import { projectOrName } from "../project.ts";
-
-const notConvergedStatus = 2;
 
 interface Reason {
   readonly what: string;
@@ -44,7 +42,7 @@ export const command = defineCommand({
     const running = containers.filter(isAlive).length;
     if (flags.format === "json") await context.stdout.write(`${JSON.stringify({ project: name, converged, running, containers: containers.length, reasons })}\n`);
     else await context.stdout.write(render(name, converged, running, containers.length, reasons));
-    return flags.exitCode && !converged ? notConvergedStatus : 0;
+    return flags.exitCode && !converged ? changesStatus : 0;
   },
 });
 
