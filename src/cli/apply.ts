@@ -8,29 +8,6 @@ import { createProgress } from "./progress/renderer.ts";
 import type { ProgressRenderer } from "./progress/renderer.ts";
 import { answersTo } from "./questions.ts";
 
-export type Goal = ReconcileOptions["goal"];
-
-/** What a command asks for; everything it does not name is as if no flag were given. */
-export function reconcileOptions(goal: Goal, more: Partial<ReconcileOptions> = {}): ReconcileOptions {
-  return {
-    goal,
-    services: [],
-    noDeps: false,
-    recreate: "diverged",
-    recreateDependencies: false,
-    renewAnonymousVolumes: false,
-    removeOrphans: false,
-    ignoreOrphans: false,
-    scale: {},
-    removeVolumes: false,
-    wait: false,
-    removeStopFirst: false,
-    removeAnonymousVolumes: false,
-    answers: [],
-    ...more,
-  };
-}
-
 /** A whole command that changes something: agent, project, plan, progress. With `--dry-run` the plan is shown instead. */
 export async function change(context: Context, load: () => Promise<Project>, options: (project: Project) => ReconcileOptions, view: ApplyView = {}): Promise<number> {
   if (context.globals.dryRun) {

@@ -3,7 +3,7 @@ import { unaskedRules } from "../agent/client.ts";
 import type { ContainerSummary, EngineEvent } from "../engine/index.ts";
 import type { Project } from "../model/index.ts";
 import type { ReconcileOptions } from "../reconcile/index.ts";
-import { applyAndDraw, reconcileOptions } from "./apply.ts";
+import { applyAndDraw } from "./apply.ts";
 import type { BoundAgent } from "./apply.ts";
 import type { UpFlags } from "./commands/up.ts";
 import { isAlive, shortName } from "./containers.ts";
@@ -14,6 +14,7 @@ import { LogStreams } from "./log-streams.ts";
 import { LogPrinter } from "./output/log-printer.ts";
 import { createProgress } from "./progress/renderer.ts";
 import type { ProgressRenderer } from "./progress/renderer.ts";
+import { reconcileOptions } from "../reconcile/index.ts";
 
 /** Why an attached `up` ends. */
 type Ending =

@@ -1,4 +1,7 @@
 import { readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { cgroupDirectories, cgroupsOf, readMounts } from "../core/index.ts";
+import type { CgroupMembership } from "../core/index.ts";
 import type { ContainerSummary } from "../engine/index.ts";
 import { processesOf } from "./process-table.ts";
 import type { ProcessRow } from "./process-table.ts";
@@ -71,23 +74,27 @@ function ownersOf(members: readonly Member[], states: readonly { readonly name: 
 }
 
 async function memberOf(row: ProcessRow): Promise<Member> {
-  const [cgroup, status] = await Promise.all([content(`/proc/${row.pid}/cgroup`), content(`/proc/${row.pid}/status`)]);
-  const unified = /^0::(.*)$/m.exec(cgroup)?.[1] ?? "";
+  const [group, status] = await Promise.all([unifiedGroup(row.pid), content(`/proc/${row.pid}/status`)]);
   const inside = Number(/^NSpid:.*\s(\d+)$/m.exec(status)?.[1] ?? 0);
   const memory = Number(/^RssAnon:\s+(\d+)/m.exec(status)?.[1] ?? 0) + Number(/^RssShmem:\s+(\d+)/m.exec(status)?.[1] ?? 0);
-  return { ...row, group: unified.split("/").at(-1) ?? "", inside, memory: memory * 1024 };
+  return { ...row, group: group?.path.split("/").at(-1) ?? "", inside, memory: memory * 1024 };
 }
 
 /** Exact, and with those that have ended: where the group has the controllers (version 2). */
 async function groupUsage(first: number, leaf: string): Promise<{ readonly time: number; readonly memory: number } | undefined> {
-  const path = /^0::(.*)\/[^/]+$/m.exec(await content(`/proc/${first}/cgroup`))?.[1];
-  const mount = /^\S+ (\S+) cgroup2 /m.exec(await content("/proc/self/mounts"))?.[1];
-  if (path === undefined || mount === undefined) return undefined;
-  const directory = `${mount}${path}/${leaf}`;
+  const group = await unifiedGroup(first);
+  const [own] = group === undefined ? [] : cgroupDirectories([group], await readMounts());
+  if (own === undefined) return undefined;
+  const directory = join(dirname(own.directory), leaf);
   const [memory, cpu] = await Promise.all([content(`${directory}/memory.current`), content(`${directory}/cpu.stat`)]);
   const microseconds = /^usage_usec (\d+)$/m.exec(cpu)?.[1];
   if (memory === "" || microseconds === undefined) return undefined;
   return { memory: Number(memory), time: Number(microseconds) / 1e6 };
+}
+
+/** Its place in the hierarchy of version 2. */
+async function unifiedGroup(pid: number): Promise<CgroupMembership | undefined> {
+  return (await cgroupsOf(pid)).find(({ controllers }) => controllers.length === 0);
 }
 
 const content = (path: string): Promise<string> => readFile(path, "utf8").catch(() => "");

@@ -1,5 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { totalmem } from "node:os";
+import { cgroupDirectories, cgroupsOf, containerCgroup, readMounts } from "../core/index.ts";
+import type { CgroupMembership, MountEntry } from "../core/index.ts";
 import type { ContainerSummary } from "../engine/index.ts";
 
 /** What a container uses now, read from its control groups; counters since it started. */
@@ -18,19 +20,13 @@ export interface Usage {
   readonly written: number;
 }
 
-interface Mounts {
-  /** Controller → where its v1 hierarchy is mounted. */
-  readonly v1: ReadonlyMap<string, string>;
-  readonly v2: string | undefined;
-}
-
 /** Undefined: it does not run. */
 export async function usageOf(container: ContainerSummary): Promise<Usage | undefined> {
   const pid = container.state?.pid ?? 0;
   if (pid <= 0) return undefined;
-  const [mounts, membership, network] = await Promise.all([cgroupMounts(), content(`/proc/${pid}/cgroup`), networkBytes(pid)]);
-  if (membership === "") return undefined;
-  const directory = (controller: string): { readonly path: string; readonly v2: boolean } | undefined => place(mounts, membership, container.id, controller);
+  const [mounts, memberships, network] = await Promise.all([readMounts(), cgroupsOf(pid), networkBytes(pid)]);
+  if (memberships.length === 0) return undefined;
+  const directory = (controller: string): Place => place(memberships, mounts, container.id, controller);
   const [cpu, memory, pids, io] = await Promise.all([
     cpuTime(directory("cpuacct") ?? directory("")),
     memoryUse(directory("memory") ?? directory("")),
@@ -40,29 +36,12 @@ export async function usageOf(container: ContainerSummary): Promise<Usage | unde
   return { cpu, at: Number(process.hrtime.bigint()), ...memory, pids, ...network, ...io };
 }
 
-/** The container's own group, above the leaves in which its processes are. */
-function place(mounts: Mounts, membership: string, id: string, controller: string): { readonly path: string; readonly v2: boolean } | undefined {
-  for (const line of membership.split("\n")) {
-    const [, controllers = "", ...rest] = line.split(":");
-    const path = rest.join(":");
-    const at = path.indexOf(id);
-    const own = at < 0 ? path : path.slice(0, at + id.length);
-    if (controller === "" && controllers === "" && mounts.v2 !== undefined) return { path: mounts.v2 + own, v2: true };
-    const mount = mounts.v1.get(controller);
-    if (controller !== "" && mount !== undefined && controllers.split(",").includes(controller)) return { path: mount + own, v2: false };
-  }
-  return undefined;
-}
-
-async function cgroupMounts(): Promise<Mounts> {
-  const v1 = new Map<string, string>();
-  let v2: string | undefined;
-  for (const line of (await content("/proc/self/mounts")).split("\n")) {
-    const [, target = "", type = "", options = ""] = line.split(" ");
-    if (type === "cgroup2") v2 ??= target;
-    else if (type === "cgroup") for (const option of options.split(",")) v1.set(option, target);
-  }
-  return { v1, v2 };
+/** The container's own group, or, where a runtime of somebody else put it elsewhere, the one its first process is in. */
+function place(memberships: readonly CgroupMembership[], mounts: readonly MountEntry[], id: string, controller: string): Place {
+  const found = memberships.find(({ controllers }) => (controller === "" ? controllers.length === 0 : controllers.includes(controller)));
+  if (found === undefined) return undefined;
+  const [group] = cgroupDirectories([{ ...found, path: containerCgroup(found.path, id) ?? found.path }], mounts);
+  return group === undefined ? undefined : { path: group.directory, v2: controller === "" };
 }
 
 type Place = { readonly path: string; readonly v2: boolean } | undefined;

@@ -3,6 +3,7 @@
  * atomic files. Promises: no state of its own. Never does: anything about containers.
  */
 export * from "./atomic-file.ts";
+export * from "./cgroups.ts";
 export * from "./clock.ts";
 export * from "./errors.ts";
 export * from "./event-source.ts";

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, watch } from "node:fs";
 import type { FSWatcher } from "node:fs";
 import { join } from "node:path";
-import { paths, readMounts } from "../core/index.ts";
+import { containerCgroups, paths, readMounts } from "../core/index.ts";
 import type { ContainerId, DataRoot } from "../core/index.ts";
 
 /** Files of a control group that hold a limit (and not a counter, or the list of its processes). */
@@ -44,11 +44,11 @@ export class DriftWatch {
   async follow(id: ContainerId, pid: number): Promise<void> {
     if (this.#limits.has(id)) return;
     this.#limits.set(id, []);
-    const directories = await controlGroups(id, pid);
+    const groups = await containerCgroups(id, pid, await readMounts());
     if (!this.#limits.has(id)) return; // it ended meanwhile
     this.#limits.set(
       id,
-      directories.flatMap((directory) => watchQuietly(directory, (name) => {
+      groups.flatMap(({ directory }) => watchQuietly(directory, (name) => {
           this.#note(id, join(directory, name), name);
         }) ?? []),
     );
@@ -97,21 +97,6 @@ function watchQuietly(directory: string, tell: (name: string) => void): FSWatche
   } catch {
     return undefined; // not there, or no watches left: what it would have told is found by the next look
   }
-}
-
-/** Directories of the container's own control groups, above the leaves that its processes are in. */
-async function controlGroups(id: ContainerId, pid: number): Promise<readonly string[]> {
-  const membership = content(`/proc/${pid}/cgroup`);
-  const mounts = await readMounts();
-  return membership.split("\n").flatMap((line) => {
-    const [, controllers = "", ...rest] = line.split(":");
-    const path = rest.join(":");
-    const at = path.indexOf(id);
-    if (at < 0) return [];
-    const wanted = controllers.split(",")[0] ?? "";
-    const mount = mounts.find((one) => (wanted === "" ? one.type === "cgroup2" : one.type === "cgroup" && one.options.split(",").includes(wanted)));
-    return mount === undefined ? [] : [mount.mountpoint + path.slice(0, at + id.length)];
-  });
 }
 
 function content(path: string): string {

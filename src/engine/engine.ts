@@ -11,6 +11,7 @@ import type { Plan, ReconcileOptions } from "../reconcile/index.ts";
 import { MonitorClient } from "../runtime/index.ts";
 import type { StoredContainer } from "../runtime/index.ts";
 import type { Volumes } from "../volumes/index.ts";
+import { alteredLimits, hasLimits } from "./limits.ts";
 import { observe, reconcileContext } from "./observe.ts";
 import { openRooms } from "./rooms.ts";
 import { readHealth, summaryOf } from "./summary.ts";
@@ -60,7 +61,8 @@ export function openEngine(root: DataRoot): Engine {
     monitor: (id) => new MonitorClient(rooms.native, root, id),
     async plan(project, options) {
       const own = await containers({ project: project.name });
-      const observed = await observe(rooms, project, own, await alteredLimits(own, (id) => new MonitorClient(rooms.native, root, id)));
+      const limited = own.filter((container) => hasLimits(project, container));
+      const observed = await observe(rooms, project, own, await alteredLimits(limited, (id) => new MonitorClient(rooms.native, root, id)));
       return reconcile(project, observed, options, reconcileContext(systemClock.now()));
     },
     projects: async () => projectsOf(await containers()),
@@ -75,18 +77,6 @@ export function openEngine(root: DataRoot): Engine {
       }
     },
   };
-}
-
-/** For whoever plans without an agent: every container that has limits is asked. */
-async function alteredLimits(own: readonly ContainerSummary[], monitor: (id: ContainerId) => MonitorClient): Promise<ReadonlyMap<ContainerId, readonly string[]>> {
-  const asked = await Promise.all(
-    own.map(async ({ id, status }) => {
-      if (status !== "running") return [];
-      const altered = await monitor(id).limits().catch(() => []);
-      return altered.length === 0 ? [] : [[id, altered.map(({ file, wanted, actual }) => `${file}: ${wanted} → ${actual}`)] as const];
-    }),
-  );
-  return new Map(asked.flat());
 }
 
 async function storedSummary(root: DataRoot, { record, state, status }: StoredContainer): Promise<ContainerSummary> {

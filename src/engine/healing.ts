@@ -1,9 +1,11 @@
 import { toStackError } from "../core/index.ts";
 import type { ContainerId, DataRoot } from "../core/index.ts";
 import type { Project } from "../model/index.ts";
+import { reconcileOptions } from "../reconcile/index.ts";
 import type { ReconcileOptions } from "../reconcile/index.ts";
 import type { MonitorClient } from "../runtime/index.ts";
 import { DriftWatch } from "./drift.ts";
+import { alteredLimits, hasLimits } from "./limits.ts";
 import type { ApplyResult, ContainerSummary, EngineEvent } from "./types.ts";
 import type { Replicas } from "./wanted.ts";
 
@@ -83,16 +85,11 @@ export class Healing {
     this.#timer.unref();
   }
 
-  /** What the planner is told of limits, one line each: `memory.max: 67108864 → 33554432`. */
+  /** What the planner is told of limits. */
   async alteredLimits(): Promise<ReadonlyMap<ContainerId, readonly string[]>> {
-    const found = new Map<ContainerId, readonly string[]>();
-    const all = this.#lookAtAll;
-    for (const container of this.#session.containers()) {
-      if (container.status !== "running" || !(all ? this.#limited(container) : this.#drift.isWritten(container.id))) continue;
-      const altered = await this.#session.monitor(container.id).limits().catch(() => []);
-      if (altered.length === 0) this.#drift.settled(container.id);
-      else found.set(container.id, altered.map(({ file, wanted, actual }) => `${file}: ${wanted} → ${actual}`));
-    }
+    const asked = this.#session.containers().filter((container) => (this.#lookAtAll ? this.#limited(container) : this.#drift.isWritten(container.id)));
+    const found = await alteredLimits(asked, this.#session.monitor);
+    for (const { id, status } of asked) if (status === "running" && !found.has(id)) this.#drift.settled(id);
     return found;
   }
 
@@ -128,9 +125,8 @@ export class Healing {
     this.#retryMs = Math.min(this.#retryMs * 2, lastRetryMs);
   }
 
-  #limited({ service }: ContainerSummary): boolean {
-    const limits = this.#session.project()?.services[service]?.limits ?? {};
-    return Object.keys(limits).length > 0;
+  #limited(container: ContainerSummary): boolean {
+    return hasLimits(this.#session.project(), container);
   }
 
   #concerns(store: "containers" | "networks" | "volumes", name: string): boolean {
@@ -148,22 +144,6 @@ export class Healing {
 
 function healOptions(project: Project, replicas: Replicas): ReconcileOptions {
   const scale = Object.fromEntries(Object.entries(replicas).filter(([service]) => project.services[service] !== undefined));
-  return {
-    goal: "heal",
-    services: Object.keys(scale),
-    noDeps: true,
-    recreate: "lost",
-    recreateDependencies: false,
-    renewAnonymousVolumes: false,
-    removeOrphans: false,
-    ignoreOrphans: true,
-    scale,
-    // Only what is not there any more: healing is no update.
-    pull: "missing",
-    removeVolumes: false,
-    wait: false,
-    removeStopFirst: false,
-    removeAnonymousVolumes: false,
-    answers: [],
-  };
+  // Missing images only: healing is no update.
+  return reconcileOptions("heal", { services: Object.keys(scale), noDeps: true, recreate: "lost", ignoreOrphans: true, scale, pull: "missing" });
 }

@@ -6,7 +6,7 @@ import type { Project, Service } from "../model/index.ts";
 import { nativeStackError } from "../native/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import type { Dns } from "../network/index.ts";
-import { reconcile } from "../reconcile/index.ts";
+import { reconcile, reconcileOptions } from "../reconcile/index.ts";
 import type { Plan, ReconcileOptions } from "../reconcile/index.ts";
 import { checkService, endStrangers } from "../runtime/index.ts";
 import type { ContainerRecord, MonitorClient } from "../runtime/index.ts";
@@ -486,23 +486,7 @@ function dependenciesOf(request: RunRequest): ReconcileOptions | undefined {
   const service = request.project.services[request.service];
   const services = Object.keys(service?.depends_on ?? {});
   if (services.length === 0) return undefined;
-  return {
-    goal: "up",
-    services,
-    noDeps: false,
-    recreate: "diverged",
-    recreateDependencies: false,
-    renewAnonymousVolumes: false,
-    removeOrphans: false,
-    ignoreOrphans: true,
-    scale: {},
-    ...(request.pull === undefined ? {} : { pull: request.pull }),
-    removeVolumes: false,
-    wait: true,
-    removeStopFirst: false,
-    removeAnonymousVolumes: false,
-    answers: [],
-  };
+  return reconcileOptions("up", { services, ignoreOrphans: true, wait: true, ...(request.pull === undefined ? {} : { pull: request.pull }) });
 }
 
 /** Starting containers is the kernel's work more than ours: a few more than there are processors keeps all of them busy. */

@@ -3,6 +3,7 @@ import type { ContainerId, ProjectName, ServiceName, HostPath } from "../core/in
 import type { Dependency, Mount, Network, Project, Service, ServiceNetwork, Volume } from "../model/index.ts";
 import type { ReconcileContext } from "./context.ts";
 import type { ObservedContainer, ObservedNetwork, ObservedState, ObservedVolume } from "./observed.ts";
+import { reconcileOptions } from "./options.ts";
 import type { ReconcileOptions } from "./plan.ts";
 
 export const now = 1_000_000;
@@ -23,22 +24,7 @@ function hashOf(service: Service): string {
   return `c:${JSON.stringify([service.canonical, service.image ?? "", Object.keys(service.networks), service.volumes, service.network_mode ?? "", service.ipc ?? "", service.container_name ?? ""])}`;
 }
 
-export const defaults: ReconcileOptions = {
-  goal: "up",
-  services: [],
-  noDeps: false,
-  recreate: "diverged",
-  recreateDependencies: false,
-  renewAnonymousVolumes: false,
-  removeOrphans: false,
-  ignoreOrphans: false,
-  scale: {},
-  removeVolumes: false,
-  wait: false,
-  removeStopFirst: false,
-  removeAnonymousVolumes: false,
-  answers: [],
-};
+export const defaults: ReconcileOptions = reconcileOptions("up");
 
 export function service(name: string, members: Partial<Omit<Service, "depends_on">> & { readonly depends_on?: Readonly<Record<string, Partial<Dependency>>> } = {}): Service {
   const { depends_on = {}, ...rest } = members;

@@ -4,6 +4,7 @@
  */
 export type * from "./context.ts";
 export type * from "./observed.ts";
+export { reconcileOptions } from "./options.ts";
 export * from "./plan.ts";
 export { reconcile } from "./reconcile.ts";
 export { renderPlan } from "./render.ts";

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { parseContainerId, readMounts } from "../core/index.ts";
+import { cgroupsOf, containerCgroup, parseContainerId, readMounts } from "../core/index.ts";
 import type { ContainerId, MountEntry } from "../core/index.ts";
 
 /**
@@ -17,16 +17,9 @@ export async function removeCgroups(path: string, mounts: readonly MountEntry[])
 
 /** What still runs of a container whose files somebody has removed: by what a process of it says of its groups. */
 export async function killRemains(id: ContainerId, pid: number): Promise<void> {
-  const membership = await readFile(`/proc/${pid}/cgroup`, "utf8").catch(() => "");
-  const paths = new Set(
-    membership.split("\n").flatMap((line) => {
-      const path = line.split(":").slice(2).join(":");
-      const at = path.indexOf(id);
-      return at < 0 ? [] : [path.slice(0, at + id.length)];
-    }),
-  );
+  const own = (await cgroupsOf(pid)).flatMap(({ path }) => containerCgroup(path, id) ?? []);
   const mounts = await readMounts();
-  for (const path of paths) await removeCgroups(path, mounts);
+  for (const path of new Set(own)) await removeCgroups(path, mounts);
 }
 
 /**

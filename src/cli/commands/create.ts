@@ -1,10 +1,11 @@
 import { StackError } from "../../core/index.ts";
 import { pullOf, scaleOf } from "../amounts.ts";
-import { change, reconcileOptions } from "../apply.ts";
+import { change } from "../apply.ts";
 import { defineCommand, refuse } from "../command.ts";
 import { boolean, list, text } from "../flags.ts";
 import { isSet } from "../globals.ts";
 import { checkService, loadProject } from "../project.ts";
+import { reconcileOptions } from "../../reconcile/index.ts";
 
 export const command = defineCommand({
   name: "create",

@@ -1,8 +1,8 @@
-import { reconcileOptions } from "../apply.ts";
 import { defineCommand } from "../command.ts";
 import { changesStatus, differencesOf, renderDifferences } from "../differences.ts";
 import { boolean, text } from "../flags.ts";
 import { loadProject } from "../project.ts";
+import { reconcileOptions } from "../../reconcile/index.ts";
 
 export const command = defineCommand({
   name: "diff",

@@ -1,10 +1,11 @@
 import { StackError } from "../../core/index.ts";
 import { graceMs } from "../amounts.ts";
-import { change, reconcileOptions } from "../apply.ts";
+import { change } from "../apply.ts";
 import { defineCommand } from "../command.ts";
 import { boolean, integer, text } from "../flags.ts";
 import { isSet } from "../globals.ts";
 import { projectToChange } from "../project.ts";
+import { reconcileOptions } from "../../reconcile/index.ts";
 
 export const command = defineCommand({
   name: "down",

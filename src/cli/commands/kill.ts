@@ -1,12 +1,13 @@
 import { constants } from "node:os";
 import { StackError } from "../../core/index.ts";
-import { change, reconcileOptions } from "../apply.ts";
+import { change } from "../apply.ts";
 import { defineCommand } from "../command.ts";
 import { isAlive, ofServices } from "../containers.ts";
 import { each } from "../direct.ts";
 import { boolean, text } from "../flags.ts";
 import { onProcesses, splitTargets } from "../process-targets.ts";
 import { projectOrName, projectToChange } from "../project.ts";
+import { reconcileOptions } from "../../reconcile/index.ts";
 
 export const command = defineCommand({
   name: "kill",

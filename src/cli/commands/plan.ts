@@ -1,9 +1,9 @@
 import { graceMs, pullOf, scaleOf } from "../amounts.ts";
-import { reconcileOptions } from "../apply.ts";
 import { defineCommand } from "../command.ts";
 import { changesStatus } from "../differences.ts";
 import { boolean, integer, list, text } from "../flags.ts";
 import { loadProject } from "../project.ts";
+import { reconcileOptions } from "../../reconcile/index.ts";
 
 export const command = defineCommand({
   name: "plan",

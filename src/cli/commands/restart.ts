@@ -1,9 +1,10 @@
 import { graceMs } from "../amounts.ts";
-import { change, reconcileOptions } from "../apply.ts";
+import { change } from "../apply.ts";
 import { defineCommand } from "../command.ts";
 import { boolean, integer } from "../flags.ts";
 import { onProcesses, splitTargets } from "../process-targets.ts";
 import { projectToChange } from "../project.ts";
+import { reconcileOptions } from "../../reconcile/index.ts";
 
 export const command = defineCommand({
   name: "restart",

@@ -1,10 +1,11 @@
-import { change, reconcileOptions } from "../apply.ts";
+import { change } from "../apply.ts";
 import { defineCommand } from "../command.ts";
 import { isAlive, ofServices } from "../containers.ts";
 import { boolean } from "../flags.ts";
 import { projectToChange } from "../project.ts";
 import { canAsk, confirm } from "../questions.ts";
 import { StackError } from "../../core/index.ts";
+import { reconcileOptions } from "../../reconcile/index.ts";
 
 export const command = defineCommand({
   name: "rm",

@@ -1,7 +1,7 @@
 import { StackError } from "../../core/index.ts";
 import type { RunRequest } from "../../engine/index.ts";
 import { pullOf } from "../amounts.ts";
-import { applyAndDraw, bindAgent, reconcileOptions, showPlan } from "../apply.ts";
+import { applyAndDraw, bindAgent, showPlan } from "../apply.ts";
 import { defineCommand } from "../command.ts";
 import type { Context } from "../context.ts";
 import { boolean, list, text } from "../flags.ts";
@@ -10,6 +10,7 @@ import { runOneOff } from "../one-off.ts";
 import { createProgress } from "../progress/renderer.ts";
 import { loadProject } from "../project.ts";
 import { environmentOf, labelsOf, mountsOf, portsOf, wordsOf } from "../run-overrides.ts";
+import { reconcileOptions } from "../../reconcile/index.ts";
 
 const flags = {
   build: boolean("Build image before starting container"),

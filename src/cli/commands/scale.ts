@@ -1,9 +1,10 @@
 import { scaleOf } from "../amounts.ts";
-import { change, reconcileOptions } from "../apply.ts";
+import { change } from "../apply.ts";
 import { defineCommand } from "../command.ts";
 import { boolean } from "../flags.ts";
 import { isSet } from "../globals.ts";
 import { checkService, loadProject } from "../project.ts";
+import { reconcileOptions } from "../../reconcile/index.ts";
 
 export const command = defineCommand({
   name: "scale",

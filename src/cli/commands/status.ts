@@ -1,12 +1,12 @@
 import type { ContainerSummary } from "../../engine/index.ts";
 import type { Project } from "../../model/index.ts";
-import { reconcileOptions } from "../apply.ts";
 import { defineCommand } from "../command.ts";
 import { isAlive } from "../containers.ts";
 import { changesStatus, differencesOf } from "../differences.ts";
 import { boolean, text } from "../flags.ts";
 import { statusText } from "../output/status.ts";
 import { projectOrName } from "../project.ts";
+import { reconcileOptions } from "../../reconcile/index.ts";
 
 interface Reason {
   readonly what: string;

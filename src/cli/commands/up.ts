@@ -2,7 +2,7 @@ import { StackError } from "../../core/index.ts";
 import type { Project } from "../../model/index.ts";
 import type { ReconcileOptions } from "../../reconcile/index.ts";
 import { graceMs, pullOf, scaleOf, waitTimeoutMs } from "../amounts.ts";
-import { applyAndDraw, bindAgent, reconcileOptions, showPlan } from "../apply.ts";
+import { applyAndDraw, bindAgent, showPlan } from "../apply.ts";
 import { say } from "../direct.ts";
 import { defineCommand, refuse } from "../command.ts";
 import type { Context } from "../context.ts";
@@ -10,6 +10,7 @@ import { boolean, integer, list, text } from "../flags.ts";
 import type { FlagValues } from "../flags.ts";
 import { isSet } from "../globals.ts";
 import { checkService, loadProject } from "../project.ts";
+import { reconcileOptions } from "../../reconcile/index.ts";
 
 const flags = {
   abortOnContainerExit: boolean("Stops all containers if any container was stopped. Incompatible with -d"),

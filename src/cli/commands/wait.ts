@@ -1,9 +1,10 @@
 import { StackError } from "../../core/index.ts";
-import { change, interrupted, reconcileOptions } from "../apply.ts";
+import { change, interrupted } from "../apply.ts";
 import { defineCommand } from "../command.ts";
 import { ofServices } from "../containers.ts";
 import { boolean } from "../flags.ts";
 import { projectOrName, projectToChange } from "../project.ts";
+import { reconcileOptions } from "../../reconcile/index.ts";
 
 export const command = defineCommand({
   name: "wait",
