@@ -72,6 +72,7 @@ export function observedContainer(container: ContainerSummary): ObservedContaine
     ...(record.definition === undefined ? {} : { definition: record.definition }),
     ...(record.files === undefined ? {} : { files: record.files }),
     imageId: record.image?.id ?? null,
+    ...(record.mountedImages === undefined ? {} : { mountedImages: record.mountedImages }),
     status: container.status,
     exitCode: state === undefined || container.status === "created" ? null : state.exitCode,
     health: container.health,

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { paths, StackError, systemClock } from "../core/index.ts";
 import type { Service, ServiceNetwork } from "../model/index.ts";
+import type { Operation } from "../reconcile/index.ts";
 import { createContainer } from "./create.ts";
 import { execute } from "./execute.ts";
 import { executorsFor, serviceOf } from "./executors.ts";
@@ -38,16 +39,7 @@ export async function createOneOff(work: Work, request: RunRequest, signal: Abor
 /** Image, networks and volumes of the service, in the same way as `up` makes them. */
 async function prepare(work: Work, service: Service, request: RunRequest, signal: AbortSignal, emit: (event: EngineEvent) => void): Promise<void> {
   const { project, rooms } = work;
-  const reference = imageReference(project, service);
-  if (service.rootfs === undefined && reference !== undefined) {
-    const policy = request.pull ?? (service.pull_policy?.kind === "always" ? "always" : service.pull_policy?.kind === "never" ? "never" : "missing");
-    const result = await execute(
-      { version: 1, warnings: [], questions: [], operations: [{ id: `ensure-image ${reference}`, cause: "run", after: [], kind: "ensure-image", service: service.name, reference, policy, ...(service.platform === undefined ? {} : { platform: service.platform }) }] },
-      { executors: executorsFor(work), signal, emit, clock: systemClock, parallel: 1 },
-    );
-    const failure = result.failures[0];
-    if (failure !== undefined) throw new StackError(failure.error.code, failure.error.message, failure.error.hint === undefined ? {} : { hint: failure.error.hint });
-  }
+  await ensureImages(work, service, request, signal, emit);
   for (const key of Object.keys(service.networks)) {
     const network = project.networks[key];
     if (network !== undefined && !network.external && (await rooms.networks.find(network.name)) === undefined)
@@ -60,6 +52,27 @@ async function prepare(work: Work, service: Service, request: RunRequest, signal
       await rooms.volumes.create(volumeRequest(project, key, volume));
   }
 }
+
+/** The service's own image, and those that it mounts: of these, as with `up`, what is here is good enough. */
+async function ensureImages(work: Work, service: Service, request: RunRequest, signal: AbortSignal, emit: (event: EngineEvent) => void): Promise<void> {
+  const own = service.rootfs === undefined ? imageReference(work.project, service) : undefined;
+  const kind = service.pull_policy?.kind;
+  const policy = request.pull ?? (kind === "always" || kind === "never" ? kind : "missing");
+  const wanted = new Map<string, EnsureImage>();
+  const want = (reference: string, image: Pick<EnsureImage, "policy" | "platform">): void => {
+    wanted.set(reference, { id: `ensure-image ${reference}`, cause: "run", after: [], kind: "ensure-image", service: service.name, reference, ...image });
+  };
+  for (const mount of service.volumes) if (mount.type === "image") want(mount.source, { policy: kind === "never" ? "never" : "missing" });
+  if (own !== undefined) want(own, { policy, ...(service.platform === undefined ? {} : { platform: service.platform }) });
+  const result = await execute(
+    { version: 1, warnings: [], questions: [], operations: [...wanted.values()] },
+    { executors: executorsFor(work), signal, emit, clock: systemClock, parallel: 4 },
+  );
+  const failure = result.failures[0];
+  if (failure !== undefined) throw new StackError(failure.error.code, failure.error.message, failure.error.hint === undefined ? {} : { hint: failure.error.hint });
+}
+
+type EnsureImage = Extract<Operation, { readonly kind: "ensure-image" }>;
 
 function overridden(service: Service, { overrides }: RunRequest): Service {
   return {

@@ -29,6 +29,8 @@ export interface ObservedContainer {
   /** What its configs and secrets held when it was made, as `ObservedState.files`. Absent: unknown. */
   readonly files?: Readonly<Record<string, string>>;
   readonly imageId: string | null;
+  /** Ids of the images that it mounts (`volumes` of the type `image`). Absent: it mounts none, or was made by an older version. */
+  readonly mountedImages?: readonly string[];
   /** `dead`: its record says running, but nobody holds it (a crash, a reboot). */
   readonly status: "created" | "running" | "paused" | "restarting" | "exited" | "dead";
   readonly exitCode: number | null;

@@ -130,7 +130,14 @@ function contentChange(container: ObservedContainer, observed: ObservedState): s
 function imageChange(service: Service, container: ObservedContainer, { project, observed }: ReplicaFacts): string | undefined {
   const reference = imageReference(project, service);
   const here = reference === undefined ? undefined : observed.images[reference];
-  return here === undefined || here.id === container.imageId ? undefined : "image changed";
+  if (here !== undefined && here.id !== container.imageId) return "image changed";
+  const { mountedImages } = container;
+  if (mountedImages === undefined) return undefined;
+  const changed = service.volumes.find((mount) => {
+    const mounted = mount.type === "image" ? observed.images[mount.source] : undefined;
+    return mounted !== undefined && !mountedImages.includes(mounted.id);
+  });
+  return changed?.type === "image" ? `image ${changed.source} mounted on ${changed.target} changed` : undefined;
 }
 
 function networkChange(service: Service, container: ObservedContainer, { project, networks }: ReplicaFacts): string | undefined {

@@ -185,6 +185,7 @@ class World {
       return [key, found.id] as const;
     });
     const replaced = operation.replaces === undefined || operation.renewAnonymousVolumes ? undefined : this.#removed.get(operation.replaces);
+    const mounted = service.volumes.flatMap((mount) => (mount.type === "image" ? [this.#imageOf(mount.source).id] : []));
     this.#made++;
     this.#containers.push({
       id: `made:${this.#made}` as ContainerId,
@@ -195,6 +196,7 @@ class World {
       configHash: this.#context.configHash(service),
       definition: service.canonical,
       imageId: reference === undefined ? null : this.#imageOf(reference).id,
+      ...(mounted.length === 0 ? {} : { mountedImages: mounted }),
       status: "created",
       exitCode: null,
       health: "none",

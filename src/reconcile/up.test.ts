@@ -122,6 +122,36 @@ describe("up", () => {
     `);
   });
 
+  it("recreates a container that mounts an image of which a newer one is here, and says which; one that nobody knows of stays", () => {
+    const mounting = service("web", { volumes: [{ type: "image", source: "tools:1", target: "/tools", read_only: true }] });
+    const images = { "web:1": { id: "sha:web:1", pulledAt: 1, healthcheck: false }, "tools:1": { id: "sha:new", pulledAt: 1, healthcheck: false } };
+    const one = project([mounting]);
+    const made = (mountedImages?: readonly string[]) => stateOf(one, [container(mounting, 1, mountedImages === undefined ? {} : { mountedImages })], { images });
+    expect(plan(one, made(["sha:old"]))).toMatchInlineSnapshot(`
+      "
+      0 stop-container shop-web-1    (image tools:1 mounted on /tools changed)
+      1 remove-container shop-web-1  (image tools:1 mounted on /tools changed)  after 0
+      2 create-container shop-web-1  (image tools:1 mounted on /tools changed)  after 1
+      3 start-container shop-web-1   (image tools:1 mounted on /tools changed)  after 2
+      "
+    `);
+    expect(plan(one, made(["sha:new"]))).toMatchInlineSnapshot(`
+      "
+
+      "
+    `);
+    expect(plan(one, made())).toMatchInlineSnapshot(`
+      "
+
+      "
+    `);
+    expect(plan(one, made(["sha:old"]), { recreate: "never" })).toMatchInlineSnapshot(`
+      "
+
+      "
+    `);
+  });
+
   it("scales down from the highest number and up into the gaps", () => {
     const three = project([{ ...web, depends_on: {} }]);
     const state = stateOf(three, [container(web, 1), container(web, 3), container(web, 4)]);

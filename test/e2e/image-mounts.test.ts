@@ -1,5 +1,8 @@
+import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
+import { Layout, tar } from "../support/images/index.ts";
 import { useMachine } from "../support/machine.ts";
+import { Registry } from "../support/registry.ts";
 
 const used = useMachine({ images: true });
 afterEach(async () => {
@@ -39,6 +42,33 @@ test("a part of it by subpath, a directory or a file; what does not exist is ref
     expect(stderr).toContain(`There is no ${subpath} in image "node:20"`);
     expect(machine.containers).toEqual([]);
   }
+});
+
+/** Puts an image under this reference that holds one file. */
+async function load(tag: string, content: string): Promise<void> {
+  const layout = new Layout(join(used.current.directory, `layout-${content}`));
+  layout.image(tag, [layout.layer(tar([{ path: "word", content }]))], {});
+  await used.current.ok("load", "-q", "-i", layout.directory);
+}
+
+test("a newer image under the same reference is a reason to recreate, and the plan names it; `run` fetches what it mounts", async () => {
+  const machine = used.current;
+  await load("words:1", "old");
+  machine.write("compose.yaml", 'services:\n  web: {image: "busybox:1", init: true, command: [sleep, "1000"], volumes: [{type: image, source: "words:1", target: /words}]}\n');
+  await machine.ok("up", "-d");
+  expect((await exec("cat", "/words/word")).stdout).toBe("old");
+  await load("words:1", "new");
+  expect((await exec("cat", "/words/word")).stdout, "nothing moves under a running container").toBe("old");
+  expect(await machine.ok("plan")).toContain("image words:1 mounted on /words changed");
+  await machine.ok("up", "-d", "-t", "1");
+  expect((await exec("cat", "/words/word")).stdout).toBe("new");
+  expect(await machine.ok("plan")).toBe("nothing to do\n");
+
+  await using registry = await Registry.start(machine, { port: 5003 });
+  await registry.push("busybox:1");
+  machine.write("run.yaml", `services:\n  web: {image: "busybox:1", volumes: [{type: image, source: "${registry.address}/busybox:1", target: /tools}]}\n`);
+  expect(await machine.ok("-p", "one-off", "-f", "run.yaml", "run", "--rm", "-T", "web", "ls", "/tools/bin/busybox")).toBe("/tools/bin/busybox\n");
+  await machine.ok("-p", "one-off", "-f", "run.yaml", "down", "-v");
 });
 
 test("its layers stay when another project takes the image away", async () => {
