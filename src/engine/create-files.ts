@@ -4,7 +4,7 @@ import { parseHostPath, paths } from "../core/index.ts";
 import type { ContainerId } from "../core/index.ts";
 import type { Service } from "../model/index.ts";
 import type { Attachment, ResolvedMount } from "../runtime/index.ts";
-import type { Work } from "./session.ts";
+import type { Work } from "./work.ts";
 
 /** `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf`, each unless the user mounts something there. */
 export async function identityFiles(

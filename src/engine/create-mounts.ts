@@ -8,7 +8,7 @@ import { planMounts } from "../runtime/index.ts";
 import type { ContainerRecord, HostMount, ImageInput, PlannedMount, ResolvedMount, ResolvedUser } from "../runtime/index.ts";
 import { contentOf } from "./file-content.ts";
 import { resourceLabels } from "./labels.ts";
-import type { Work } from "./session.ts";
+import type { Work } from "./work.ts";
 import { version } from "./version.ts";
 
 /** What mount(2) takes of options: a page, with its final zero. */

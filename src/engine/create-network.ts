@@ -5,7 +5,7 @@ import type { Endpoint, NetworkRecord } from "../network/index.ts";
 import type { Attachment, NetworkSpec } from "../runtime/index.ts";
 import { containerNamed } from "./create.ts";
 import type { CreateRequest } from "./create.ts";
-import type { Work } from "./session.ts";
+import type { Work } from "./work.ts";
 
 export interface Connection {
   readonly attachment: Attachment;

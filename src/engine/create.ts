@@ -28,7 +28,7 @@ import { attach, networkMode, networkSpec } from "./create-network.ts";
 import { contentHashes } from "./file-content.ts";
 import { imageReference } from "./image-reference.ts";
 import { containerLabels } from "./labels.ts";
-import type { Work } from "./session.ts";
+import type { Work } from "./work.ts";
 import { version } from "./version.ts";
 
 export interface CreateRequest {

@@ -1,5 +1,3 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { parseProjectName, paths, systemClock } from "../core/index.ts";
 import type { ContainerId, DataRoot } from "../core/index.ts";
 import type { Images } from "../images/index.ts";
@@ -11,6 +9,7 @@ import type { Plan, ReconcileOptions } from "../reconcile/index.ts";
 import { MonitorClient } from "../runtime/index.ts";
 import type { StoredContainer } from "../runtime/index.ts";
 import type { Volumes } from "../volumes/index.ts";
+import { readDesired } from "./desired.ts";
 import { alteredLimits, hasLimits } from "./limits.ts";
 import { observe, reconcileContext } from "./observe.ts";
 import { openRooms } from "./rooms.ts";
@@ -68,13 +67,7 @@ export function openEngine(root: DataRoot): Engine {
     projects: async () => projectsOf(await containers()),
     async lastProject(name) {
       const project = parseProjectName(name);
-      if (project === undefined) return undefined;
-      try {
-        const text = await readFile(join(paths.project(root, project), "desired.json"), "utf8");
-        return (JSON.parse(text) as { project: Project }).project;
-      } catch {
-        return undefined;
-      }
+      return project === undefined ? undefined : readDesired(root, project);
     },
   };
 }

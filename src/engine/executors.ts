@@ -8,7 +8,7 @@ import { passGate } from "./gates.ts";
 import { ensureImage } from "./image.ts";
 import { runHook } from "./hooks.ts";
 import { networkRequest, volumeRequest } from "./resources.ts";
-import type { Work } from "./session.ts";
+import type { Work } from "./work.ts";
 import { startContainer } from "./start.ts";
 
 /** How each operation is done. Nothing here looks at what is wanted: the plan has decided. */

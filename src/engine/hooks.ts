@@ -3,7 +3,7 @@ import type { Operation } from "../reconcile/index.ts";
 import type { OperationContext } from "./execute.ts";
 import { recordOf, serviceOf } from "./executors.ts";
 import { runPreStart } from "./pre-start.ts";
-import type { Work } from "./session.ts";
+import type { Work } from "./work.ts";
 
 /** Runs one hook as the specification says: `post_start` and `pre_stop` in the container, `pre_start` in one of its own before it. */
 export async function runHook(work: Work, operation: Extract<Operation, { kind: "run-hook" }>, context: OperationContext): Promise<void> {

@@ -3,7 +3,7 @@ import type { Image, Images } from "../images/index.ts";
 import { imageReference } from "./image-reference.ts";
 import type { Operation } from "../reconcile/index.ts";
 import type { OperationContext } from "./execute.ts";
-import type { Work } from "./session.ts";
+import type { Work } from "./work.ts";
 
 export async function ensureImage(work: Work, operation: Extract<Operation, { kind: "ensure-image" }>, context: OperationContext): Promise<void> {
   const { images } = work.rooms;

@@ -1,13 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { paths, StackError, systemClock } from "../core/index.ts";
 import type { Service, ServiceNetwork } from "../model/index.ts";
-import type { Operation } from "../reconcile/index.ts";
+import { reconcileOptions } from "../reconcile/index.ts";
+import type { Operation, ReconcileOptions } from "../reconcile/index.ts";
 import { createContainer } from "./create.ts";
 import { execute } from "./execute.ts";
 import { executorsFor, serviceOf } from "./executors.ts";
 import { imageReference } from "./image-reference.ts";
 import { networkRequest, volumeRequest } from "./resources.ts";
-import type { Work } from "./session.ts";
+import type { Work } from "./work.ts";
 import { startContainer } from "./start.ts";
 import type { EngineEvent, RunRequest, RunResult } from "./types.ts";
 
@@ -97,4 +98,12 @@ function overridden(service: Service, { overrides }: RunRequest): Service {
       ]),
     ),
   };
+}
+
+/** `stack run` starts what the service depends on, as `up` of those would. */
+export function dependenciesOf(request: RunRequest): ReconcileOptions | undefined {
+  const service = request.project.services[request.service];
+  const services = Object.keys(service?.depends_on ?? {});
+  if (services.length === 0) return undefined;
+  return reconcileOptions("up", { services, ignoreOrphans: true, wait: true, ...(request.pull === undefined ? {} : { pull: request.pull }) });
 }

@@ -8,7 +8,7 @@ import type { OperationContext } from "./execute.ts";
 import { removeContainer } from "./executors.ts";
 import { ensureImage } from "./image.ts";
 import { lastWords } from "./last-words.ts";
-import type { Work } from "./session.ts";
+import type { Work } from "./work.ts";
 import { startContainer } from "./start.ts";
 
 type HookOperation = Extract<Operation, { kind: "run-hook" }>;

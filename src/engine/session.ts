@@ -1,36 +1,29 @@
-import { readdir, readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
-import { EventSource, paths, StackError, systemClock, toStackError, writeFileAtomic } from "../core/index.ts";
+import { readdir, rm } from "node:fs/promises";
+import { EventSource, paths, StackError, systemClock, toStackError } from "../core/index.ts";
 import type { ContainerId, DataRoot, ProjectName } from "../core/index.ts";
 import type { Project, Service } from "../model/index.ts";
 import { nativeStackError } from "../native/index.ts";
 import type { NativeBinding } from "../native/index.ts";
-import type { Dns } from "../network/index.ts";
-import { reconcile, reconcileOptions } from "../reconcile/index.ts";
+import { reconcile } from "../reconcile/index.ts";
 import type { Plan, ReconcileOptions } from "../reconcile/index.ts";
 import { checkService, endStrangers } from "../runtime/index.ts";
-import type { ContainerRecord, MonitorClient } from "../runtime/index.ts";
+import { forgetDesired, readDesired, writeDesired } from "./desired.ts";
 import { execute } from "./execute.ts";
 import { executorsFor, removeContainer } from "./executors.ts";
 import { refuseExternal } from "./file-content.ts";
 import { Healing } from "./healing.ts";
 import { Hub } from "./hub.ts";
 import { ImageCache } from "./image.ts";
-import { dnsView, ForeignContainers } from "./names.ts";
+import { NameService } from "./name-service.ts";
 import { refuseImpossible } from "./not-carried-out.ts";
 import { observe, reconcileContext } from "./observe.ts";
 import { projectKey } from "./project-key.ts";
 import { openRooms } from "./rooms.ts";
 import type { Rooms } from "./rooms.ts";
-import { createOneOff } from "./one-off.ts";
+import { createOneOff, dependenciesOf } from "./one-off.ts";
 import { Wanted } from "./wanted.ts";
 import type { ApplyRequest, ApplyResult, EngineEvent, RunRequest, RunResult } from "./types.ts";
-
-/** `projects/NAME/desired.json`: what the last `up` asked for; an agent that takes over reads it. */
-interface Desired {
-  readonly version: 1;
-  readonly project: Project;
-}
+import type { Work } from "./work.ts";
 
 /**
  * One project, owned by the one process that holds its lock: what is wanted, what is there, one change at a time.
@@ -41,9 +34,8 @@ export class ProjectSession {
   readonly #root: DataRoot;
   readonly #rooms: Rooms;
   readonly #hub: Hub;
-  readonly #foreign: ForeignContainers;
+  readonly #names: NameService;
   readonly #ending = new AbortController();
-  #dns: Dns | undefined;
   #desired: Project | undefined;
   #queue: Promise<unknown> = Promise.resolve();
   #waiting = 0;
@@ -58,7 +50,6 @@ export class ProjectSession {
   #converged = false;
   readonly #wanted: Wanted;
   readonly #healing: Healing;
-  readonly #internal = new Map<string, boolean>();
   #workingDirectory: ((directory: string) => void) | undefined;
 
   private constructor(root: DataRoot, project: ProjectName, native: NativeBinding) {
@@ -69,15 +60,10 @@ export class ProjectSession {
       root,
       native,
       clock: systemClock,
-      onNamespace: (record, monitor) => void this.#serveNames(record, monitor),
-      onGone: (record) => this.#dns?.detach(record.id),
+      onNamespace: (record, monitor) => void this.#names.serve(record, monitor),
+      onGone: (record) => this.#names.forget(record),
     });
-    this.#foreign = new ForeignContainers(
-      root,
-      project,
-      this.#rooms.containers,
-      (network) => this.#hub.all.some((c) => c.record.networks.some((a) => a.network === network)),
-    );
+    this.#names = new NameService({ root, project, rooms: this.#rooms, containers: () => this.#hub.all, signal: this.#ending.signal });
     this.#wanted = new Wanted(root, project);
     this.#healing = new Healing({
       root,
@@ -137,7 +123,7 @@ export class ProjectSession {
       await this.#rooms.containers.sweep();
       const known = new Set((await readdir(paths.containers(this.#root)).catch(() => [])));
       for (const id of await endStrangers(`/stack/${projectKey(this.#root, this.project)}`, known)) await this.#rooms.networks.disconnect(id);
-      this.#desired = await this.#readDesired();
+      this.#desired = await readDesired(this.#root, this.project);
       if (this.#desired !== undefined)
         await this.#prepareNetworks(this.#ending.signal, (event) => {
           this.events.emit(event);
@@ -218,9 +204,8 @@ export class ProjectSession {
     this.#ending.abort();
     this.#healing.close();
     await this.#queue.catch(() => undefined);
-    this.#foreign.close();
     this.#hub.close();
-    await this.#dns?.[Symbol.asyncDispose]();
+    await this.#names.close();
     if (this.#rooms.containers.survey().records.every((record) => record.project !== this.project))
       await rm(paths.project(this.#root, this.project), { recursive: true, force: true });
   }
@@ -266,7 +251,10 @@ export class ProjectSession {
       });
     if (options.goal === "heal") for (const message of driftIn(plan)) both({ type: "warning", rule: "drift", message });
     else if (plan.operations.length > 0) await this.#wanted.forget();
-    if (remember && (options.goal === "up" || options.goal === "create")) await this.#remember(project);
+    if (remember && (options.goal === "up" || options.goal === "create")) {
+      this.#desired = project;
+      await writeDesired(this.#root, project);
+    }
     both({ type: "plan", plan });
     if (plan.operations.length === 0) {
       this.#converged = true;
@@ -296,7 +284,7 @@ export class ProjectSession {
     if (result.ok && pulled(plan)) result = await this.#afterPull(request, now, result, both, run);
     this.#finished = options.goal === "down" && result.ok && options.services.length === 0;
     if (this.#finished) {
-      await rm(join(paths.project(this.#root, this.project), "desired.json"), { force: true });
+      await forgetDesired(this.#root, this.project);
       this.#desired = undefined;
     }
     this.#converged = result.ok;
@@ -362,7 +350,7 @@ export class ProjectSession {
       hub: this.#hub,
       project,
       images: new ImageCache(this.#rooms.images),
-      namesChanged: () => this.#foreign.refresh(),
+      namesChanged: () => this.#names.refresh(),
       limitsSettled: (id) => {
         this.#healing.settled(id);
       },
@@ -388,43 +376,6 @@ export class ProjectSession {
   async #bury(id: ContainerId): Promise<void> {
     await this.#hub.bury(id);
     await this.#rooms.networks.disconnect(id);
-  }
-
-  async #serveNames(record: ContainerRecord, monitor: MonitorClient): Promise<void> {
-    if (record.networks.length === 0) return;
-    try {
-      const sockets = await monitor.dnsSockets();
-      if (sockets === undefined) return;
-      this.#dns ??= await this.#rooms.networks.dns(this.#ending.signal);
-      await this.#learnNetworks(record);
-      this.#dns.attach(record.id, sockets.udp, sockets.tcp, () =>
-        dnsView(record, [...this.#hub.all, ...this.#foreign.all], (id) => this.#internal.get(id) === true, record.dns ?? []),
-      );
-      void this.#foreign.refresh();
-    } catch {
-      // The container ended while we asked; its next start asks again.
-    }
-  }
-
-  /** Whether a network is internal never changes. */
-  async #learnNetworks(record: ContainerRecord): Promise<void> {
-    if (record.networks.every((attachment) => this.#internal.has(attachment.network))) return;
-    for (const network of await this.#rooms.networks.list()) this.#internal.set(network.id, network.internal);
-  }
-
-  async #remember(project: Project): Promise<void> {
-    this.#desired = project;
-    const desired: Desired = { version: 1, project };
-    await writeFileAtomic(join(paths.project(this.#root, this.project), "desired.json"), JSON.stringify(desired));
-  }
-
-  async #readDesired(): Promise<Project | undefined> {
-    try {
-      const text = await readFile(join(paths.project(this.#root, this.project), "desired.json"), "utf8");
-      return (JSON.parse(text) as Desired).project;
-    } catch {
-      return undefined;
-    }
   }
 }
 
@@ -457,36 +408,6 @@ function driftIn(plan: Plan): readonly string[] {
 function createdServices(project: Project, plan: Plan): readonly Service[] {
   const names = new Set(plan.operations.flatMap((operation) => (operation.kind === "create-container" ? [operation.service] : [])));
   return [...names].flatMap((name) => project.services[name] ?? project.disabled_services[name] ?? []);
-}
-
-/** What executors work with. */
-export interface Work {
-  readonly root: DataRoot;
-  readonly rooms: Rooms;
-  readonly hub: Hub;
-  readonly project: Project;
-  /** Files of removed containers that nobody sees any more; whoever carries out the plan waits for them at its end. */
-  readonly deleting?: Promise<void>[];
-  /** What containers of the same image ask of it, asked once. */
-  readonly images: ImageCache;
-  /** Containers or networks came or went: names of other projects may have to be looked up again. */
-  readonly namesChanged: () => Promise<void>;
-  /** The container's limits are as they should be again. */
-  readonly limitsSettled: (id: ContainerId) => void;
-  /** Containers that this plan has created, by name. */
-  readonly created: Map<string, ContainerRecord>;
-  /** When the first gate of this plan was come to: `--wait-timeout` counts from there, for all of them together. */
-  readonly waitingSince: { first: number | undefined };
-  /** Containers as they were when the plan was made: a new one takes anonymous volumes over from one that is gone by then. */
-  readonly replaced: ReadonlyMap<ContainerId, ContainerRecord>;
-}
-
-/** `stack run` starts what the service depends on, as `up` of those would. */
-function dependenciesOf(request: RunRequest): ReconcileOptions | undefined {
-  const service = request.project.services[request.service];
-  const services = Object.keys(service?.depends_on ?? {});
-  if (services.length === 0) return undefined;
-  return reconcileOptions("up", { services, ignoreOrphans: true, wait: true, ...(request.pull === undefined ? {} : { pull: request.pull }) });
 }
 
 /** Starting containers is the kernel's work more than ours: a few more than there are processors keeps all of them busy. */

@@ -2,7 +2,7 @@ import { StackError } from "../core/index.ts";
 import { RuntimeFailure } from "../runtime/index.ts";
 import type { ContainerRecord } from "../runtime/index.ts";
 import { portOwner } from "./port-owner.ts";
-import type { Work } from "./session.ts";
+import type { Work } from "./work.ts";
 
 /** Starts a container's monitor, and with it the container; what goes wrong is told in the user's words. */
 export async function startContainer(work: Work, record: ContainerRecord, note: (text: string) => void): Promise<void> {
