@@ -1,5 +1,5 @@
 import type { AgentClient, PendingAgent } from "../agent/client.ts";
-import type { ApplyResult } from "../engine/index.ts";
+import type { ApplyRequest, ApplyResult } from "../engine/index.ts";
 import type { Project } from "../model/index.ts";
 import type { ReconcileOptions } from "../reconcile/index.ts";
 import type { Context } from "./context.ts";
@@ -50,6 +50,8 @@ export interface ApplyView {
   readonly nothing?: (project: Project) => string;
   /** Absent: made for this call, and ended with it. */
   readonly progress?: ProgressRenderer;
+  /** When the command began, milliseconds since the epoch. Absent: with this process. */
+  readonly began?: number;
 }
 
 /** Applies and draws the progress; throws what failed. */
@@ -58,13 +60,15 @@ export async function applyAndDraw(context: Context, client: AgentClient, projec
   const progress = view.progress ?? (await createProgress(context, view));
   let result: ApplyResult;
   try {
-    result = await client.apply({ project, options, ...(context.globals.parallel === undefined ? {} : { parallel: context.globals.parallel }) }, signal, (event) => progress.event(event));
+    const request: ApplyRequest = { project, options, began: view.began ?? performance.timeOrigin, ...(context.globals.parallel === undefined ? {} : { parallel: context.globals.parallel }) };
+    result = await client.apply(request, signal, (event) => progress.event(event));
   } catch (error) {
     await progress.end();
     if (signal.aborted) throw interrupted(context);
     const answers = await answersTo(context, error, view.yes === true);
     if (answers === undefined) throw error;
-    return applyAndDraw(context, client, project, { ...options, answers: [...options.answers, ...answers] }, view);
+    // The time that somebody took to answer is none of the start's.
+    return applyAndDraw(context, client, project, { ...options, answers: [...options.answers, ...answers] }, { ...view, began: context.clock.now() });
   }
   await progress.end();
   if (signal.aborted && !result.ok) throw interrupted(context);

@@ -10,6 +10,7 @@ export interface Entry {
 }
 
 export const commands: readonly Entry[] = [
+  { name: "analyze", summary: "Show where the time of the last start went: what waited for what, and how long", load: () => import("./commands/analyze.ts") },
   { name: "attach", summary: "Attach local standard input, output, and error streams to a service's running container", load: () => import("./commands/attach.ts") },
   { name: "completion", summary: "Print a completion script for bash, zsh or fish", load: () => import("./commands/completion.ts") },
   { name: "config", aliases: ["convert"], summary: "Parse, resolve and render the stack file in canonical format", load: () => import("./commands/config.ts") },

@@ -19,7 +19,7 @@ import { parseHostPath } from "./ids.ts";
  *       projects/NAME/               agent.sock, agent.lock, project.json, agent.log
  *       netns/router                 the router's network namespace (a bind mount)
  *       bin/HASH/                    content-addressed copies of the native binary and the agent
- *       cache/                       seccomp filters and what else can be computed again
+ *       cache/                       what may be lost: seccomp filters, skeletons, last-up/NAME.json (where a start's time went)
  *       tmp/                         staging; swept at start
  */
 export interface DataRoot {

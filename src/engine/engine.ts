@@ -13,6 +13,8 @@ import { readDesired } from "./desired.ts";
 import { alteredLimits, hasLimits } from "./limits.ts";
 import { observe, reconcileContext } from "./observe.ts";
 import { openRooms } from "./rooms.ts";
+import { readTimings } from "./start-timings.ts";
+import type { StartTimings } from "./start-timings.ts";
 import { readHealth, summaryOf } from "./summary.ts";
 import type { ContainerSummary } from "./types.ts";
 
@@ -29,6 +31,8 @@ export interface Engine {
   projects(): Promise<readonly ProjectSummary[]>;
   /** The project as the last `up` saw it, if it has not been taken down. */
   lastProject(name: string): Promise<Project | undefined>;
+  /** Where the time of its last start went, also when all was taken down since. */
+  lastTimings(name: string): Promise<StartTimings | undefined>;
 }
 
 export interface ProjectSummary {
@@ -68,6 +72,10 @@ export function openEngine(root: DataRoot): Engine {
     async lastProject(name) {
       const project = parseProjectName(name);
       return project === undefined ? undefined : readDesired(root, project);
+    },
+    async lastTimings(name) {
+      const project = parseProjectName(name);
+      return project === undefined ? undefined : readTimings(root, project);
     },
   };
 }

@@ -1,13 +1,15 @@
 import { serializeError, StackError, toStackError } from "../core/index.ts";
 import type { Clock } from "../core/index.ts";
 import type { Operation, OperationKind, Plan } from "../reconcile/index.ts";
-import type { ApplyResult, EngineEvent } from "./types.ts";
+import type { ApplyResult, EngineEvent, HeldBy } from "./types.ts";
 
 export interface OperationContext {
   readonly index: number;
   readonly signal: AbortSignal;
   /** One line that the user sees beside the operation. */
   note(text: string): void;
+  /** What a gate waited for last, for whoever asks where the time went. */
+  held(by: HeldBy): void;
   emit(event: EngineEvent): void;
 }
 
@@ -104,12 +106,16 @@ class Execution {
     this.#status[index] = "running";
     emit({ type: "operation", index, status: "running" });
     const began = clock.now();
+    let held: HeldBy | undefined;
     const context: OperationContext = {
       index,
       signal,
       emit,
       note: (note) => {
         emit({ type: "note", index, note });
+      },
+      held: (by) => {
+        held = by;
       },
     };
     let failure: StackError | undefined;
@@ -122,7 +128,7 @@ class Execution {
     if (counted) this.#running -= 1;
     const took = clock.now() - began;
     if (failure === undefined) {
-      emit({ type: "operation", index, status: "done", took });
+      emit({ type: "operation", index, status: "done", took, ...(held === undefined ? {} : { held }) });
       this.#settle(index, "done");
     } else {
       const error = serializeError(failure);

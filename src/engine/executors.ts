@@ -60,7 +60,8 @@ export function executorsFor(work: Work): Executors {
     wait: async (operation, context) => {
       const now = systemClock.now();
       work.waitingSince.first ??= now;
-      await passGate(operation, hub, context.signal, operation.timeoutMs === undefined ? undefined : work.waitingSince.first + operation.timeoutMs - now);
+      const held = await passGate(operation, hub, context.signal, operation.timeoutMs === undefined ? undefined : work.waitingSince.first + operation.timeoutMs - now);
+      if (held !== undefined) context.held(held);
     },
     "restore-limits": async (operation) => {
       await hub.monitor(operation.container).limits(true);

@@ -1,7 +1,7 @@
 import { StackError } from "../core/index.ts";
 import type { EventSource } from "../core/index.ts";
 import type { Operation } from "../reconcile/index.ts";
-import type { ContainerSummary, EngineEvent } from "./types.ts";
+import type { ContainerSummary, EngineEvent, HeldBy } from "./types.ts";
 import { describeEnd } from "./describe.ts";
 
 export type WaitOperation = Extract<Operation, { kind: "wait" }>;
@@ -77,11 +77,12 @@ export interface Gate {
 
 /**
  * Waits, driven by events alone, until the gate is open for every container; throws when it cannot open any more, with the
- * last lines of the container because of which. `patienceMs`: what is left of the time that the plan allows.
+ * last lines of the container because of which. `patienceMs`: what is left of the time that the plan allows. Returns what
+ * it waited for last; undefined if it was open.
  */
-export async function passGate(operation: WaitOperation, gate: Gate, signal: AbortSignal, patienceMs = operation.timeoutMs): Promise<void> {
+export async function passGate(operation: WaitOperation, gate: Gate, signal: AbortSignal, patienceMs = operation.timeoutMs): Promise<HeldBy | undefined> {
   try {
-    await openedGate(operation, gate, signal, patienceMs);
+    return await openedGate(operation, gate, signal, patienceMs);
   } catch (error) {
     if (!(error instanceof StackError)) throw error;
     const name = error.details["container"];
@@ -91,25 +92,27 @@ export async function passGate(operation: WaitOperation, gate: Gate, signal: Abo
   }
 }
 
-async function openedGate(operation: WaitOperation, gate: Gate, signal: AbortSignal, patienceMs: number | undefined): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
+async function openedGate(operation: WaitOperation, gate: Gate, signal: AbortSignal, patienceMs: number | undefined): Promise<HeldBy | undefined> {
+  return new Promise<HeldBy | undefined>((resolve, reject) => {
     const ends: (() => void)[] = [];
+    let held: HeldBy | undefined;
     const finish = (error?: Error): void => {
       for (const end of ends) end();
-      if (error === undefined) resolve();
+      if (error === undefined) resolve(held);
       else reject(error);
     };
     const look = (): void => {
-      let open = true;
+      let waiting: HeldBy | undefined;
       for (const name of operation.containers) {
         const now = gateState(operation.condition, gate.find(name), name);
         if (now.state === "failed") {
           finish(gateFailure(operation, name, now.why));
           return;
         }
-        if (now.state === "waiting") open = false;
+        if (now.state === "waiting") waiting = { container: name, why: now.why };
       }
-      if (open) finish();
+      if (waiting === undefined) finish();
+      else held = waiting;
     };
     const abort = (): void => {
       finish(new StackError("cancelled", `Cancelled while waiting for ${operation.service}`));

@@ -5,5 +5,6 @@ export { agentCommand } from "./agent-command.ts";
 export { describeEnd, signalName } from "./describe.ts";
 export * from "./engine.ts";
 export { ProjectSession } from "./session.ts";
+export type { StartTimings, TimedStep } from "./start-timings.ts";
 export type * from "./types.ts";
 export { version } from "./version.ts";

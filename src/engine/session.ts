@@ -21,6 +21,7 @@ import { projectKey } from "./project-key.ts";
 import { openRooms } from "./rooms.ts";
 import type { Rooms } from "./rooms.ts";
 import { createOneOff, dependenciesOf } from "./one-off.ts";
+import { isTimed, keepTimings, TimingRecorder } from "./start-timings.ts";
 import { Wanted } from "./wanted.ts";
 import type { ApplyRequest, ApplyResult, EngineEvent, RunRequest, RunResult } from "./types.ts";
 import type { Work } from "./work.ts";
@@ -226,11 +227,36 @@ export class ProjectSession {
     const abort = new AbortController();
     this.#current = { options: request.options, abort };
     try {
-      return await this.#applyNow(request, AbortSignal.any([clientSignal, this.#ending.signal, abort.signal]), emit, remember);
+      return await this.#timed(request, AbortSignal.any([clientSignal, this.#ending.signal, abort.signal]), emit, remember);
     } finally {
       this.#current = undefined;
       if (request.options.goal !== "heal") await this.#wanted.set(this.#desired, this.#hub.all);
       this.#healing.watch();
+    }
+  }
+
+  /** Carried out, with a record of where the time went. */
+  async #timed(request: ApplyRequest, signal: AbortSignal, emit: (event: EngineEvent) => void, remember: boolean): Promise<ApplyResult> {
+    const { options, began } = request;
+    if (!isTimed(options)) return this.#applyNow(request, signal, emit, remember);
+    const anchor = Date.now() - performance.now();
+    const recorder = new TimingRecorder(this.project, options, began, () => anchor + performance.now());
+    let ok = false;
+    try {
+      const result = await this.#applyNow(
+        request,
+        signal,
+        (event) => {
+          recorder.take(event);
+          emit(event);
+        },
+        remember,
+      );
+      ok = result.ok;
+      return result;
+    } finally {
+      const timings = recorder.finish(ok);
+      if (timings !== undefined) keepTimings(this.#root, timings);
     }
   }
 

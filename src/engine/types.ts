@@ -20,11 +20,19 @@ export type EngineEvent =
       readonly error?: SerializedError;
       /** Milliseconds. */
       readonly took?: number;
+      /** `done` of a gate: what it waited for last. */
+      readonly held?: HeldBy;
     }
   | { readonly type: "note"; readonly index: number; readonly note: string }
   | { readonly type: "image"; readonly index: number; readonly progress: ImageProgress }
   | { readonly type: "container"; readonly container: ContainerSummary; readonly change: ContainerChange }
   | { readonly type: "warning"; readonly rule: string; readonly message: string };
+
+/** The container because of which a gate was shut last, and why. */
+export interface HeldBy {
+  readonly container: string;
+  readonly why: string;
+}
 
 export type ContainerChange = "created" | "started" | "exited" | "restarting" | "paused" | "unpaused" | "health" | "removed";
 
@@ -67,6 +75,8 @@ export interface ApplyRequest {
   readonly options: ReconcileOptions;
   /** `--parallel`: operations at once. Absent: the agent's own limit. */
   readonly parallel?: number;
+  /** When the command began, milliseconds since the epoch; absent: now. */
+  readonly began?: number;
 }
 
 export interface ApplyResult {

@@ -8,3 +8,5 @@ export { reconcileOptions } from "./options.ts";
 export * from "./plan.ts";
 export { reconcile } from "./reconcile.ts";
 export { renderPlan } from "./render.ts";
+export { criticalPath, waitedFor } from "./critical-path.ts";
+export type { CriticalStep, TimedOperation } from "./critical-path.ts";

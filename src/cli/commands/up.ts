@@ -39,6 +39,7 @@ const flags = {
   scale: list("Scale SERVICE to NUM instances. Overrides the scale setting in the stack file if present.", { value: "scale" }),
   timeout: integer("Use this timeout in seconds for container shutdown when attached or when containers are already running", { short: "t" }),
   timestamps: boolean("Show timestamps"),
+  timings: boolean("Show what the start waited for, and how long, as `stack analyze` does"),
   wait: boolean("Wait for services to be running|healthy. Implies detached mode."),
   waitTimeout: integer("Maximum duration in seconds to wait for the project to be running|healthy"),
   watch: boolean("Watch source code and rebuild/refresh containers when files are updated.", { short: "w" }),
@@ -70,17 +71,34 @@ export const command = defineCommand({
       const { followRequest } = await import("../follow.ts");
       await agent.client.follow(followRequest(context, agent.project, flags, services, loadedAt));
     };
+    const timings = timingsOnce(context, agent.project, flags.timings);
     if (flags.detach || flags.wait || flags.noStart) {
-      const { done } = await applyAndDraw(context, agent.client, agent.project, options, { quietImages: flags.quietPull, yes: flags.yes });
+      const { done } = await applyAndDraw(context, agent.client, agent.project, options, { quietImages: flags.quietPull, yes: flags.yes }).finally(timings);
       if (done === 0) await say(context, `Project ${agent.project.name}`, "Up to date");
       await follow();
       return 0;
     }
     const { runAttached } = await import("../attached.ts");
     const menu = explicit.has("menu") ? flags.menu : !["0", "f", "false", "False", "FALSE", "F"].includes(context.env["COMPOSE_MENU"] ?? "");
-    return await runAttached(context, agent, options, { ...flags, menu }, follow);
+    const started = async (): Promise<void> => {
+      await timings();
+      await follow();
+    };
+    // A start that fails has timings, too.
+    return await runAttached(context, agent, options, { ...flags, menu }, started).finally(timings);
   },
 });
+
+/** `--timings`: when the start is over, however it ended; the first call shows them. */
+function timingsOnce(context: Context, project: Project, wanted: boolean): () => Promise<void> {
+  let due = wanted;
+  return async () => {
+    if (!due) return;
+    due = false;
+    const { showTimings } = await import("./analyze.ts");
+    await showTimings(context, project.name, performance.timeOrigin);
+  };
+}
 
 /** The combinations that Docker Compose refuses, in its words. */
 function checkFlags(flags: UpFlags): UpFlags {
