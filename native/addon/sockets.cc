@@ -136,12 +136,36 @@ Napi::Value request_descriptors_js(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value socket_pair_js(const Napi::CallbackInfo& info) {
+  int fds[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
+    throw to_error(info.Env(), sys_fail("make sockets", "socketpair"));
+  Napi::Array pair = Napi::Array::New(info.Env(), 2);
+  pair.Set(0U, fds[0]);
+  pair.Set(1U, fds[1]);
+  return pair;
+}
+
+Napi::Value send_descriptors_js(const Napi::CallbackInfo& info) {
+  int socket = fd_argument(info, 0, "socket");
+  std::string packet = string_argument(info, 1, "packet");
+  if (!info[2].IsArray()) throw Napi::TypeError::New(info.Env(), "fds must be an array");
+  auto list = info[2].As<Napi::Array>();
+  std::vector<int> fds;
+  for (uint32_t i = 0; i < list.Length(); ++i) fds.push_back(list.Get(i).ToNumber().Int32Value());
+  take(info.Env(), send_fds(socket, packet, fds.data(), fds.size()));
+  return info.Env().Undefined();
+}
+
 }  // namespace
 
 void register_sockets(Napi::Env env, Napi::Object exports) {
   exports.Set("listenUnix", Napi::Function::New(env, listen_js, "listenUnix"));
   exports.Set("connectUnix", Napi::Function::New(env, connect_js, "connectUnix"));
   exports.Set("peerCredentials", Napi::Function::New(env, peer_credentials_js, "peerCredentials"));
+  exports.Set("socketPair", Napi::Function::New(env, socket_pair_js, "socketPair"));
+  exports.Set("sendDescriptors",
+              Napi::Function::New(env, send_descriptors_js, "sendDescriptors"));
   exports.Set("requestDescriptors",
               Napi::Function::New(env, request_descriptors_js, "requestDescriptors"));
 }

@@ -7,6 +7,7 @@
  * both.
  */
 
+int fork_server_main(int argc, char** argv);
 int monitor_main(int argc, char** argv);
 int unpack_main(int argc, char** argv);
 int oci_main(int argc, char** argv);
@@ -19,6 +20,7 @@ struct Verb {
 };
 
 constexpr Verb kVerbs[] = {
+    {"fork-server", fork_server_main},
     {"monitor", monitor_main},
     {"unpack", unpack_main},
 };

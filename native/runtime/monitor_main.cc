@@ -15,6 +15,7 @@
 #include "container.h"
 #include "fs.h"
 #include "monitor.h"
+#include "monitor_process.h"
 #include "process_title.h"
 
 namespace stack {
@@ -22,9 +23,8 @@ namespace stack {
 namespace {
 
 struct Options {
-  std::string directory;
+  MonitorOptions monitor;
   int status_fd = -1;
-  bool adopt = false;
 };
 
 std::optional<Options> parse_options(int argc, char** argv) {
@@ -32,23 +32,21 @@ std::optional<Options> parse_options(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     std::string_view word = argv[i];
     if (word == "--adopt")
-      options.adopt = true;
+      options.monitor.adopt = true;
     else if (word == "--dir" && i + 1 < argc)
-      options.directory = argv[++i];
+      options.monitor.directory = argv[++i];
     else if (word == "--status-fd" && i + 1 < argc)
       options.status_fd = ::atoi(argv[++i]);
     else
       return std::nullopt;
   }
-  if (options.directory.empty() || options.directory[0] != '/') return std::nullopt;
-  while (options.directory.size() > 1 && options.directory.back() == '/')
-    options.directory.pop_back();
+  if (!accept_directory(options.monitor.directory)) return std::nullopt;
   return options;
 }
 
 // The parent returns at once; who started us waits for the line on the status descriptor.
-bool become_daemon() {
-  pid_t pid = ::fork();
+bool become_daemon(Waited waited) {
+  pid_t pid = waited == Waited::yes ? ::fork() : 0;
   if (pid != 0) ::_exit(pid < 0 ? 125 : 0);
   ::setsid();
   pid = ::fork();  // not a session leader: no terminal can become ours
@@ -88,7 +86,7 @@ Monitor::Inherited protect_from_oom(const MonitorSpec& spec) {
   return original;
 }
 
-Status supervise(const Options& options, UniqueFd& status) {
+Status supervise(const MonitorOptions& options, UniqueFd& status) {
   auto monitor = TRY(Monitor::open(options.directory));
   monitor->set_inherited(protect_from_oom(monitor->spec()));
   TRY(options.adopt ? monitor->adopt() : monitor->start());
@@ -104,6 +102,27 @@ Status supervise(const Options& options, UniqueFd& status) {
 }
 
 }  // namespace
+
+bool accept_directory(std::string& directory) {
+  if (directory.empty() || directory[0] != '/') return false;
+  while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
+  return true;
+}
+
+int run_monitor(const MonitorOptions& options, UniqueFd status, Waited waited) {
+  forget_environment();
+  ::prctl(PR_SET_NAME, "stack-monitor", 0, 0, 0);
+  if (status) (void)set_cloexec(status.get(), true);
+  // One heap, given back as a whole: large pieces would otherwise become mappings that init
+  // inherits.
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  ::signal(SIGPIPE, SIG_IGN);
+  if (!become_daemon(waited)) return 125;
+  Status done = supervise(options, status);
+  if (done) return 0;
+  tell_failure(status, done.failure());
+  return 125;
+}
 
 }  // namespace stack
 
@@ -123,16 +142,5 @@ int monitor_main(int argc, char** argv) {
     return 125;
   }
   remember_title(whole);
-  forget_environment();
-  ::prctl(PR_SET_NAME, "stack-monitor", 0, 0, 0);
-  if (status) (void)set_cloexec(status.get(), true);
-  // One heap, given back as a whole: large pieces would otherwise become mappings that init
-  // inherits.
-  ::mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  ::signal(SIGPIPE, SIG_IGN);
-  if (!become_daemon()) return 125;
-  Status done = supervise(*options, status);
-  if (done) return 0;
-  tell_failure(status, done.failure());
-  return 125;
+  return run_monitor(options->monitor, std::move(status), Waited::yes);
 }

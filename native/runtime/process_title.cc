@@ -48,4 +48,16 @@ void set_title(const char* title) {
   ::memcpy(arguments.start, title, ::strnlen(title, room - 1));
 }
 
+void set_arguments(std::initializer_list<std::string_view> words) {
+  if (arguments.start == nullptr) return;
+  auto room = static_cast<size_t>(arguments.end - arguments.start);
+  ::memset(arguments.start, 0, room);
+  size_t at = 0;
+  for (std::string_view word : words) {
+    if (at + word.size() + 1 > room) return;  // a word is shown whole or not at all
+    ::memcpy(arguments.start + at, word.data(), word.size());
+    at += word.size() + 1;
+  }
+}
+
 }  // namespace stack

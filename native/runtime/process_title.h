@@ -1,5 +1,8 @@
 #pragma once
 
+#include <initializer_list>
+#include <string_view>
+
 namespace stack {
 
 /** Notes where the kernel finds the command line and the environment that ps and /proc show. Call
@@ -13,5 +16,7 @@ void forget_environment();
  * is a fork of its monitor, whose command line names paths of the host.
  */
 void set_title(const char* title);
+/** What /proc/PID/cmdline shows, word by word, as if the program had been started so. */
+void set_arguments(std::initializer_list<std::string_view> words);
 
 }  // namespace stack

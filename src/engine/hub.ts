@@ -2,7 +2,7 @@ import { EventSource, paths } from "../core/index.ts";
 import type { Clock, ContainerId, DataRoot, HostPath } from "../core/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import { killRemains, MonitorClient, processLives, readState } from "../runtime/index.ts";
-import type { ContainerRecord, ContainerState, ContainerStatus, Subscription } from "../runtime/index.ts";
+import type { ContainerRecord, ContainerState, ContainerStatus, ForkServer, Subscription } from "../runtime/index.ts";
 import { lastWords } from "./last-words.ts";
 import { readHealth, summaryOf } from "./summary.ts";
 import type { ContainerChange, ContainerSummary, EngineEvent, HealthRecord } from "./types.ts";
@@ -28,6 +28,7 @@ interface Tracked {
 export interface HubOptions {
   readonly root: DataRoot;
   readonly native: NativeBinding;
+  readonly forks: ForkServer;
   readonly clock: Clock;
   /** The container has a network namespace that DNS may serve; called once for each monitor. */
   readonly onNamespace: (record: ContainerRecord, monitor: MonitorClient) => void;
@@ -82,7 +83,7 @@ export class Hub {
   }
 
   #client(id: ContainerId): MonitorClient {
-    return new MonitorClient(this.#options.native, this.#options.root, id);
+    return new MonitorClient(this.#options.native, this.#options.root, id, this.#options.forks);
   }
 
   /**

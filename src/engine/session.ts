@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { readdir, rm } from "node:fs/promises";
 import { EventSource, paths, StackError, systemClock, toStackError } from "../core/index.ts";
 import type { ContainerId, DataRoot, ProjectName } from "../core/index.ts";
@@ -6,7 +7,7 @@ import { nativeStackError } from "../native/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import { reconcile } from "../reconcile/index.ts";
 import type { Plan, ReconcileOptions } from "../reconcile/index.ts";
-import { checkService, endStrangers } from "../runtime/index.ts";
+import { checkService, endStrangers, ForkServer } from "../runtime/index.ts";
 import { forgetDesired, readDesired, writeDesired } from "./desired.ts";
 import { execute } from "./execute.ts";
 import { executorsFor, removeContainer } from "./executors.ts";
@@ -36,6 +37,7 @@ export class ProjectSession {
   readonly #rooms: Rooms;
   readonly #hub: Hub;
   readonly #names: NameService;
+  readonly #forks: ForkServer;
   readonly #ending = new AbortController();
   #desired: Project | undefined;
   #queue: Promise<unknown> = Promise.resolve();
@@ -57,9 +59,11 @@ export class ProjectSession {
     this.#root = root;
     this.project = project;
     this.#rooms = openRooms(root, native);
+    this.#forks = new ForkServer(native, root);
     this.#hub = new Hub({
       root,
       native,
+      forks: this.#forks,
       clock: systemClock,
       onNamespace: (record, monitor) => void this.#names.serve(record, monitor),
       onGone: (record) => this.#names.forget(record),
@@ -292,6 +296,7 @@ export class ProjectSession {
       refuseImpossible(service);
       refuseExternal(project, service);
     }
+    if (plan.operations.some(({ kind }) => kind === "start-container")) this.#forks.warm();
     if (starts(options.goal)) await this.#prepareNetworks(signal, both);
     const run = async (next: Plan): Promise<ApplyResult> => {
       const deleting: Promise<void>[] = [];

@@ -16,7 +16,7 @@ const built = findAddon(here) !== undefined;
 const members: Readonly<Record<keyof NativeBinding, "number" | "function">> = {
   abi: "number", spawn: "function", waitPidfd: "function", pipe: "function", lock: "function", lockWait: "function",
   isLocked: "function", close: "function", listenUnix: "function", connectUnix: "function", peerCredentials: "function",
-  requestDescriptors: "function", netlink: "function", createNetns: "function", removeNetns: "function", watchFilters: "function", signal: "function",
+  requestDescriptors: "function", socketPair: "function", sendDescriptors: "function", netlink: "function", createNetns: "function", removeNetns: "function", watchFilters: "function", signal: "function",
   unmount: "function", mount: "function", setxattr: "function", renameNoReplace: "function", syncfs: "function", removeTree: "function",
   terminalOutput: "function",
 };

@@ -39,6 +39,10 @@ export interface NativeBinding {
   connectUnix(path: string): number;
   /** SO_PEERCRED. */
   peerCredentials(fd: number): { readonly pid: number; readonly uid: number; readonly gid: number };
+  /** Two connected ends of SOCK_SEQPACKET, CLOEXEC: what is sent at once arrives at once, with its descriptors. */
+  socketPair(): readonly [number, number];
+  /** One packet with descriptors (SCM_RIGHTS), which stay open here. Fails with EPIPE where the other end has gone. */
+  sendDescriptors(socket: number, packet: string, fds: readonly number[]): void;
   /** Sends one request line on a monitor's socket and takes its reply with the descriptors that come along (SCM_RIGHTS). */
   requestDescriptors(socketPath: string, request: string): Promise<{ readonly reply: string; readonly fds: readonly number[] }>;
 

@@ -225,14 +225,21 @@ class DirectoryStore implements ContainerStore {
     return this.#native.isLocked(join(directory, reservation)) ? readIfThere(join(directory, reservation)) : undefined;
   }
 
+  /** What does not wait inside is done at once where nobody else holds the lock: the other containers of a stack need not queue. */
   async #underNamesLock<T>(work: () => T | Promise<T>): Promise<T> {
     const path = join(paths.containers(this.#root), ".lock");
     const free = this.#native.lock(path, "exclusive", false);
     const names = free >= 0 ? free : await this.#native.lockWait(path, "exclusive").promise;
+    let waits = false;
     try {
-      return await work();
+      const result = work();
+      if (!(result instanceof Promise)) return result;
+      waits = true;
+      return await result.finally(() => {
+        this.#native.close(names);
+      });
     } finally {
-      this.#native.close(names);
+      if (!waits) this.#native.close(names);
     }
   }
 

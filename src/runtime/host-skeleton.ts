@@ -2,6 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { chmod, copyFile, lstat, mkdir, readdir, readFile, readlink, realpath, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { HostPath } from "../core/index.ts";
+import { identityFileNames } from "./mount-points.ts";
 
 /**
  * `rootfs: /`: what a container sees of the host's root. Programs and libraries come from the host's own directories,
@@ -68,7 +69,7 @@ async function etcEntries(): Promise<readonly string[]> {
 
 /** Of names, times and sizes; not of content, which would cost more than it saves. */
 async function fingerprintOfHost(): Promise<string> {
-  const hash = createHash("sha256").update("1");
+  const hash = createHash("sha256").update("2");
   const paths = [...(await etcEntries()).map((name) => `/etc/${name}`), "/etc/passwd", "/etc/group", ...programDirectories];
   const infos = await Promise.all(paths.map((path) => lstat(path, { bigint: true }).catch(() => undefined)));
   for (const [index, info] of infos.entries())
@@ -93,6 +94,7 @@ async function makeSkeleton(directory: string): Promise<Skeleton> {
     for (const name of await etcEntries()) await copyPublic(`/etc/${name}`, join(staging, "etc", name), 6);
     await writeFile(join(staging, "etc/passwd"), identity.passwd, { mode: 0o644 });
     await writeFile(join(staging, "etc/group"), identity.group, { mode: 0o644 });
+    for (const name of identityFileNames) await writeFile(join(staging, "etc", name), "", { mode: 0o644 });
     await rename(staging, directory);
   } catch (error) {
     await rm(staging, { recursive: true, force: true });

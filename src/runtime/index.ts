@@ -22,6 +22,7 @@ export { bringsOwnInit, isForeignRuntime, usesInit } from "./init.ts";
 export { openContainers } from "./containers.ts";
 export type { ContainerFiles, ContainerStore, Creation, StoredContainer, Survey } from "./containers.ts";
 export { endStrangers, killRemains } from "./cgroup-leftovers.ts";
+export { ForkServer } from "./fork-server.ts";
 export { MonitorClient } from "./monitor-client.ts";
 export type { AlteredLimit, CaptureResult, ExecRequest, ProbeRequest, ProbeResult, StopOptions, StopResult, Subscription } from "./monitor-client.ts";
 export type { Started } from "./monitor-start.ts";

@@ -6,6 +6,7 @@ import { MonitorConnection, monitorGone } from "./connection.ts";
 import type { Reply } from "./connection.ts";
 import { parseFailure, RuntimeFailure } from "./failure.ts";
 import type { ContainerState } from "./formats.ts";
+import type { ForkServer } from "./fork-server.ts";
 import { startMonitor } from "./monitor-start.ts";
 import type { Started } from "./monitor-start.ts";
 import type { OciResources } from "./oci.ts";
@@ -108,9 +109,11 @@ export class MonitorClient {
   readonly #root: DataRoot;
   readonly #name: string;
   readonly directory: HostPath;
+  readonly #forks: ForkServer | undefined;
 
-  constructor(native: MonitorNative, root: DataRoot, id: ContainerId) {
+  constructor(native: MonitorNative, root: DataRoot, id: ContainerId, forks?: ForkServer) {
     this.#native = native;
+    this.#forks = forks;
     this.#root = root;
     this.#name = shortId(id);
     this.directory = paths.container(root, id);
@@ -118,7 +121,7 @@ export class MonitorClient {
 
   /** Starts the monitor, and it the container; resolves when the start was decided. With `adopt` a new monitor takes over a container that lives. */
   start(options: { readonly adopt?: boolean } = {}): Promise<Started> {
-    return startMonitor(this.#native, this.#root, this.directory, this.#name, options.adopt === true);
+    return startMonitor(this.#native, { root: this.#root, directory: this.directory, name: this.#name, adopt: options.adopt === true, forks: this.#forks });
   }
 
   async state(): Promise<ContainerState> {

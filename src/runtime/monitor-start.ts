@@ -7,6 +7,7 @@ import { installProgram } from "../native/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import { parseFailure, RuntimeFailure } from "./failure.ts";
 import type { BoundPort, MonitorSpec } from "./formats.ts";
+import type { ForkServer } from "./fork-server.ts";
 import { mountHostMounts } from "./host-mounts.ts";
 import { makeLayerDirectories } from "./rootfs.ts";
 
@@ -20,12 +21,22 @@ export interface Started {
 
 type StartNative = Pick<NativeBinding, "spawn" | "waitPidfd" | "pipe" | "close" | "mount">;
 
+interface StartOptions {
+  readonly root: DataRoot;
+  readonly directory: HostPath;
+  /** For messages. */
+  readonly name: string;
+  readonly adopt: boolean;
+  readonly forks: ForkServer | undefined;
+}
+
 /** Starts the monitor of a created or ended container and waits for its one line (native/PROTOCOL.md). */
-export async function startMonitor(native: StartNative, root: DataRoot, directory: HostPath, name: string, adopt: boolean): Promise<Started> {
+export async function startMonitor(native: StartNative, { root, directory, name, adopt, forks }: StartOptions): Promise<Started> {
   const spec = JSON.parse(readFileSync(join(directory, "monitor.json"), "utf8")) as MonitorSpec;
   await mountHostMounts(native, spec);
   if (!adopt) makeLayerDirectories(spec.rootfs);
-  const { line, complaints } = await runMonitor(native, installProgram(root).binary, directory, adopt);
+  const forked = forks === undefined ? undefined : await forkMonitor(native, forks, directory, adopt);
+  const { line, complaints } = forked ?? (await runMonitor(native, installProgram(root).binary, directory, adopt));
   const what = `${adopt ? "adopt" : "start"} container ${name}`;
   if (line === "")
     throw new RuntimeFailure(what, {
@@ -45,8 +56,24 @@ export async function startMonitor(native: StartNative, root: DataRoot, director
   };
 }
 
+interface FirstWords {
+  readonly line: string;
+  /** What it said on standard error before it left ours. */
+  readonly complaints: string;
+}
+
+/** Undefined: there is no server. */
+async function forkMonitor(native: StartNative, forks: ForkServer, directory: HostPath, adopt: boolean): Promise<FirstWords | undefined> {
+  const [readEnd, writeEnd] = native.pipe();
+  const forked = forks.fork(directory, adopt, writeEnd);
+  native.close(writeEnd);
+  if (forked) return { line: await readLine(readEnd), complaints: "" };
+  native.close(readEnd);
+  return undefined;
+}
+
 /** The monitor's first standard error is kept in `monitor.err`: what a crash says is nowhere else. */
-async function runMonitor(native: StartNative, file: string, directory: HostPath, adopt: boolean): Promise<{ line: string; complaints: string }> {
+async function runMonitor(native: StartNative, file: string, directory: HostPath, adopt: boolean): Promise<FirstWords> {
   const errors = join(directory, "monitor.err");
   const stderr = openSync(errors, "w", 0o600);
   const [readEnd, writeEnd] = native.pipe();

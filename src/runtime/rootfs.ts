@@ -6,6 +6,7 @@ import type { HostPath, MountEntry } from "../core/index.ts";
 import type { MonitorSpec, RootfsSpec } from "./formats.ts";
 import { hostDirectories, hostSkeleton } from "./host-skeleton.ts";
 import type { ResolvedMount } from "./input.ts";
+import { mountPointLayer } from "./mount-points.ts";
 
 export interface RootfsRequest {
   /** `containers/ID`. */
@@ -43,7 +44,7 @@ interface Place {
 export async function planRootfs(request: RootfsRequest): Promise<RootfsPlan> {
   const place = placeOf(request.directory);
   if (request.rootfs === undefined) {
-    return { spec: overlaySpec(place.base, request.layers, []), hostMounts: place.hostMounts, mounts: [], warnings: place.warnings };
+    return { spec: overlaySpec(place.base, [...request.layers, mountPointLayer(request.root)], []), hostMounts: place.hostMounts, mounts: [], warnings: place.warnings };
   }
   const source = await directoryOf(request.rootfs);
   const mounts = await readMounts();
@@ -52,7 +53,7 @@ export async function planRootfs(request: RootfsRequest): Promise<RootfsPlan> {
   const whole = !inside(request.root, source);
   if (whole) cover.addMountsBelow(source, "");
   else await cover.split(source, "/");
-  const layers = whole ? [source] : [cover.skeleton];
+  const layers = [whole ? source : cover.skeleton, mountPointLayer(request.root)];
   return {
     spec: overlaySpec(place.base, layers, cover.directories),
     hostMounts: place.hostMounts,

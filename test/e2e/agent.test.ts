@@ -46,3 +46,30 @@ test("a command that fails before it needs its agent leaves none behind", async 
   for (const argv of [["up", "--nonsense"], ["up", "-d", "nobody"], ["-f", "nowhere.yaml", "up"]]) expect((await machine.stack(...argv)).code).not.toBe(0);
   expect(await machine.remains()).toEqual([]);
 });
+
+test("monitors are forks of one process of the agent's, which goes with it; without it they are started one by one", async () => {
+  const machine = used.current;
+  machine.write("compose.yaml", 'services: {a: {image: "busybox:1", command: sleep 1000}, b: {image: "busybox:1", command: sleep 1000}}\n');
+  const servers = (): readonly number[] => machine.sweep.processes().flatMap(({ pid, what }) => (what.includes("fork-server") ? [pid] : []));
+  await machine.ok("up", "-d", "a");
+  expect(servers()).toHaveLength(1);
+  const { id } = machine.container("project-a-1").record;
+  // Whoever looks for a container's monitor finds it by its command line.
+  expect(machine.sweep.processes().filter(({ what }) => what.includes("monitor --dir") && what.includes(id))).toHaveLength(1);
+  for (const pid of servers()) process.kill(pid, "SIGKILL");
+  await machine.ok("up", "-d", "b");
+  expect(machine.containers.map((c) => c.state?.status)).toEqual(["running", "running"]);
+  await machine.ok("up", "-d", "--force-recreate");
+  expect(servers()).toHaveLength(1);
+  await machine.ok("down", "-t", "0");
+  expect(await machine.remains()).toEqual([]);
+});
+
+test("an image without /proc, /sys, /dev and files of /etc costs a container nothing of its own", async () => {
+  const machine = used.current;
+  machine.write("compose.yaml", 'services: {web: {image: "busybox:1", command: sleep 1000}}\n');
+  await machine.ok("up", "-d");
+  expect(readdirSync(join(machine.root, "containers", machine.container("project-web-1").record.id, "upper"))).toEqual([]);
+  expect(await machine.ok("exec", "-T", "web", "sh", "-c", "hostname -i; stat -c %a / /etc /etc/hosts")).toMatch(/^\d+\.\d+\.\d+\.\d+\n755\n755\n644\n$/);
+  await machine.ok("down", "-t", "0");
+});
