@@ -116,15 +116,16 @@ const pureYaml = {
  * is asked for. Only plain `x=require("…")` is touched: esbuild reaches every named import through its namespace.
  */
 function loadLater(file) {
-  const modules = ["crypto", "net", "http", "https", "tls", "dgram", "child_process", "dns/promises", "readline/promises", "timers/promises"];
+  const modules = ["crypto", "net", "http", "https", "tls", "dgram", "child_process", "dns/promises", "fs/promises", "readline/promises", "timers/promises"];
   const pattern = new RegExp(`=require\\("(node:(?:${modules.join("|")}))"\\)`, "g");
   const text = readFileSync(file, "utf8")
     .replace(pattern, '=__later("$1")')
     // Left by esbuild in regular expressions. A file of ASCII alone is read and kept in half the time.
     .replace(/[^\x00-\x7f]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
   const later = "const __later=(name)=>{let loaded;return new Proxy({},{get:(_,key)=>(loaded??=require(name))[key]})};";
-  const strict = '"use strict";';
-  writeFileSync(file, text.startsWith(strict) ? `${strict}${later}${text.slice(strict.length)}` : `${later}${text}`);
+  const bundle = 'const __bundle={get url(){return require("node:url").pathToFileURL(__filename).href}};';
+  // The function that dist/load.js calls: a source that is used as it was read need not be copied.
+  writeFileSync(file, `(function(exports,require,module,__filename,__dirname){"use strict";${later}${bundle}${text.replace(/^"use strict";/, "")}\n})`);
 }
 
 /** As in src/native/program.ts: a code cache holds only for the flags that it was made with. */
@@ -139,27 +140,26 @@ const { dirname, join } = require("node:path");
 const { createRequire } = require("node:module");
 const { Script } = require("node:vm");
 // Code that V8 has compiled: what the build knew, or (".used") all that a first real run has come to use.
-const caches = (name) => [".used", ".cache"].map((kind) => join(__dirname, "lib", name + ".cjs." + process.versions.v8 + kind));
-const cached = (name) => {
-  for (const path of caches(name)) {
+const caches = (name, kind) => [".used", kind + ".cache"].map((end) => join(__dirname, "lib", name + ".cjs." + process.versions.v8 + end));
+const cached = (name, kind) => {
+  for (const path of caches(name, kind)) {
     try {
       return { path, data: readFileSync(path) };
     } catch {}
   }
 };
-exports.load = (name) => {
+exports.load = (name, kind = "") => {
   const file = join(__dirname, "lib", name + ".cjs");
   // The build sees to it that the bundles are ASCII.
-  const source = "(function(exports,require,module,__filename,__dirname){" + readFileSync(file, "latin1") + "\\n})";
-  const script = new Script(source, { filename: file, cachedData: cached(name)?.data });
+  const script = new Script(readFileSync(file, "latin1"), { filename: file, cachedData: cached(name, kind)?.data });
   const module = { exports: {} };
   script.runInThisContext()(module.exports, createRequire(file), module, file, dirname(file));
-  return script;
+  return { script, exports: module.exports };
 };
 // After a first real run: the next one finds everything compiled that this one needed.
 exports.keep = (name, script) => {
-  const [used] = caches(name);
-  if (cached(name)?.path === used && script.cachedDataRejected !== true) return;
+  const [used] = caches(name, "");
+  if (cached(name, "")?.path === used && script.cachedDataRejected !== true) return;
   const staging = used + "." + process.pid;
   try {
     writeFileSync(staging, script.createCachedData(), { mode: 0o600 });
@@ -172,23 +172,28 @@ exports.keep = (name, script) => {
   // The agent runs from a copy of its own in the data root (src/native/program.ts), and may write there.
   writeFileSync(join(here, "dist/agent.js"), `"use strict";
 const { load, keep } = require("./load.js");
-const script = load("agent");
+const { script } = load("agent");
 process.once("exit", () => globalThis[Symbol.for("stack.agent-worked")] === true && keep("agent", script));
 `);
-  writeFileSync(join(here, "dist/stack.js"), '#!/usr/bin/env node\n"use strict";\nconst { load } = require("./load.js");\nload("ahead");\nload("stack");\n');
+  writeFileSync(join(here, "dist/stack.js"), '#!/usr/bin/env node\n"use strict";\nconst { load } = require("./load.js");\nload("stack", load("ahead").exports.cacheKind);\n');
   chmodSync(join(here, "dist/stack.js"), 0o755);
 }
 
-/** Runs a bundle in a process of its own and keeps the code that V8 compiled. Without a cache all works, slower. */
-function warm(name, flags, argv) {
-  const file = join(here, "dist/lib", `${name}.cjs`);
+/**
+ * Runs a bundle in processes of its own, one after the other, and keeps the code that V8 compiled in them. Without a
+ * cache all works, slower. What the build itself gives cannot fail; a run that needs more of this machine may (`may`).
+ */
+function warm(name, { kind = "", flags = [], runs }) {
   const root = join(here, "dist/.warm");
-  const program = `const { load } = require(${JSON.stringify(join(here, "dist/load.js"))});
+  for (const { argv, may } of runs) {
+    const program = `const { load } = require(${JSON.stringify(join(here, "dist/load.js"))});
     process.argv = [process.argv[0], ${JSON.stringify(join(here, "dist", `${name}.js`))}, ...${JSON.stringify(argv)}];
-    const script = load(${JSON.stringify(name)});
-    process.on("exit", () => require("node:fs").writeFileSync(${JSON.stringify(`${file}.${process.versions.v8}.cache`)}, script.createCachedData()));`;
-  spawnSync(process.execPath, [...flags, "-e", program], { cwd: here, input: "", stdio: "pipe", env: { ...process.env, STACK_ROOT: root }, timeout: 60_000 });
-  rmSync(root, { recursive: true, force: true });
+    const { script } = load(${JSON.stringify(name)}, ${JSON.stringify(kind)});
+    process.on("exit", () => require("node:fs").writeFileSync(${JSON.stringify(join(here, `dist/lib/${name}.cjs.${process.versions.v8}${kind}.cache`))}, script.createCachedData()));`;
+    const { status, stderr } = spawnSync(process.execPath, [...flags, "-e", program], { cwd: here, input: "", stdio: "pipe", encoding: "utf8", env: { ...process.env, STACK_ROOT: root }, timeout: 60_000 });
+    rmSync(root, { recursive: true, force: true });
+    if (status !== 0 && may !== "fail") throw new Error(`${name} ${argv.join(" ")} ended with ${status}: ${stderr}`);
+  }
 }
 
 async function buildTypeScript() {
@@ -211,19 +216,21 @@ async function buildTypeScript() {
     // One file each: what is imported lazily stays lazy in it, and V8's code cache covers all of it.
     format: "cjs",
     target: "node20.19",
-    minify: true,
-    keepNames: true,
+    // Names stay: stack traces are for people, and esbuild's `keepNames` would cost a call for each function at start.
+    minifyWhitespace: true,
+    minifySyntax: true,
     legalComments: "none",
-    define: { STACK_VERSION: JSON.stringify(version), "import.meta.url": "__stackUrl" },
-    banner: { js: 'const __stackUrl=require("node:url").pathToFileURL(__filename).href;' },
+    define: { STACK_VERSION: JSON.stringify(version), "import.meta.url": "__bundle.url" },
     plugins: [pureYaml],
   });
   for (const name of ["stack", "agent", "ahead"]) loadLater(join(here, "dist/lib", `${name}.cjs`));
   writeLaunchers();
-  // Each is run once, so that the cache holds what it compiles lazily as well.
-  warm("stack", [], ["config", "--quiet", "-f", "stack.yaml.example"]);
-  warm("stack", [], ["ps", "--all", "-f", "stack.yaml.example"]);
-  warm("agent", agentFlags, []);
+  // Each is run, so that the cache holds what it compiles lazily as well.
+  const of = (example, ...argv) => ["-f", `examples/${example}`, ...argv];
+  const files = [of("shop/compose.yaml", "config"), of("hardened/compose.yaml", "config", "--format", "json"), of("processes/stack.yaml", "config")].map((argv) => ({ argv }));
+  warm("stack", { kind: ".files", runs: files });
+  warm("stack", { runs: [...files, { argv: of("shop/compose.yaml", "ps", "--all"), may: "fail" }, { argv: of("shop/compose.yaml", "plan"), may: "fail" }] });
+  warm("agent", { flags: agentFlags, runs: [{ argv: [], may: "fail" }] });
   writeFileSync(stamp, hash);
 }
 

@@ -4,6 +4,9 @@ import { globalFlags } from "./globals.ts";
 /** The commands that an agent carries out. */
 const byAgent: ReadonlySet<string> = new Set(["up", "create", "run", "start", "restart", "scale", "stop", "down", "kill", "rm"]);
 
+/** The commands that look at files and at nothing else. */
+const byFiles: ReadonlySet<string> = new Set(["config", "convert", "lint", "version"]);
+
 /** Without a parser: which command is meant, if it is as clear as it nearly always is. */
 export function commandOf(argv: readonly string[]): string | undefined {
   const valued = new Set<string>();
@@ -23,4 +26,8 @@ export function commandOf(argv: readonly string[]): string | undefined {
 /** Does it pay to boot an agent while the command loads? A word too many costs a process, one too few some milliseconds. */
 export function needsAgent(command: string | undefined, argv: readonly string[]): boolean {
   return command !== undefined && byAgent.has(command) && !argv.some((word) => word === "--help" || word === "-h" || word.startsWith("--dry-run"));
+}
+
+export function readsFilesAlone(command: string | undefined): boolean {
+  return command === undefined || byFiles.has(command);
 }

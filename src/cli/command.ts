@@ -47,7 +47,9 @@ export function defineCommand<F extends Flags>(spec: CommandSpec<F>): CommandMod
       const parsed = parseFlags({ name: spec.name, flags, interspersed: spec.interspersed ?? true, positionals: spec.positionals }, argv);
       const dryRun = parsed.flags.dryRun === true || context.globals.dryRun;
       const own = parsed.flags as unknown as FlagValues<F>;
-      return (await spec.run({ ...context, globals: { ...context.globals, dryRun } }, own, parsed.positionals, parsed.given)) ?? 0;
+      // A copy would open standard input, which most commands never look at.
+      const scene = dryRun === context.globals.dryRun ? context : { ...context, globals: { ...context.globals, dryRun } };
+      return (await spec.run(scene, own, parsed.positionals, parsed.given)) ?? 0;
     },
   };
 }

@@ -42,12 +42,25 @@ async function main(): Promise<number> {
     reader.gone = true;
     interrupts.raise("SIGHUP");
   };
-  const stdout = new StreamSink(process.stdout, onBroken);
-  const stderr = new StreamSink(process.stderr, onBroken);
+  const stdout = new StreamSink(() => process.stdout, onBroken);
+  const stderr = new StreamSink(() => process.stderr, onBroken);
+  const input: { used?: NodeJS.ReadStream } = {};
   let context: Context | undefined;
   try {
     const status = await runProgram(process.argv.slice(2), (globals) => {
-      context = { globals, env: process.env, cwd: process.cwd(), stdin: process.stdin, stdout, stderr, clock: systemClock, interrupts, doors };
+      context = {
+        globals,
+        env: process.env,
+        cwd: process.cwd(),
+        get stdin() {
+          return (input.used ??= process.stdin);
+        },
+        stdout,
+        stderr,
+        clock: systemClock,
+        interrupts,
+        doors,
+      };
       return context;
     });
     return reader.gone ? readerGone : status;
@@ -56,7 +69,7 @@ async function main(): Promise<number> {
   } finally {
     interrupts.release();
     // A standard input that was read keeps the process alive until it is closed.
-    process.stdin.destroy();
+    input.used?.destroy();
   }
 }
 

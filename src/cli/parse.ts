@@ -23,6 +23,7 @@ export interface Parsed<F extends Flags> {
 
 /** Flags as Go programs take them, which is what scripts for Docker Compose write: `--flag=false`, `-t=5`, `-t5`. */
 export function parseFlags<F extends Flags>(syntax: Syntax<F>, argv: readonly string[]): Parsed<F> {
+  if (isWithoutFlags(syntax, argv)) return { flags: initialValues(syntax.flags), positionals: argv, given: new Set() };
   const { tokens, switchedOff } = normalise(syntax, argv);
   const command = new Command(syntax.name).exitOverride().helpOption(false).allowExcessArguments(false);
   command.configureOutput({ writeErr: () => undefined, writeOut: () => undefined });
@@ -44,6 +45,18 @@ export function parseFlags<F extends Flags>(syntax: Syntax<F>, argv: readonly st
     values[key] = switchedOff.has(key) ? false : (value ?? flag.initial);
   }
   return { flags: values as FlagValues<F>, positionals: command.args, given };
+}
+
+/** What most command lines are, on both sides of the command's name; commander takes longer to set up than to be told so. */
+function isWithoutFlags({ interspersed, positionals }: Syntax<Flags>, argv: readonly string[]): boolean {
+  if (argv.length === 0) return !positionals.some((p) => p.startsWith("<"));
+  const [only, ...more] = positionals;
+  return !interspersed && more.length === 0 && only?.endsWith("...]") === true && argv[0]?.startsWith("-") === false;
+}
+
+/** The flags of a command line that has none. */
+export function initialValues<F extends Flags>(flags: F): FlagValues<F> {
+  return Object.fromEntries(Object.entries(flags).map(([key, flag]) => [key, flag.initial])) as FlagValues<F>;
 }
 
 /** Commander derives names of its own from `--no-x`; ours are keys of the table. */

@@ -2,23 +2,24 @@ import { StackError } from "../core/index.ts";
 import type { Context } from "./context.ts";
 import { globalFlags, resolveGlobals } from "./globals.ts";
 import { entry, renderFlags } from "./help.ts";
-import { parseFlags } from "./parse.ts";
+import { initialValues, parseFlags } from "./parse.ts";
 import { commands, findCommand } from "./registry.ts";
 import { nearest } from "./suggest.ts";
 
 /** From the words of the command line to the exit status of the command. */
 export async function runProgram(argv: readonly string[], makeContext: (globals: Context["globals"]) => Context): Promise<number> {
-  const defaults = resolveGlobals(parseFlags({ name: "stack", flags: globalFlags, interspersed: false, positionals: ["[command...]"] }, []).flags, {});
-  const parsed = parseFlags({ name: "stack", flags: globalFlags, interspersed: false, positionals: ["[command...]"] }, argv);
+  const syntax = { name: "stack", flags: globalFlags, interspersed: false, positionals: ["[command...]"] };
+  const withoutFlags = (): Context => makeContext(resolveGlobals(initialValues(globalFlags), {}));
+  const parsed = parseFlags(syntax, argv);
   const [name, ...rest] = parsed.positionals;
-  if (parsed.flags.version) return invoke("version", [], makeContext(defaults));
+  if (parsed.flags.version) return invoke("version", [], withoutFlags());
   if (name === undefined || parsed.flags.help || (name === "help" && rest.length === 0)) {
-    const context = makeContext(defaults);
+    const context = withoutFlags();
     if (name !== undefined && name !== "help") return invoke(name, ["--help"], context);
     await context.stdout.write(rootHelp());
     return 0;
   }
-  const context = makeContext(resolveGlobals(parsed.flags, makeContext(defaults).env));
+  const context = makeContext(resolveGlobals(parsed.flags, withoutFlags().env));
   if (name === "help") return invoke(rest[0] ?? "help", ["--help"], context);
   return invoke(name, rest, context);
 }

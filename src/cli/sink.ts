@@ -9,17 +9,29 @@ export interface Sink {
 }
 
 export class StreamSink implements Sink {
-  readonly #stream: NodeJS.WriteStream;
+  readonly #open: () => NodeJS.WriteStream;
+  readonly #onBroken: (error: Error) => void;
+  #opened: NodeJS.WriteStream | undefined;
   #broken = false;
 
-  /** `onBroken`: the reader has gone (EPIPE); called once. */
-  constructor(stream: NodeJS.WriteStream, onBroken: (error: Error) => void) {
-    this.#stream = stream;
-    stream.on("error", (error: Error) => {
+  /**
+   * `open`: asked when the stream is first used, since Node makes its own only then, and slowly.
+   * `onBroken`: the reader has gone (EPIPE); called once.
+   */
+  constructor(open: () => NodeJS.WriteStream, onBroken: (error: Error) => void) {
+    this.#open = open;
+    this.#onBroken = onBroken;
+  }
+
+  get #stream(): NodeJS.WriteStream {
+    if (this.#opened !== undefined) return this.#opened;
+    this.#opened = this.#open();
+    this.#opened.on("error", (error: Error) => {
       if (this.#broken) return;
       this.#broken = true;
-      onBroken(error);
+      this.#onBroken(error);
     });
+    return this.#opened;
   }
 
   get drawable(): boolean {

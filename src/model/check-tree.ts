@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { ipVersion } from "./addresses.ts";
 import { isExternal } from "./normalise.ts";
 import { isPublished } from "./ports.ts";
 import type { Report } from "./report.ts";
@@ -95,7 +95,7 @@ function portComplete(map: MapNode, path: Path, report: Report): void {
 function hostAddress(map: MapNode, path: Path, report: Report): void {
   const address = map.entries.get("host_ip");
   const text = stringOf(address);
-  if (address === undefined || text === undefined || text === "127.0.0.1" || text === "0.0.0.0" || isIP(text) !== 0) return;
+  if (address === undefined || text === undefined || text === "127.0.0.1" || text === "0.0.0.0" || ipVersion(text) !== 0) return;
   report.error(address, {
     rule: "invalid-port",
     message: `${formatPath(path)}: "${text}" is no IP address`,

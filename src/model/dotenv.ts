@@ -53,7 +53,8 @@ export function parseRawEnv(text: string, inherit: Lookup): DotenvResult {
 }
 
 const SPACE = /[\t\v\f\r \u0085\u00a0]/;
-const NAME = /[\p{L}\p{N}_.\-[\]]/u;
+const NAME = /[A-Za-z0-9_.\-[\]]/;
+const FOREIGN_NAME = /[\p{L}\p{N}]/u;
 
 class DotenvReader {
   readonly values = new Map<string, string>();
@@ -103,7 +104,7 @@ class DotenvReader {
         separator = c;
         break;
       }
-      if (!SPACE.test(c) && !NAME.test(c)) return this.#bad(end, 1, `Unexpected character ${JSON.stringify(c)} in a variable name`);
+      if (!SPACE.test(c) && !NAME.test(c) && !FOREIGN_NAME.test(c)) return this.#bad(end, 1, `Unexpected character ${JSON.stringify(c)} in a variable name`);
       end += 1;
     }
     const key = this.#text.slice(start, end).trimEnd();

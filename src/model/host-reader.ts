@@ -1,46 +1,66 @@
-import { constants } from "node:fs";
-import { open, realpath, stat } from "node:fs/promises";
-import type { FileHandle } from "node:fs/promises";
+import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, statSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { decodeUtf8 } from "./reader.ts";
 import type { FileReader, ReadResult } from "./reader.ts";
 
 /** Bytes of one file. The limits of what may be in one are tighter; this one is for the memory before anybody looks. */
 export const FILE_LIMIT = 16_000_000;
 
-/** Never waits for the other end of a FIFO, and never reads a device that has no end. */
-async function readRegular(path: string): Promise<ReadResult> {
-  await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-  const about = await file.stat();
-  if (about.isDirectory()) return { kind: "problem", reason: "it is a directory" };
-  // `-f <(…)` is a pipe of somebody who writes; only what can be read to its end is read.
-  if (about.isFIFO() && path.startsWith("/dev/fd/")) return await readPipe(path);
-  if (!about.isFile()) return { kind: "problem", reason: `it is not a regular file but ${about.isFIFO() ? "a FIFO" : "a device or socket"}` };
-  if (about.size > FILE_LIMIT) return { kind: "problem", reason: `it is larger than ${FILE_LIMIT} bytes` };
-  // Files of /proc say that they are empty, so the size is no promise.
-  return await readToEnd(file);
+/**
+ * Never waits for the other end of a FIFO, and never reads a device that has no end. Regular files are read at once:
+ * they are small, and the first asynchronous call of a process starts Node's threads, which takes longer than all of it.
+ */
+function readRegular(path: string): ReadResult | "pipe" {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  try {
+    const about = fstatSync(file);
+    if (about.isDirectory()) return { kind: "problem", reason: "it is a directory" };
+    // `-f <(…)` is a pipe of somebody who writes; only what can be read to its end is read.
+    if (about.isFIFO() && path.startsWith("/dev/fd/")) return "pipe";
+    if (!about.isFile()) return { kind: "problem", reason: `it is not a regular file but ${about.isFIFO() ? "a FIFO" : "a device or socket"}` };
+    if (about.size > FILE_LIMIT) return tooLarge;
+    // Files of /proc say that they are empty, so the size is no promise.
+    return readToEnd(file, about.size);
+  } finally {
+    closeSync(file);
+  }
 }
 
-async function readToEnd(file: FileHandle): Promise<ReadResult> {
+const tooLarge: ReadResult = { kind: "problem", reason: `it is larger than ${FILE_LIMIT} bytes` };
+
+function readToEnd(file: number, size: number): ReadResult {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for (let space = size + 1; ; space = 65_536) {
+    const chunk = Buffer.allocUnsafe(space);
+    const count = readSync(file, chunk, 0, space, null);
+    if (count === 0) break;
+    length += count;
+    if (length > FILE_LIMIT) return tooLarge;
+    chunks.push(chunk.subarray(0, count));
+  }
+  return decodeUtf8(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks));
+}
+
+/** Waits for whoever writes, so the process has to stay able to hear signals meanwhile. */
+async function readPipe(path: string): Promise<ReadResult> {
+  await using file = await open(path, constants.O_RDONLY);
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of file.createReadStream({ autoClose: false }) as AsyncIterable<Buffer>) {
     length += chunk.length;
-    if (length > FILE_LIMIT) return { kind: "problem", reason: `it is larger than ${FILE_LIMIT} bytes` };
+    if (length > FILE_LIMIT) return tooLarge;
     chunks.push(chunk);
   }
   return decodeUtf8(Buffer.concat(chunks));
-}
-
-async function readPipe(path: string): Promise<ReadResult> {
-  await using file = await open(path, constants.O_RDONLY);
-  return await readToEnd(file);
 }
 
 /** Reads from this machine's files. */
 export const hostReader: FileReader = {
   async read(path) {
     try {
-      return await readRegular(path);
+      const read = readRegular(path);
+      return read === "pipe" ? await readPipe(path) : read;
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       if (code === "ENOENT" || code === "ENOTDIR") return { kind: "missing" };
@@ -51,18 +71,19 @@ export const hostReader: FileReader = {
       return { kind: "problem", reason: message };
     }
   },
-  async kind(path) {
+  kind(path) {
     try {
-      return (await stat(path)).isDirectory() ? "directory" : "file";
+      const found = statSync(path, { throwIfNoEntry: false });
+      return Promise.resolve(found === undefined ? "missing" : found.isDirectory() ? "directory" : "file");
     } catch {
-      return "missing";
+      return Promise.resolve("missing");
     }
   },
-  async realpath(path) {
+  realpath(path) {
     try {
-      return await realpath(path);
+      return Promise.resolve(realpathSync.native(path));
     } catch {
-      return path;
+      return Promise.resolve(path);
     }
   },
 };

@@ -57,7 +57,15 @@ export function parseMount(text: string): MountResult {
 
 /** What begins like a path is one; anything else names a volume. */
 export function isHostPath(source: string): boolean {
-  return /^(?:[./~]|\\\\|\p{L}:)/u.test(source);
+  const first = source.charAt(0);
+  return first === "." || first === "/" || first === "~" || source.startsWith("\\\\") || (source.includes(":") && isLetter(source.slice(0, source.indexOf(":"))));
+}
+
+/** A drive of Windows. ASCII is answered without the tables that `\p{L}` brings along. */
+function isLetter(text: string): boolean {
+  if (text.length === 0 || text.length > 2) return false;
+  const code = text.charCodeAt(0) | 0x20;
+  return text.length === 1 && text < "\x80" ? code >= 97 && code <= 122 : /^\p{L}$/u.test(text);
 }
 
 /** Go's `path.Clean`: no `.`, no `..` that can be resolved, no slash at the end. */
@@ -75,7 +83,7 @@ function splitFields(text: string): string[] {
     const c = text.charAt(i);
     if (c === "$" && text[i + 1] === "{") braces += 1;
     else if (c === "}" && braces > 0) braces -= 1;
-    else if (c === ":" && braces === 0 && !/^\p{L}$/u.test(field)) {
+    else if (c === ":" && braces === 0 && !isLetter(field)) {
       fields.push(field);
       field = "";
       continue;

@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { ipVersion } from "./addresses.ts";
 
 /** One port out of the short form `[IP:][HOST[-HOST]:]CONTAINER[-CONTAINER][/PROTOCOL]`. */
 export interface ShortPort {
@@ -27,7 +27,7 @@ export function parsePort(text: string): PortResult {
   const address = addressOf(parts.slice(0, -2).join(":"));
   if (address === undefined) {
     const written = parts.slice(0, -2).join(":");
-    return { problem: isIP(written) === 6 ? `the IPv6 address has to stand in brackets: [${written}]` : `"${written}" is no IP address` };
+    return { problem: ipVersion(written) === 6 ? `the IPv6 address has to stand in brackets: [${written}]` : `"${written}" is no IP address` };
   }
   if (containerText === "") return { problem: "no container port" };
   const container = parseRange(containerText);
@@ -72,7 +72,7 @@ function addressOf(text: string): string | undefined {
   const address = bracketed ?? text;
   if (bracketed === "") return "";
   // Without brackets nobody can tell where an IPv6 address ends.
-  return isIP(address) === 0 || (isIP(address) === 6 && bracketed === undefined) ? undefined : address;
+  return ipVersion(address) === 0 || (ipVersion(address) === 6 && bracketed === undefined) ? undefined : address;
 }
 
 function parseRange(text: string): Range | undefined {

@@ -1,3 +1,5 @@
+import { isUtf8 } from "node:buffer";
+
 /** The model's only door to the outside: reading files. Tests bring their own. */
 export interface FileReader {
   /** `missing`: there is no such file. `problem`: it cannot be read, and why. */
@@ -15,11 +17,8 @@ export function decodeUtf8(bytes: Uint8Array): ReadResult {
   const [first, second] = bytes;
   if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff))
     return { kind: "problem", reason: "it is UTF-16; save it as UTF-8" };
-  try {
-    return { kind: "text", text: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes) };
-  } catch {
-    return { kind: "problem", reason: `it is not valid UTF-8 (byte ${firstBadByte(bytes)})` };
-  }
+  if (!isUtf8(bytes)) return { kind: "problem", reason: `it is not valid UTF-8 (byte ${firstBadByte(bytes)})` };
+  return { kind: "text", text: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8") };
 }
 
 function firstBadByte(bytes: Uint8Array): number {

@@ -66,9 +66,13 @@ function text(value: string, indent: number): string {
   return plainAllowed(value) ? value : `'${value.replaceAll("'", "''")}'`;
 }
 
+/** With what null, a truth, a number or a date can begin. */
+const OTHERS_BEGIN = "~nNtTfFyYoO.+-0123456789";
+
 /** What a reader would take for something else than text. */
 function looksLikeOther(value: string): boolean {
   if (value === "") return true;
+  if (!OTHERS_BEGIN.includes(value.charAt(0))) return false;
   if (
     /^(?:~|null|Null|NULL|true|True|TRUE|false|False|FALSE|y|Y|yes|Yes|YES|on|On|ON|n|N|no|No|NO|off|Off|OFF|\.nan|\.NaN|\.NAN|[-+]?\.(?:inf|Inf|INF))$/.test(
       value,

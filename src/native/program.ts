@@ -1,5 +1,5 @@
 import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { paths, readIfThere, StackError } from "../core/index.ts";
 import type { DataRoot } from "../core/index.ts";
@@ -65,7 +65,8 @@ function copyProgram(dist: string, directory: string): void {
   mkdirSync(staging, { mode: 0o700 });
   for (const part of ["agent.js", "load.js", "lib", "package.json", "native", ".hash"]) {
     const from = join(dist, part);
-    if (existsSync(from)) cpSync(from, join(staging, part), { recursive: true });
+    // The command's own bundles stay where they are: an agent starts no command.
+    if (existsSync(from)) cpSync(from, join(staging, part), { recursive: true, filter: (file) => !/^(?:stack|ahead)\.cjs/.test(basename(file)) });
   }
   try {
     renameSync(staging, directory);

@@ -1,4 +1,4 @@
-import { isIPv4 } from "node:net";
+import { isIPv4 } from "../addresses.ts";
 import { child, childItems, childMap, childString, stringOf } from "../tree.ts";
 import type { MapNode } from "../tree.ts";
 import { knownImage } from "./known-images.ts";
