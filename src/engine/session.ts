@@ -210,6 +210,7 @@ export class ProjectSession {
     this.#healing.close();
     await this.#queue.catch(() => undefined);
     this.#hub.close();
+    await this.#forks.close();
     await this.#names.close();
     if (this.#rooms.containers.survey().records.every((record) => record.project !== this.project))
       await rm(paths.project(this.#root, this.project), { recursive: true, force: true });
@@ -231,7 +232,9 @@ export class ProjectSession {
     const abort = new AbortController();
     this.#current = { options: request.options, abort };
     try {
-      return await this.#timed(request, AbortSignal.any([clientSignal, this.#ending.signal, abort.signal]), emit, remember);
+      const signal = AbortSignal.any([clientSignal, this.#ending.signal, abort.signal]);
+      setMaxListeners(0, signal); // every operation of a large stack may listen
+      return await this.#timed(request, signal, emit, remember);
     } finally {
       this.#current = undefined;
       if (request.options.goal !== "heal") await this.#wanted.set(this.#desired, this.#hub.all);
