@@ -61,7 +61,7 @@ export class ImageStore implements Images {
   readonly maxLayerBytes: number;
   readonly #env: NodeJS.ProcessEnv;
   readonly #clock: Clock;
-  readonly #http: HttpClient;
+  #client: HttpClient | undefined;
   readonly #insecure: readonly string[];
   readonly #registries = new Map<string, Registry>();
   #prepared: Promise<void> | undefined;
@@ -72,11 +72,15 @@ export class ImageStore implements Images {
     this.#env = options.env ?? process.env;
     this.#clock = options.clock ?? systemClock;
     this.#insecure = (this.#env["STACK_INSECURE_REGISTRIES"] ?? "").split(",").map((h) => h.trim().toLowerCase()).filter((h) => h !== "");
-    this.#http = new HttpClient(this.#env, { isInsecure: (host) => this.#isInsecure(host) });
     this.maxLayerBytes = layerLimit(this.#env["STACK_MAX_LAYER_BYTES"]);
     const { runtime } = options;
     this.runtime = () => runtime ?? installProgram(root).binary;
     this.layers = new LayerStore({ root, native, runtime: this.runtime, maxLayerBytes: this.maxLayerBytes });
+  }
+
+  /** Node's client takes its time to load; who pulls nothing does not wait for it. */
+  get #http(): HttpClient {
+    return (this.#client ??= new HttpClient(this.#env, { isInsecure: (host) => this.#isInsecure(host) }));
   }
 
   async find(text: string): Promise<Image | undefined> {

@@ -107,12 +107,13 @@ class DirectoryStore implements ContainerStore {
   }
 
   async reserve(name: string): Promise<Creation> {
-    mkdirSync(paths.containers(this.#root), { recursive: true, mode: 0o700 });
+    if (!existsSync(paths.containers(this.#root))) mkdirSync(paths.containers(this.#root), { recursive: true, mode: 0o700 });
     return this.#underNamesLock(() => {
       this.#refuseTaken(name);
       const id = newId();
       const directory = paths.container(this.#root, id);
-      mkdirSync(join(directory, "log"), { recursive: true, mode: 0o700 });
+      mkdirSync(directory, { mode: 0o700 });
+      mkdirSync(join(directory, "log"), { mode: 0o700 });
       const held = this.#native.lock(join(directory, reservation), "exclusive", false);
       writeSync(held, name);
       this.#making.set(id, name);

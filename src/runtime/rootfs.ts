@@ -199,6 +199,8 @@ function makeUpper(upper: string, work: string, lower: string | undefined): void
   mkdirSync(work, { recursive: true, mode: 0o700 });
   const info = lower === undefined ? undefined : statSync(lower);
   if (info === undefined) return;
-  chownSync(upper, info.uid, info.gid);
-  chmodSync(upper, info.mode & 0o7777);
+  // Each change of a new inode costs as much as its making.
+  const made = statSync(upper);
+  if (made.uid !== info.uid || made.gid !== info.gid) chownSync(upper, info.uid, info.gid);
+  if (made.mode !== info.mode) chmodSync(upper, info.mode & 0o7777);
 }

@@ -110,26 +110,46 @@ class DirectoryVolumes implements Volumes {
     const files = join(paths.container(this.#root, container), "files");
     const path = parseHostPath(join(files, name.replace(/[/\0]/g, "_").replace(/^\.+/, "_")));
     if (path === undefined) throw new StackError("internal", `${files} is not an absolute path`);
-    mkdirSync(files, { recursive: true, mode: 0o700 });
-    const temporary = `${path}.${randomBytes(6).toString("hex")}`;
     try {
-      const fd = openSync(temporary, "wx", 0o600);
-      try {
-        writeFileSync(fd, content);
-        fchownSync(fd, owner.uid, owner.gid);
-        fchmodSync(fd, owner.mode);
-      } finally {
-        closeSync(fd);
-      }
-      renameSync(temporary, path);
+      writeOwned(path, content, owner);
     } catch (error) {
-      rmSync(temporary, { force: true });
-      throw error;
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      mkdirSync(files, { recursive: true, mode: 0o700 });
+      writeOwned(path, content, owner);
     }
     return path;
   }
 
   #directory(name: string): HostPath {
     return parseHostPath(join(paths.volumes(this.#root), name)) ?? paths.volumes(this.#root);
+  }
+}
+
+/**
+ * Under its name at once where there is none yet: only a container that is being made has it, and one that was half made
+ * goes as a whole. What is there is replaced, so that nobody reads a part.
+ */
+function writeOwned(path: string, content: string | Uint8Array, owner: { readonly uid: number; readonly gid: number; readonly mode: number }): void {
+  let name = path;
+  let fd: number;
+  try {
+    fd = openSync(name, "wx", 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    name = `${path}.${randomBytes(6).toString("hex")}`;
+    fd = openSync(name, "wx", 0o600);
+  }
+  try {
+    try {
+      writeFileSync(fd, content);
+      if (owner.uid !== 0 || owner.gid !== 0 || process.getuid?.() !== 0) fchownSync(fd, owner.uid, owner.gid);
+      fchmodSync(fd, owner.mode);
+    } finally {
+      closeSync(fd);
+    }
+    if (name !== path) renameSync(name, path);
+  } catch (error) {
+    rmSync(name, { force: true });
+    throw error;
   }
 }
