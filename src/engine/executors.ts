@@ -60,7 +60,10 @@ export function executorsFor(work: Work): Executors {
     wait: async (operation, context) => {
       const now = systemClock.now();
       work.waitingSince.first ??= now;
-      const held = await passGate(operation, hub, context.signal, operation.timeoutMs === undefined ? undefined : work.waitingSince.first + operation.timeoutMs - now);
+      const patience = operation.timeoutMs === undefined ? undefined : work.waitingSince.first + operation.timeoutMs - now;
+      const held = await passGate(operation, hub, context.signal, patience, (text) => {
+        context.note(text);
+      });
       if (held !== undefined) context.held(held);
     },
     "restore-limits": async (operation) => {

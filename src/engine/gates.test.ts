@@ -4,14 +4,14 @@ import { gateState, passGate } from "./gates.ts";
 import type { Gate, WaitOperation } from "./gates.ts";
 import type { ContainerSummary, EngineEvent } from "./types.ts";
 
-function summary(status: ContainerSummary["status"], extra: { health?: ContainerSummary["health"]; exitCode?: number; signal?: number; output?: string } = {}): ContainerSummary {
+function summary(status: ContainerSummary["status"], extra: { health?: ContainerSummary["health"]; exitCode?: number; signal?: number; output?: string; failures?: number } = {}): ContainerSummary {
   return {
     name: "shop-db-1",
     record: {},
     status,
     health: extra.health ?? "none",
     ...(extra.output === undefined ? {} : { healthOutput: extra.output }),
-    state: { exitCode: extra.exitCode ?? 0, signal: extra.signal ?? 0, endedBy: "", oomKilled: false, error: null },
+    state: { exitCode: extra.exitCode ?? 0, signal: extra.signal ?? 0, endedBy: "", oomKilled: false, error: null, failures: extra.failures ?? 0 },
   } as unknown as ContainerSummary;
 }
 
@@ -36,6 +36,12 @@ describe("gateState", () => {
     ["running_or_healthy", summary("running", { health: "starting" }), "waiting"],
     ["running_or_healthy", summary("exited"), "open"],
     ["running_or_healthy", summary("exited", { exitCode: 1 }), "failed"],
+    ["running_or_healthy", summary("restarting", { exitCode: 1, failures: 4 }), "waiting"],
+    ["running_or_healthy", summary("restarting", { exitCode: 1, failures: 5 }), "failed"],
+    ["service_healthy", summary("running", { health: "starting", exitCode: 1, failures: 5 }), "failed"],
+    ["service_healthy", summary("running", { health: "healthy", exitCode: 1, failures: 5 }), "open"],
+    ["service_completed_successfully", summary("restarting", { exitCode: 1, failures: 5 }), "failed"],
+    ["service_started", summary("restarting", { exitCode: 1, failures: 50 }), "open"],
   ];
   it.each(table)("%s with %o", (condition, container, expected) => {
     expect(gateState(condition, container, "shop-db-1").state).toBe(expected);
@@ -47,6 +53,19 @@ describe("gateState", () => {
       why: "is unhealthy: connection refused",
     });
     expect(gateState("running_or_healthy", summary("exited", { exitCode: 137, signal: 9 }), "x")).toEqual({ state: "failed", why: "exited with 137 (SIGKILL)" });
+  });
+});
+
+describe("a crash loop", () => {
+  const looping = summary("restarting", { exitCode: 3, failures: 7 });
+
+  it("is named, with how the last run ended", () => {
+    expect(gateState("service_healthy", looping, "x")).toEqual({ state: "failed", why: "is in a crash loop: it failed 7 times in a row, and last exited with 3" });
+    expect(gateState("running_or_healthy", summary("exited", { exitCode: 3, failures: 4 }), "x")).toEqual({ state: "failed", why: "exited with 3, 4 times in a row: its restart policy gave up" });
+  });
+
+  it("may still end well while there is a limit of time", () => {
+    expect(gateState("service_healthy", looping, "x", true)).toEqual({ state: "waiting", why: "is restarting, after 7 failures in a row: it exited with 3" });
   });
 });
 
@@ -93,6 +112,25 @@ describe("passGate", () => {
     const passing = passGate(wait(), gate, new AbortController().signal);
     gate.set("shop-db-1", summary("exited", { exitCode: 1 }));
     await expect(passing).rejects.toThrow("shop-db-1 was expected to become healthy, but exited with 1");
+  });
+
+  it("fails at the fifth failure in a row, tells each one before, and waits on with a limit of time", async () => {
+    const crash = (failures: number): ContainerSummary => summary("restarting", { exitCode: 1, failures });
+    const gate = new FakeGate();
+    gate.set("shop-db-1", summary("running", { health: "starting" }));
+    const notes: string[] = [];
+    const never = new AbortController();
+    const passing = passGate(wait(), gate, never.signal, undefined, (text) => notes.push(text));
+    const patient = passGate(wait({ timeoutMs: 60_000 }), gate, never.signal);
+    for (let n = 1; n < 5; n += 1) {
+      gate.set("shop-db-1", crash(n));
+      gate.set("shop-db-1", summary("running", { health: "starting", failures: n }));
+    }
+    expect(notes).toEqual(["is restarting: it exited with 1", ...[2, 3, 4].map((n) => `is restarting, after ${n} failures in a row: it exited with 1`)]);
+    gate.set("shop-db-1", crash(5));
+    await expect(passing).rejects.toThrow("shop-db-1 was expected to become healthy, but is in a crash loop: it failed 5 times in a row, and last exited with 1");
+    gate.set("shop-db-1", summary("running", { health: "healthy", failures: 5 }));
+    expect(await patient).toEqual({ container: "shop-db-1", why: "is restarting, after 5 failures in a row: it exited with 1" });
   });
 
   it("says after its time what it still waited for", async () => {

@@ -12,9 +12,22 @@ export type GateState =
   | { readonly state: "waiting"; readonly why: string }
   | { readonly state: "failed"; readonly why: string };
 
-/** Pure: does the condition hold for this container? */
-export function gateState(condition: WaitOperation["condition"], container: ContainerSummary | undefined, name: string): GateState {
+/**
+ * So many failures in a row are a crash loop for whoever waits without a limit: by default it takes a second and a half to get
+ * there. (Docker Compose gives up at the first one if there is a health check, and never without.)
+ */
+const crashLoop = 5;
+
+/** Pure: does the condition hold for this container? `patient`: there is a limit of time, so that a crash loop may still end well. */
+export function gateState(condition: WaitOperation["condition"], container: ContainerSummary | undefined, name: string, patient = false): GateState {
   if (container === undefined) return { state: "failed", why: `container ${name} does not exist` };
+  const state = stateOf(condition, container);
+  const failures = container.state?.failures ?? 0;
+  if (state.state !== "waiting" || patient || failures < crashLoop) return state;
+  return { state: "failed", why: `is in a crash loop: it failed ${failures} times in a row, and last ${describeEnd(container)}` };
+}
+
+function stateOf(condition: WaitOperation["condition"], container: ContainerSummary): GateState {
   const { status, health, state } = container;
   const ended = status === "exited" || status === "dead";
   const willRestart = status === "restarting";
@@ -25,7 +38,8 @@ export function gateState(condition: WaitOperation["condition"], container: Cont
       return { state: "waiting", why: "not started" };
     case "service_completed_successfully":
       if (status === "exited" && state?.exitCode === 0) return { state: "open" };
-      if (ended) return { state: "failed", why: describeEnd(container) };
+      if (ended) return endedGate(container);
+      if (willRestart) return restarting(container);
       return { state: "waiting", why: "still running" };
     case "service_healthy":
       if (ended) return endedGate(container);
@@ -46,18 +60,24 @@ function endedGate(container: ContainerSummary): GateState {
   if (container.health === "healthy") return { state: "open" };
   const wanted = wantedExit(container);
   const expected = wanted === undefined || container.state?.exitCode === wanted ? "" : `, where \`ready\` expects ${wanted}`;
-  return { state: "failed", why: `${describeEnd(container)}${expected}` };
+  const failures = container.state?.failures ?? 0;
+  return { state: "failed", why: `${describeEnd(container)}${expected}${failures > 1 ? `, ${failures} times in a row: its restart policy gave up` : ""}` };
 }
 
 function probedGate(container: ContainerSummary): GateState {
   const { status, health } = container;
   if (status === "created") return { state: "waiting", why: "is created" };
-  if (status === "restarting") return { state: "waiting", why: `is restarting: it ${describeEnd(container)}` };
+  if (status === "restarting") return restarting(container);
   if (health === "healthy") return { state: "open" };
   // It gets another chance; the gate stays until that is over.
   if (health === "unhealthy") return { state: container.treated === true ? "waiting" : "failed", why: unhealthy(container) };
   const output = container.healthOutput?.trim() ?? "";
   return { state: "waiting", why: `health: starting${output === "" ? "" : `: ${lastLines(output)}`}` };
+}
+
+function restarting(container: ContainerSummary): GateState {
+  const { failures = 0 } = container.state ?? {};
+  return { state: "waiting", why: `is restarting${failures > 1 ? `, after ${failures} failures in a row` : ""}: it ${describeEnd(container)}` };
 }
 
 function unhealthy(container: ContainerSummary): string {
@@ -77,12 +97,18 @@ export interface Gate {
 
 /**
  * Waits, driven by events alone, until the gate is open for every container; throws when it cannot open any more, with the
- * last lines of the container because of which. `patienceMs`: what is left of the time that the plan allows. Returns what
- * it waited for last; undefined if it was open.
+ * last lines of the container because of which. `patienceMs`: what is left of the time that the plan allows. `note` is
+ * told when one of them crashes and is started again. Returns what it waited for last; undefined if it was open.
  */
-export async function passGate(operation: WaitOperation, gate: Gate, signal: AbortSignal, patienceMs = operation.timeoutMs): Promise<HeldBy | undefined> {
+export async function passGate(
+  operation: WaitOperation,
+  gate: Gate,
+  signal: AbortSignal,
+  patienceMs = operation.timeoutMs,
+  note: (text: string) => void = () => undefined,
+): Promise<HeldBy | undefined> {
   try {
-    return await openedGate(operation, gate, signal, patienceMs);
+    return await openedGate(operation, gate, signal, patienceMs, note);
   } catch (error) {
     if (!(error instanceof StackError)) throw error;
     const name = error.details["container"];
@@ -92,10 +118,17 @@ export async function passGate(operation: WaitOperation, gate: Gate, signal: Abo
   }
 }
 
-async function openedGate(operation: WaitOperation, gate: Gate, signal: AbortSignal, patienceMs: number | undefined): Promise<HeldBy | undefined> {
+async function openedGate(operation: WaitOperation, gate: Gate, signal: AbortSignal, patienceMs: number | undefined, note: (text: string) => void): Promise<HeldBy | undefined> {
   return new Promise<HeldBy | undefined>((resolve, reject) => {
     const ends: (() => void)[] = [];
     let held: HeldBy | undefined;
+    let told = "";
+    // Nothing goes on without it, and nothing else shows that it crashes.
+    const tell = (why: string): void => {
+      if (why === told) return;
+      told = why;
+      note(why);
+    };
     const finish = (error?: Error): void => {
       for (const end of ends) end();
       if (error === undefined) resolve(held);
@@ -104,12 +137,14 @@ async function openedGate(operation: WaitOperation, gate: Gate, signal: AbortSig
     const look = (): void => {
       let waiting: HeldBy | undefined;
       for (const name of operation.containers) {
-        const now = gateState(operation.condition, gate.find(name), name);
+        const now = gateState(operation.condition, gate.find(name), name, patienceMs !== undefined);
         if (now.state === "failed") {
           finish(gateFailure(operation, name, now.why));
           return;
         }
-        if (now.state === "waiting") waiting = { container: name, why: now.why };
+        if (now.state !== "waiting") continue;
+        waiting = { container: name, why: now.why };
+        if (gate.find(name)?.status === "restarting") tell(now.why);
       }
       if (waiting === undefined) finish();
       else held = waiting;
@@ -144,7 +179,7 @@ async function openedGate(operation: WaitOperation, gate: Gate, signal: AbortSig
 
 function timedOut(operation: WaitOperation, gate: Gate): StackError {
   const late = operation.containers.flatMap((name) => {
-    const now = gateState(operation.condition, gate.find(name), name);
+    const now = gateState(operation.condition, gate.find(name), name, true);
     return now.state === "open" ? [] : [{ name, text: `${name} (${now.why})` }];
   });
   return new StackError("timeout", `Timed out after ${(operation.timeoutMs ?? 0) / 1000} s waiting for ${late.map(({ text }) => text).join(", ")}`, {
