@@ -111,11 +111,14 @@ Result<pid_t> AgentKeeper::spawn() {
   env.push_back(nullptr);
   UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!null) return sys_fail(kStage, "open", "/dev/null");
+  UniqueFd log;  // without it, it has to do without
+  if (!spec_.log.empty())
+    log.reset(::open(spec_.log.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
   pid_t pid = ::fork();
   if (pid < 0) return sys_fail(kStage, "fork");
   if (pid > 0) return pid;
   ::setsid();
-  for (int fd = 0; fd < 3; ++fd) ::dup2(null.get(), fd);
+  for (int fd = 0; fd < 3; ++fd) ::dup2(fd == 2 && log ? log.get() : null.get(), fd);
   reset_signals();
   if (enter_host_mounts().ok()) ::execve(argv[0], argv.data(), env.data());
   ::_exit(127);

@@ -115,7 +115,7 @@ Result<LogSpec> parse_log(const Json& json) {
 std::optional<AgentSpec> parse_agent(const Json& json) {
   if (!json.is_object()) return std::nullopt;
   return AgentSpec{strings(json["argv"]), strings(json["env"]), json["lock"].as_string(),
-                   json["respawnLock"].as_string()};
+                   json["respawnLock"].as_string(), json["log"].string_or("")};
 }
 
 }  // namespace

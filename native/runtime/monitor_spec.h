@@ -77,6 +77,7 @@ struct StopSpec {
 struct AgentSpec {
   std::vector<std::string> argv, env;
   std::string lock, respawn_lock;
+  std::string log;  // "": none
 };
 
 struct JoinSpec {

@@ -1,5 +1,8 @@
 import { spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import type { FSWatcher } from "chokidar";
+import { readIfThere, replaceFile } from "../core/index.ts";
+import type { HostPath } from "../core/index.ts";
 import type { EngineEvent } from "../engine/index.ts";
 import type { FollowRequest } from "./protocol.ts";
 
@@ -9,11 +12,22 @@ const settleMs = 150;
 /** So much of what the command said is passed on, bytes from its end. */
 const keptOutput = 4096;
 
+/** `projects/NAME/follow.json`: 0600, as it holds the environment that the files are read with. */
+interface FollowRecord {
+  readonly version: number;
+  readonly request: FollowRequest;
+}
+
+const recordVersion = 1;
+
 /**
  * `up --follow`: watches the stack's own files, and when one changes runs the same `up` again, as the user would: what the
  * file says is checked, planned and done in one way only. A file that does not load changes nothing; its errors are told.
+ * The wish is kept on disk until it is withdrawn: an agent that takes over follows on, and sees by their times which files
+ * have changed while there was none.
  */
 export class Follower {
+  readonly #record: HostPath;
   readonly #tell: (event: EngineEvent) => void;
   readonly #onIdle: () => void;
   #request: FollowRequest | undefined;
@@ -23,7 +37,8 @@ export class Follower {
   #again = false;
   readonly #changed = new Set<string>();
 
-  constructor(tell: (event: EngineEvent) => void, onIdle: () => void) {
+  constructor(record: HostPath, tell: (event: EngineEvent) => void, onIdle: () => void) {
+    this.#record = record;
     this.#tell = tell;
     this.#onIdle = onIdle;
   }
@@ -33,6 +48,35 @@ export class Follower {
   }
 
   async follow(request: FollowRequest): Promise<void> {
+    try {
+      const record: FollowRecord = { version: recordVersion, request };
+      replaceFile(this.#record, JSON.stringify(record));
+    } catch (error) {
+      this.#say(`The wish to follow cannot be kept, and is forgotten when the agent ends: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    await this.#watch(request);
+  }
+
+  /** Goes on where the agent before was; the wish is ours when this returns, the files are watched a little later. */
+  resume(): void {
+    const request = this.#kept();
+    if (request === undefined) return;
+    this.#watch(request).catch((error: unknown) => {
+      this.#say(`Cannot watch the stack's files: ${error instanceof Error ? error.message : String(error)}`);
+    });
+  }
+
+  /** Undefined: there is none, or half of one. */
+  #kept(): FollowRequest | undefined {
+    try {
+      const record = JSON.parse(readIfThere(this.#record) ?? "null") as FollowRecord | null;
+      return record?.version === recordVersion ? record.request : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #watch(request: FollowRequest): Promise<void> {
     this.#unwatch();
     this.#request = request;
     const { watch } = await import("chokidar");
@@ -56,7 +100,14 @@ export class Follower {
     });
   }
 
+  /** The wish is withdrawn. */
   stop(): void {
+    this.close();
+    rmSync(this.#record, { force: true });
+  }
+
+  /** Watches no more; the next agent does. */
+  close(): void {
     this.#unwatch();
     this.#request = undefined;
   }

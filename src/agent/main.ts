@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import { JsonLines, parseProjectName, paths, resolveDataRoot, StackError } from "../core/index.ts";
-import type { ProjectName } from "../core/index.ts";
+import type { HostPath, ProjectName } from "../core/index.ts";
 import { ProjectSession } from "../engine/index.ts";
 import { installProgram, loadNative } from "../native/index.ts";
 import { Follower } from "./follow.ts";
@@ -54,7 +54,7 @@ async function bind(project: ProjectName, adopt: boolean, starter: Starter): Pro
     if (ending) return;
     ending = true;
     clearTimeout(idle);
-    follower.stop();
+    follower.close();
     starter.leave();
     await server.close();
     await session.close();
@@ -72,9 +72,13 @@ async function bind(project: ProjectName, adopt: boolean, starter: Starter): Pro
       end().catch(fail);
     }, idleGraceMs);
   };
-  const follower = new Follower((event) => {
-    session.events.emit(event);
-  }, lookIdle);
+  const follower = new Follower(
+    join(directory, "follow.json") as HostPath,
+    (event) => {
+      session.events.emit(event);
+    },
+    lookIdle,
+  );
   const server = await AgentServer.listen({
     follower,
     native,
@@ -98,6 +102,7 @@ async function bind(project: ProjectName, adopt: boolean, starter: Starter): Pro
   });
   session.onMonitorGone(lookIdle);
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => void end().catch(fail));
+  follower.resume();
   if (adopt) await session.adopt();
   else session.adopt().then(lookIdle, fail);
   session.onWorkingDirectory((workingDir) => {

@@ -276,6 +276,8 @@ export interface MonitorSpec {
     readonly lock: string;
     /** Taken (flock) by the one monitor that starts it. */
     readonly respawnLock: string;
+    /** What it says on standard error is appended to this file; absent: to none. */
+    readonly log?: string;
   };
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync, watch } from "node:fs";
+import { existsSync, readFileSync, statSync, watch } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Machine } from "../support/machine.ts";
@@ -54,6 +54,23 @@ test("a file that does not load changes nothing, and says why", async () => {
   machine.write("compose.yaml", file("3"));
   await untilLogged(machine, "compose.yaml changed: applied", 2);
   expect(await version(machine)).toBe("3\n");
+});
+
+test("a new agent follows on, and applies what was saved while there was none", async () => {
+  const machine = used.current;
+  const project = join(machine.root, "projects/project");
+  const { pid } = JSON.parse(readFileSync(join(project, "agent.json"), "utf8")) as { pid: number };
+  process.kill(pid, "SIGKILL");
+  machine.write("compose.yaml", file("killed"));
+  await untilLogged(machine, "compose.yaml changed: applied", 3);
+  expect(await version(machine)).toBe("killed\n");
+  machine.write("compose.yaml", file("again"));
+  await untilLogged(machine, "compose.yaml changed: applied", 4);
+  expect(await version(machine)).toBe("again\n");
+  // It holds the environment of whoever asked.
+  expect(statSync(join(project, "follow.json")).mode & 0o777).toBe(0o600);
+  await machine.ok("stop");
+  expect(existsSync(join(project, "follow.json"))).toBe(false);
 });
 
 test("the terminal that follows shows what was done, and Ctrl-C ends both", async () => {

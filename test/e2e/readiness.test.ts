@@ -94,6 +94,29 @@ describe("ready", () => {
     expect(output).toContain("| cannot read /etc/shop.conf");
   });
 
+  test("a crash loop ends the wait, with how it crashes and its last lines; so does a policy that gives up", async () => {
+    const machine = used.current;
+    const crashing = (restart: string): string => `
+  loop:
+    image: busybox:1
+    command: [sh, -c, "echo no database; exit 7"]
+    restart: ${restart}
+    ready: {tcp: 80}
+  after: {image: "busybox:1", command: [sleep, "1000"], depends_on: {loop: {condition: service_healthy}}}
+`;
+    services(crashing("always"));
+    const looped = await machine.stack("up", "-d");
+    expect(looped.code, looped.output).toBe(1);
+    expect(looped.output).toContain("is restarting, after 2 failures in a row: it exited with 7");
+    expect(looped.output).toMatch(/project-loop-1 was expected to become healthy, but is in a crash loop: it failed [5-9] times in a row, and last exited with 7/);
+    expect(looped.output).toContain("| no database");
+    services(crashing("on-failure:2"));
+    const gaveUp = await machine.stack("up", "-d", "--wait", "--wait-timeout", "60");
+    expect(gaveUp.code, gaveUp.output).toBe(1);
+    expect(gaveUp.output).toContain("but exited with 7, 3 times in a row: its restart policy gave up");
+    expect(gaveUp.output).toContain("| no database");
+  });
+
   test("--wait-timeout ends what waits between services too, with what is missing", async () => {
     const machine = used.current;
     services(`

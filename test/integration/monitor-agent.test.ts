@@ -15,10 +15,10 @@ const starts = (): readonly string[] => (existsSync(path("starts")) ? readFileSy
 beforeEach(async () => {
   world = new MonitorWorld();
   // A stand-in for the agent: says that it has started, and with what, and holds its lock until `over` is written.
-  writeFileSync(path("agent"), `#!/bin/sh\nexec 9>${path("agent.lock")}\nflock -n 9 || exit 1\necho "$$ $PROJECT" >> ${path("starts")}\nread x < ${path("over")}\n`, { mode: 0o755 });
+  writeFileSync(path("agent"), `#!/bin/sh\nexec 9>${path("agent.lock")}\nflock -n 9 || exit 1\necho "$$ $PROJECT" >> ${path("starts")}\necho "I am back" >&2\nread x < ${path("over")}\n`, { mode: 0o755 });
   const { execFileSync } = await import("node:child_process");
   execFileSync("mkfifo", [path("over")]);
-  const agent = { argv: [path("agent")], env: ["PROJECT=shop", "PATH=/usr/bin:/bin"], lock: path("agent.lock"), respawnLock: path("respawn.lock") };
+  const agent = { argv: [path("agent")], env: ["PROJECT=shop", "PATH=/usr/bin:/bin"], lock: path("agent.lock"), respawnLock: path("respawn.lock"), log: path("agent.log") };
   containers = [1, 2, 3].map(() => world.container({ args: ["sleep", "1000"], spec: { agent } }));
   await Promise.all(containers.map((container) => container.started()));
   sessions = await Promise.all(containers.map((container) => container.connect()));
@@ -41,6 +41,8 @@ describe("the agent of a project", () => {
     // The others look too, within their 200 ms; they must find it living.
     await Promise.all(containers.map((container) => container.request("exec", { args: ["sleep", "0.5"], tty: false, stdin: false, capture: 1 })));
     expect(starts()).toHaveLength(1);
+    // What it says is to be read somewhere.
+    expect(readFileSync(path("agent.log"), "utf8")).toBe("I am back\n");
     writeFileSync(path("over"), "\n");
   });
 
