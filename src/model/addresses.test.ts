@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import fc from "fast-check";
-import { expect, it } from "vitest";
+import { it } from "vitest";
 import { ipVersion } from "./addresses.ts";
 
 it("knows an IP address as Node does", () => {

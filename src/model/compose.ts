@@ -29,7 +29,7 @@ export async function composeFiles(composition: Composition, session: Session): 
   for (const file of composition.files) {
     const source = await session.open(file);
     if (source === undefined) continue;
-    for (const { node, resets } of session.documents(source, composition.environment)) {
+    for (const { node, resets } of await session.documents(source, composition.environment)) {
       if (model !== undefined) dropEmpty(node, model);
       const root = await composeDocument(node, resets, file, composition, session);
       if (root === undefined) continue;

@@ -128,7 +128,7 @@ class Extender {
     if (known !== undefined) return known;
     const opened = await this.#session.open(path, at, `extended by service "${name}"`);
     if (opened === undefined) return undefined;
-    const root = this.#session.readAll(opened, this.#environment);
+    const root = await this.#session.readAll(opened, this.#environment);
     if (root === undefined) return undefined;
     const services = childMap(root.node, "services");
     const opening: Family = {

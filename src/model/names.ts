@@ -52,7 +52,7 @@ async function nameInFiles(input: NameInput, session: Session): Promise<string |
   for (const file of input.files) {
     const source = await session.open(file);
     if (source === undefined || !/(?:^|[\s{,])["']?name["']?\s*:/.test(source.text)) continue;
-    for (const { root } of session.parsed(source)) {
+    for (const { root } of await session.parsed(source)) {
       const name = childString(root, "name");
       if (name !== undefined && name !== "") found = name;
     }

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { readCorpus } from "../../test/fuzz/corpus.ts";
 import { caseOf } from "../../test/fuzz/run.ts";
-import { parseFully } from "./parse.ts";
+import { parseFully } from "./full-yaml.ts";
 import { readQuickly } from "./quick-yaml.ts";
 import { Report } from "./report.ts";
 import { makeSource } from "./source.ts";

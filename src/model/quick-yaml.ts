@@ -2,6 +2,7 @@ import { resolvePlain } from "./scalar.ts";
 import type { Origin, Source } from "./source.ts";
 import { cloneNode, countNodes, mapOf, scalar, seqOf } from "./tree.ts";
 import type { MapNode, Node, ScalarNode } from "./tree.ts";
+import { COLON, DASH, giveUp, INDICATORS, NEWLINE, SPACE, unlessGivenUp, YamlCursor } from "./yaml-cursor.ts";
 import { mergeKey } from "./yaml-merge.ts";
 
 /**
@@ -14,18 +15,7 @@ import { mergeKey } from "./yaml-merge.ts";
 export function readQuickly(source: Source): Node | undefined {
   // Line breaks, tabs and marks of byte order that need care.
   if (/[\r\t\ufeff]/.test(source.text)) return undefined;
-  try {
-    return new QuickReader(source).read();
-  } catch (error) {
-    if (error === GIVE_UP) return undefined;
-    throw error;
-  }
-}
-
-const GIVE_UP = new Error("not for the quick reader");
-
-function giveUp(): never {
-  throw GIVE_UP;
+  return unlessGivenUp(() => new QuickReader(source).read());
 }
 
 /** Deeper collections, longer keys and more aliased values are the full parser's to judge. */
@@ -35,23 +25,11 @@ const ALIASED = 20_000;
 /** More values than this are too many. */
 const VALUES = 100_000;
 
-const SPACE = 32;
-const NEWLINE = 10;
-const HASH = 35;
-const COLON = 58;
-const DASH = 45;
-
-/** What may not begin a plain scalar (YAML 1.2.2, 5.3), and what the quick reader leaves alone there. */
-const INDICATORS = codes("?:,[]{}#&*!|>'\"%@`=");
-const FLOW_ENDS = codes("[]{},");
-
-class QuickReader {
+/** The structure: collections, values, anchors and aliases. */
+class QuickReader extends YamlCursor {
   readonly #source: Source;
-  readonly #text: string;
-  /** The next character that was not read. */
-  #at = 0;
-  /** Indentation of the line in which it stands; -1 at the end of the text. */
-  #column = 0;
+  /** Where the last value ended. */
+  #end = 0;
   #depth = 0;
   #aliased = 0;
   #values = 0;
@@ -59,16 +37,16 @@ class QuickReader {
   readonly #anchors = new Map<string, Node | undefined>();
 
   constructor(source: Source) {
+    super(source.text);
     this.#source = source;
-    this.#text = source.text;
   }
 
   read(): Node {
-    if (this.#text.startsWith("---\n")) this.#at = 4;
-    this.#nextLine();
-    if (this.#column !== 0) giveUp();
+    if (this.text.startsWith("---\n")) this.at = 4;
+    this.nextLine();
+    if (this.column !== 0) giveUp();
     const root = this.#block(0, undefined);
-    if (this.#at < this.#text.length) giveUp();
+    if (this.at < this.text.length) giveUp();
     return root;
   }
 
@@ -78,116 +56,58 @@ class QuickReader {
     return { source: this.#source, start, end };
   }
 
-  /** To the next line with something in it, from the beginning of a line. */
-  #nextLine(): void {
-    const text = this.#text;
-    for (let at = this.#at; at < text.length; ) {
-      const begin = at;
-      while (text.charCodeAt(at) === SPACE) at += 1;
-      const c = text.charCodeAt(at);
-      if (c === HASH) {
-        const end = text.indexOf("\n", at);
-        at = end === -1 ? text.length : end + 1;
-      } else if (c === NEWLINE) at += 1;
-      else if (at < text.length) {
-        const column = at - begin;
-        if (column === 0 && /^(?:---|\.\.\.|%)/.test(text.slice(at, at + 3))) giveUp();
-        this.#at = at;
-        this.#column = column;
-        return;
-      }
-    }
-    this.#at = text.length;
-    this.#column = -1;
-  }
-
-  /** After a value: nothing but a comment may follow in its line. Goes to the next line with something in it. */
-  #endLine(): void {
-    this.#rest();
-    this.#nextLine();
-  }
-
-  /** Whether the line ends here but for spaces and a comment; then the reader stands at the next one. */
-  #rest(): void {
-    const text = this.#text;
-    let at = this.#at;
-    while (text.charCodeAt(at) === SPACE) at += 1;
-    const c = text.charCodeAt(at);
-    if (at < text.length && c !== NEWLINE && (c !== HASH || at === this.#at)) giveUp();
-    const end = c === HASH ? text.indexOf("\n", at) : at;
-    this.#at = end === -1 || at >= text.length ? text.length : end + 1;
-  }
-
-  #spaces(): void {
-    while (this.#text.charCodeAt(this.#at) === SPACE) this.#at += 1;
-  }
-
-  #lineIsOver(): boolean {
-    const c = this.#text.charCodeAt(this.#at);
-    return this.#at >= this.#text.length || c === NEWLINE || (c === HASH && this.#text.charCodeAt(this.#at - 1) === SPACE);
-  }
-
   /** A collection that begins at the reader's place, whose lines are indented by `indent`. */
   #block(indent: number, keyAt: Origin | undefined): Node {
     if (++this.#depth > DEPTH) giveUp();
-    const made = this.#isDash() ? this.#blockSeq(indent, keyAt) : this.#blockMap(indent, keyAt);
+    const made = this.isDash() ? this.#blockSeq(indent, keyAt) : this.#blockMap(indent, keyAt);
     this.#depth -= 1;
     return made;
   }
 
-  #isDash(): boolean {
-    if (this.#text.charCodeAt(this.#at) !== DASH) return false;
-    const next = this.#text.charCodeAt(this.#at + 1);
-    return next === SPACE || next === NEWLINE || this.#at + 1 >= this.#text.length;
-  }
-
   #blockSeq(indent: number, keyAt: Origin | undefined): Node {
-    const start = this.#at;
+    const start = this.at;
     const items: Node[] = [];
-    while (this.#column === indent && this.#isDash()) {
-      const dash = this.#at;
-      this.#at += 1;
-      this.#spaces();
-      if (this.#lineIsOver()) {
-        this.#endLine();
-        if (this.#column <= indent) giveUp();
-        items.push(this.#block(this.#column, undefined));
+    while (this.column === indent && this.isDash()) {
+      const dash = this.at;
+      this.at += 1;
+      this.spaces();
+      if (this.lineIsOver()) {
+        this.endLine();
+        if (this.column <= indent) giveUp();
+        items.push(this.#block(this.column, undefined));
         continue;
       }
-      const column = indent + this.#at - dash;
-      if (this.#isDash() || this.#isKey()) {
-        this.#column = column;
+      const column = indent + this.at - dash;
+      if (this.isDash() || this.isKey()) {
+        this.column = column;
         items.push(this.#block(column, undefined));
       } else {
         items.push(this.#value(indent, undefined));
-        if (this.#column > indent) giveUp();
+        if (this.column > indent) giveUp();
       }
     }
-    if (this.#column > indent) giveUp();
+    if (this.column > indent) giveUp();
     return seqOf(items, this.#origin(start, this.#end), keyAt);
   }
 
-  /** Where the last value ended. */
-  #end = 0;
-
   #blockMap(indent: number, keyAt: Origin | undefined): MapNode {
-    const map = mapOf([], this.#origin(this.#at, this.#at), keyAt);
+    const map = mapOf([], this.#origin(this.at, this.at), keyAt);
     let merged: Node | undefined;
     do {
-      const keyStart = this.#at;
-      const quoted = this.#isQuote();
-      const key = this.#key();
-      const at = this.#origin(keyStart, this.#at);
-      this.#spaces();
-      if (this.#text.charCodeAt(this.#at) !== COLON || this.#at - keyStart > KEY) giveUp();
-      this.#at += 1;
+      const keyStart = this.at;
+      const quoted = this.isQuote();
+      const key = this.key();
+      const at = this.#origin(keyStart, this.at);
+      this.spaces();
+      if (this.text.charCodeAt(this.at) !== COLON || this.at - keyStart > KEY) giveUp();
+      this.at += 1;
       const merging = key === "<<" && !quoted;
       if (merging ? merged !== undefined : map.entries.has(key)) giveUp();
       const value = this.#mapValue(indent, merging ? undefined : at);
       if (merging) merged = value;
       else map.entries.set(key, value);
-      if (this.#column > indent) giveUp();
-    } while (this.#column === indent);
+      if (this.column > indent) giveUp();
+    } while (this.column === indent);
     (map.at as { end: number }).end = this.#end;
     if (merged !== undefined && !mergeKey(map, merged)) giveUp();
     return map;
@@ -195,65 +115,54 @@ class QuickReader {
 
   /** What follows the colon of a block mapping's key. */
   #mapValue(indent: number, keyAt: Origin | undefined): Node {
-    const c = this.#text.charCodeAt(this.#at);
-    if (c !== SPACE && c !== NEWLINE && this.#at < this.#text.length) giveUp();
-    this.#spaces();
-    if (!this.#lineIsOver()) return this.#value(indent, keyAt);
-    const empty = this.#at;
-    this.#endLine();
-    if (this.#column > indent || (this.#column === indent && this.#isDash())) return this.#block(this.#column, keyAt);
+    const c = this.text.charCodeAt(this.at);
+    if (c !== SPACE && c !== NEWLINE && this.at < this.text.length) giveUp();
+    this.spaces();
+    if (!this.lineIsOver()) return this.#value(indent, keyAt);
+    const empty = this.at;
+    this.endLine();
+    if (this.column > indent || (this.column === indent && this.isDash())) return this.#block(this.column, keyAt);
     this.#end = empty;
     return scalar(null, this.#origin(empty, empty), keyAt);
   }
 
   /** A value that begins in this line, below a collection with this indentation; goes to the line after it. */
   #value(indent: number, keyAt: Origin | undefined): Node {
-    const c = this.#text[this.#at];
+    const c = this.text[this.at];
     if (c === "&") return this.#anchored(indent, keyAt);
     let made: Node;
     if (c === "*") made = this.#alias(keyAt);
     else if (c === "[" || c === "{") made = this.#flow(indent, keyAt);
     else if (c === "|" || c === ">") return this.#blockText(indent, keyAt);
     else made = this.#scalar(keyAt, false);
-    this.#end = c === "*" ? this.#at : made.at.end;
-    this.#endLine();
+    this.#end = c === "*" ? this.at : made.at.end;
+    this.endLine();
     return made;
   }
 
   #anchored(indent: number, keyAt: Origin | undefined): Node {
-    const name = this.#anchorName();
+    const name = this.anchorName();
     this.#anchors.set(name, undefined);
     let made: Node;
-    if (this.#lineIsOver()) {
-      this.#endLine();
-      if (this.#column <= indent) giveUp();
-      made = this.#block(this.#column, keyAt);
+    if (this.lineIsOver()) {
+      this.endLine();
+      if (this.column <= indent) giveUp();
+      made = this.#block(this.column, keyAt);
     } else {
-      const c = this.#text[this.#at];
+      const c = this.text[this.at];
       // In a list the anchor of `- &a key: value` is the key's.
-      if (c === "&" || c === "*" || this.#isDash() || this.#isKey()) giveUp();
+      if (c === "&" || c === "*" || this.isDash() || this.isKey()) giveUp();
       made = this.#value(indent, keyAt);
     }
     this.#anchors.set(name, made);
     return made;
   }
 
-  #anchorName(): string {
-    const start = this.#at + 1;
-    let end = start;
-    while (isNameCharacter(this.#text.charCodeAt(end))) end += 1;
-    const c = this.#text.charCodeAt(end);
-    if (end === start || (c !== SPACE && c !== NEWLINE && c !== 44 && c !== 93 && c !== 125 && end < this.#text.length)) giveUp();
-    this.#at = end;
-    this.#spaces();
-    return this.#text.slice(start, end);
-  }
-
   #alias(keyAt: Origin | undefined): Node {
-    const start = this.#at;
-    const name = this.#anchorName();
+    const start = this.at;
+    const name = this.anchorName();
     const end = start + 1 + name.length;
-    this.#at = end;
+    this.at = end;
     const target = this.#anchors.get(name);
     if (target === undefined) giveUp();
     this.#aliased += countNodes(target);
@@ -264,182 +173,90 @@ class QuickReader {
     return made;
   }
 
-  #isQuote(): boolean {
-    const c = this.#text[this.#at];
-    return c === '"' || c === "'";
-  }
-
-  /** Whether a key stands here: the line is read ahead. */
-  #isKey(): boolean {
-    const before = this.#at;
-    const c = this.#text[before];
-    if (c === "[" || c === "{" || c === "*" || c === "&" || c === "|") return false;
-    if (!this.#isQuote()) {
-      const end = this.#plainEnd(false);
-      return this.#text.charCodeAt(end) === COLON;
-    }
-    this.#quoted();
-    this.#spaces();
-    const found = this.#text.charCodeAt(this.#at) === COLON;
-    this.#at = before;
-    return found;
-  }
-
-  #key(): string {
-    if (this.#isQuote()) return this.#quoted();
-    const start = this.#at;
-    if (INDICATORS.has(this.#text.charCodeAt(start)) || this.#isDash()) giveUp();
-    const end = this.#plainEnd(false);
-    const key = this.#text.slice(start, end).trimEnd();
-    this.#at = start + key.length;
-    // Keys that are not text are errors.
-    if (typeof resolvePlain(key).value !== "string") giveUp();
-    return key;
-  }
-
   #scalar(keyAt: Origin | undefined, flow: boolean): ScalarNode {
-    const start = this.#at;
-    if (this.#isQuote()) {
-      const value = this.#quoted();
-      return scalar(value, this.#origin(start, this.#at), keyAt);
+    const start = this.at;
+    if (this.isQuote()) {
+      const value = this.quoted();
+      return scalar(value, this.#origin(start, this.at), keyAt);
     }
-    const first = this.#text.charCodeAt(start);
-    if (INDICATORS.has(first) || this.#isDash()) giveUp();
+    const first = this.text.charCodeAt(start);
+    if (INDICATORS.has(first) || this.isDash()) giveUp();
     if (first === DASH && flow) giveUp();
-    const end = this.#plainEnd(flow);
-    if (this.#text.charCodeAt(end) === COLON) giveUp();
-    const source = this.#text.slice(start, end).trimEnd();
-    this.#at = start + source.length;
+    const end = this.plainEnd(flow);
+    if (this.text.charCodeAt(end) === COLON) giveUp();
+    const source = this.text.slice(start, end).trimEnd();
+    this.at = start + source.length;
     const { value, text } = resolvePlain(source);
-    const made = scalar(value, this.#origin(start, this.#at), keyAt);
+    const made = scalar(value, this.#origin(start, this.at), keyAt);
     if (text !== undefined) made.text = text;
     return made;
-  }
-
-  /** Where a plain scalar ends: at `: `, ` #`, the end of the line, and in flow collections at their indicators. */
-  #plainEnd(flow: boolean): number {
-    const text = this.#text;
-    let at = this.#at;
-    for (; at < text.length; at++) {
-      const c = text.charCodeAt(at);
-      if (c === NEWLINE) return at;
-      if (c === COLON) {
-        const next = text.charCodeAt(at + 1);
-        if (next === SPACE || next === NEWLINE || at + 1 >= text.length || (flow && FLOW_ENDS.has(next))) return at;
-      } else if (c === HASH && text.charCodeAt(at - 1) === SPACE) return at;
-      else if (flow && FLOW_ENDS.has(c)) return at;
-    }
-    return at;
-  }
-
-  #quoted(): string {
-    const text = this.#text;
-    const start = this.#at + 1;
-    if (text[this.#at] === "'") {
-      let at = start;
-      for (;;) {
-        const c = text[at];
-        if (c === undefined || c === "\n") giveUp();
-        if (c === "'") {
-          if (text[at + 1] !== "'") break;
-          at += 1;
-        }
-        at += 1;
-      }
-      this.#at = at + 1;
-      return text.slice(start, at).replaceAll("''", "'");
-    }
-    for (let at = start; at < text.length; at++) {
-      const c = text[at];
-      // Escapes are rare, and there are many of them.
-      if (c === "\n" || c === "\\") giveUp();
-      if (c === '"') {
-        this.#at = at + 1;
-        return text.slice(start, at);
-      }
-    }
-    return giveUp();
   }
 
   /** `[…]` and `{…}`; their further lines are indented more than the block that they stand in. */
   #flow(indent: number, keyAt: Origin | undefined): Node {
     if (++this.#depth > DEPTH) giveUp();
-    const start = this.#at;
-    const isMap = this.#text[start] === "{";
-    this.#at += 1;
+    const start = this.at;
+    const isMap = this.text[start] === "{";
+    this.at += 1;
     const items: Node[] = [];
     const map = isMap ? mapOf([], this.#origin(start, start), keyAt) : undefined;
     const close = isMap ? "}" : "]";
     for (;;) {
-      this.#flowSpace(indent);
-      if (this.#text[this.#at] === close) break;
+      this.flowSpace(indent);
+      if (this.text[this.at] === close) break;
       if (map === undefined) items.push(this.#flowItem(indent, undefined));
       else this.#flowPair(indent, map);
-      this.#flowSpace(indent);
-      if (this.#text[this.#at] === ",") this.#at += 1;
-      else if (this.#text[this.#at] !== close) giveUp();
+      this.flowSpace(indent);
+      if (this.text[this.at] === ",") this.at += 1;
+      else if (this.text[this.at] !== close) giveUp();
     }
-    this.#at += 1;
+    this.at += 1;
     this.#depth -= 1;
-    const at = this.#origin(start, this.#at);
+    const at = this.#origin(start, this.at);
     if (map === undefined) return seqOf(items, at, keyAt);
     map.at = at;
     return map;
   }
 
   #flowItem(indent: number, keyAt: Origin | undefined): Node {
-    const c = this.#text[this.#at];
+    const c = this.text[this.at];
     if (c === "&") giveUp();
     if (c === "*") return this.#alias(keyAt);
     if (c === "[" || c === "{") return this.#flow(indent, keyAt);
     const made = this.#scalar(keyAt, true);
-    if (this.#text.charCodeAt(this.#at) === COLON) giveUp();
+    if (this.text.charCodeAt(this.at) === COLON) giveUp();
     return made;
   }
 
   #flowPair(indent: number, into: MapNode): void {
-    const start = this.#at;
-    const quoted = this.#isQuote();
+    const start = this.at;
+    const quoted = this.isQuote();
     let key: string;
-    if (quoted) key = this.#quoted();
+    if (quoted) key = this.quoted();
     else {
-      const first = this.#text.charCodeAt(start);
+      const first = this.text.charCodeAt(start);
       if (INDICATORS.has(first) || first === DASH) giveUp();
-      const end = this.#plainEnd(true);
-      key = this.#text.slice(start, end).trimEnd();
-      this.#at = start + key.length;
+      const end = this.plainEnd(true);
+      key = this.text.slice(start, end).trimEnd();
+      this.at = start + key.length;
       if (typeof resolvePlain(key).value !== "string") giveUp();
     }
-    const at = this.#origin(start, this.#at);
-    if (key === "<<" || into.entries.has(key) || this.#at - start > KEY) giveUp();
-    this.#spaces();
+    const at = this.#origin(start, this.at);
+    if (key === "<<" || into.entries.has(key) || this.at - start > KEY) giveUp();
+    this.spaces();
     // A key alone, an empty value, `"a":1`: rare.
-    if (this.#text.charCodeAt(this.#at) !== COLON || this.#text.charCodeAt(this.#at + 1) !== SPACE) giveUp();
-    this.#at += 1;
-    this.#flowSpace(indent);
-    const c = this.#text[this.#at];
+    if (this.text.charCodeAt(this.at) !== COLON || this.text.charCodeAt(this.at + 1) !== SPACE) giveUp();
+    this.at += 1;
+    this.flowSpace(indent);
+    const c = this.text[this.at];
     if (c === "," || c === "}") giveUp();
     into.entries.set(key, this.#flowItem(indent, at));
   }
 
-  #flowSpace(indent: number): void {
-    const text = this.#text;
-    for (;;) {
-      this.#spaces();
-      const c = text.charCodeAt(this.#at);
-      if (c === HASH || this.#at >= text.length) giveUp();
-      if (c !== NEWLINE) return;
-      const begin = this.#at + 1;
-      this.#at = begin;
-      this.#spaces();
-      if (text.charCodeAt(this.#at) !== NEWLINE && this.#at - begin <= indent) giveUp();
-    }
-  }
-
   /** `|`, `|-`, `>` and `>-`, whose indentation the first line gives. */
   #blockText(indent: number, keyAt: Origin | undefined): ScalarNode {
-    const text = this.#text;
-    const start = this.#at;
+    const text = this.text;
+    const start = this.at;
     const header = /[|>]-?\n/y;
     header.lastIndex = start;
     const [style] = header.exec(text) ?? giveUp();
@@ -468,9 +285,9 @@ class QuickReader {
     while (lines.at(-1) === "") lines.pop();
     if (lines.length === 0) giveUp();
     const body = style.startsWith("|") ? lines.join("\n") : folded(lines);
-    this.#at = at;
+    this.at = at;
     this.#end = end;
-    this.#nextLine();
+    this.nextLine();
     return scalar(style.endsWith("-\n") ? body : `${body}\n`, this.#origin(start, end), keyAt);
   }
 }
@@ -489,12 +306,4 @@ function folded(lines: readonly string[]): string {
     }
   }
   return text;
-}
-
-function codes(characters: string): ReadonlySet<number> {
-  return new Set(Array.from(characters, (c) => c.charCodeAt(0)));
-}
-
-function isNameCharacter(c: number): boolean {
-  return (c >= 97 && c <= 122) || (c >= 65 && c <= 90) || (c >= 48 && c <= 57) || c === 95 || c === DASH;
 }

@@ -91,18 +91,18 @@ export class Session {
   }
 
   /** What a file says, before anything is done with it. */
-  parsed(source: Source): readonly ParsedDocument[] {
-    const known = this.#parsed.get(source) ?? parseSource(source, this.report);
+  async parsed(source: Source): Promise<readonly ParsedDocument[]> {
+    const known = this.#parsed.get(source) ?? (await parseSource(source, this.report));
     this.#parsed.set(source, known);
     return known;
   }
 
   /** Every document of a file: own keys in their place, variables filled in. */
-  documents(
+  async documents(
     source: Source,
     environment: ReadonlyMap<string, string>,
-  ): readonly { readonly node: Node; readonly resets: readonly Path[] }[] {
-    const parsed = this.parsed(source);
+  ): Promise<readonly { readonly node: Node; readonly resets: readonly Path[] }[]> {
+    const parsed = await this.parsed(source);
     // What follows changes the trees.
     this.#parsed.delete(source);
     return parsed.map(({ root, resets }) => {
@@ -114,10 +114,10 @@ export class Session {
   }
 
   /** The documents of a file as one, neither checked nor canonical (`extends`). */
-  readAll(source: Source, environment: ReadonlyMap<string, string>): { readonly node: Node; readonly resets: readonly Path[] } | undefined {
+  async readAll(source: Source, environment: ReadonlyMap<string, string>): Promise<{ readonly node: Node; readonly resets: readonly Path[] } | undefined> {
     let all: Node | undefined;
     const resets: Path[] = [];
-    for (const document of this.documents(source, environment)) {
+    for (const document of await this.documents(source, environment)) {
       resets.push(...document.resets);
       if (all === undefined) all = document.node;
       else {

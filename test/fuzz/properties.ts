@@ -1,7 +1,7 @@
 import { canonicalText, loadProject, renderDiagnostics, toCanonical } from "../../src/model/index.ts";
 import type { LoadResult, Project } from "../../src/model/index.ts";
 import { isDeepStrictEqual } from "node:util";
-import { parseFully } from "../../src/model/parse.ts";
+import { parseFully } from "../../src/model/full-yaml.ts";
 import { readQuickly } from "../../src/model/quick-yaml.ts";
 import { Report } from "../../src/model/report.ts";
 import { makeSource } from "../../src/model/source.ts";

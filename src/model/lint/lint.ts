@@ -32,7 +32,7 @@ export async function lintFiles(request: LoadRequest, options: LintOptions): Pro
   const sources = session.sources;
   const suppressions = sources.flatMap(suppressionsOf);
   for (const s of suppressions) checkIds(s, session.report);
-  const input = inputOf(inspection);
+  const input = await inputOf(inspection);
   for (const rule of LINT_RULES) {
     const level = options.levels.get(rule.id) ?? rule.level;
     // Without a sound document only what is about the text can be said.
@@ -83,13 +83,13 @@ async function runRule(rule: LintRule, level: Exclude<Level, "off">, asked: bool
   });
 }
 
-function inputOf({ session, root, active, directory }: Inspection): LintInput {
+async function inputOf({ session, root, active, directory }: Inspection): Promise<LintInput> {
   const made = root ?? EMPTY;
   const sources = session.sources;
   return {
     root: made,
     services: [...(childMap(made, "services")?.entries ?? [])].flatMap(([name, node]) => (node.kind === "map" ? [{ name, node, active: active.has(name) }] : [])),
-    documents: sources.flatMap((source) => parseSource(source, new Report()).map((d): Node => d.root)),
+    documents: (await Promise.all(sources.map((source) => parseSource(source, new Report())))).flatMap((documents) => documents.map((d): Node => d.root)),
     sources,
     directory,
     reader: session.reader,
