@@ -132,39 +132,66 @@ const Cgroup::Place* Cgroup::unified() const {
   return nullptr;
 }
 
+namespace {
+
+/** Of the controllers that are there: what statistics and later updates need, and what was asked
+ * for besides. Each costs the kernel something in every group that has it. */
+std::vector<std::string> wanted_controllers(const std::string& there, const Json& resources) {
+  std::vector<std::string> wanted = {"cpu", "memory", "pids", "io", "cpuset"};
+  if (resources["hugepageLimits"].size() > 0) wanted.push_back("hugetlb");
+  if (resources["rdma"].size() > 0) wanted.push_back("rdma");
+  std::erase_if(wanted, [&](const std::string& name) { return !has_word(there, name); });
+  return wanted;
+}
+
+bool has_all(const std::string& handed, const std::vector<std::string>& wanted) {
+  return std::ranges::all_of(wanted, [&](const auto& name) { return has_word(handed, name); });
+}
+
+}  // namespace
+
 void Cgroup::enable_controllers(const Place& place, const Json& resources) {
-  (void)resources;
-  // Every level above a leaf has to hand a controller down. Whatever is there is handed down:
-  // statistics and later updates need it too.
-  constexpr const char* kWanted[] = {"cpu", "memory", "pids", "io", "cpuset", "hugetlb", "rdma"};
+  // Every level above a leaf has to hand a controller down.
+  auto there = read_file(place.hierarchy.mountpoint + "/cgroup.controllers");
+  if (!there.ok()) return;
+  std::vector<std::string> wanted = wanted_controllers(trimmed(*there), resources);
+  if (wanted.empty()) return;
   std::vector<std::string> levels = {""};
   for (std::string& prefix : prefixes(path_)) levels.push_back(std::move(prefix));
-  for (const std::string& level : levels) {
-    std::string directory = place.hierarchy.mountpoint + level;
-    auto there = read_file(directory + "/cgroup.controllers");
-    auto handed = read_file(directory + "/cgroup.subtree_control");
-    if (!there.ok() || !handed.ok()) return;
-    for (const char* controller : kWanted) {
-      if (!has_word(trimmed(*there), controller) || has_word(trimmed(*handed), controller))
-        continue;
-      auto written =
-          write_existing(directory + "/cgroup.subtree_control", std::string("+") + controller);
-      if (!written.ok() && not_enabled_.empty()) {
-        not_enabled_ = "controller " + std::string(controller) + " cannot be enabled in " +
-                       directory + ": " + error_text(written.failure().err);
-        if (written.failure().err == EBUSY) not_enabled_ += " (it has processes of its own)";
-      }
-    }
+  // The place of the other containers of the stack is ready: then so is all above it.
+  size_t first = 0;
+  auto ready = read_file(place.hierarchy.mountpoint + levels[levels.size() - 2] +
+                         "/cgroup.subtree_control");
+  if (ready.ok() && has_all(trimmed(*ready), wanted)) first = levels.size() - 1;
+  for (size_t i = first; i < levels.size(); i++)
+    hand_down(place.hierarchy.mountpoint + levels[i], wanted);
+}
+
+void Cgroup::hand_down(const std::string& directory, const std::vector<std::string>& wanted) {
+  std::string file = directory + "/cgroup.subtree_control";
+  if (write_existing(file, "+" + joined(wanted, " +")).ok()) return;
+  // All or none: whichever cannot be had is to be named, and is not to take the others along.
+  auto there = read_file(directory + "/cgroup.controllers");
+  if (!there.ok()) return;
+  for (const std::string& controller : wanted) {
+    if (!has_word(trimmed(*there), controller)) continue;
+    auto written = write_existing(file, "+" + controller);
+    if (written.ok() || !not_enabled_.empty()) continue;
+    not_enabled_ = "controller " + controller + " cannot be enabled in " + directory + ": " +
+                   error_text(written.failure().err);
+    if (written.failure().err == EBUSY) not_enabled_ += " (it has processes of its own)";
   }
 }
 
 Status Cgroup::try_directory(const CgroupHierarchy& hierarchy, const Json& resources) {
   Place place{hierarchy, hierarchy.mountpoint + path_};
+  // Where the stack has containers, all but the last is there.
+  bool made = ::mkdir(place.directory.c_str(), 0755) == 0;
+  std::vector<std::string> levels = prefixes(path_);
   bool cpuset = !hierarchy.unified && hierarchy.has("cpuset");
-  std::string parent = hierarchy.mountpoint;
-  for (const std::string& prefix : prefixes(path_)) {
-    std::string directory = hierarchy.mountpoint + prefix;
-    if (::mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
+  for (size_t i = 0; i < levels.size(); i++) {
+    std::string directory = hierarchy.mountpoint + levels[i];
+    if (!made && ::mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
       int err = errno;
       if (!forbidden(err)) return sys_fail("cgroup", "mkdir", directory, err);
       warnings_.push_back("no limits by " +
@@ -172,8 +199,8 @@ Status Cgroup::try_directory(const CgroupHierarchy& hierarchy, const Json& resou
                           ": " + directory + ": " + error_text(err));
       return ok();
     }
+    std::string parent = hierarchy.mountpoint + (i == 0 ? "" : levels[i - 1]);
     if (cpuset) TRY(fill_cpuset(parent, directory));
-    parent = directory;
   }
   if (hierarchy.unified) {
     enable_controllers(place, resources);

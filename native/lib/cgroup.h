@@ -124,6 +124,7 @@ class Cgroup {
   Status make_directory(const CgroupHierarchy& hierarchy, const Json& resources);
   Status try_directory(const CgroupHierarchy& hierarchy, const Json& resources);
   void enable_controllers(const Place& place, const Json& resources);
+  void hand_down(const std::string& directory, const std::vector<std::string>& wanted);
   Status apply_all(const Json& resources, bool fresh);
   Status missing(std::string_view controller, const std::string& what);
 

@@ -4,6 +4,8 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
+
 #include "cgroup.h"
 #include "fs.h"
 
@@ -60,21 +62,43 @@ Result<Rule> parse_rule(const Json& json) {
 
 std::string number_or_star(int64_t value) { return value < 0 ? "*" : std::to_string(value); }
 
-Status write_rule_v1(const std::string& directory, const Rule& rule) {
-  std::string file = directory + (rule.allow ? "/devices.allow" : "/devices.deny");
-  bool everything = rule.type == 'a' && rule.major < 0 && rule.minor < 0;
-  std::string line = "a";
-  if (!everything) {
-    line = std::string(1, rule.type) + " " + number_or_star(rule.major) + ":" +
-           number_or_star(rule.minor) + " " + rule.access;
-  }
-  auto written = write_existing(file, line);
-  if (written.ok()) return ok();
-  Failure failure = sys_fail("cgroup devices", "write", file, written.failure().err);
-  if (failure.err == EPERM)
-    failure.message += " (\"" + line + "\" is more than the parent cgroup allows)";
-  return failure;
+std::string line_of(const Rule& rule) {
+  if (rule.type == 'a' && rule.major < 0 && rule.minor < 0) return "a";
+  return std::string(1, rule.type) + " " + number_or_star(rule.major) + ":" +
+         number_or_star(rule.minor) + " " + rule.access;
 }
+
+/** Both files of v1, each open for all of its rules. */
+class DeviceFiles {
+ public:
+  explicit DeviceFiles(std::string directory) : directory_(std::move(directory)) {}
+
+  Status write(const Rule& rule) {
+    std::string line = line_of(rule);
+    // Said twice in a row (by the configuration, and by what every container has): nothing new.
+    if (rule.allow && std::ranges::find(allowed_, line) != allowed_.end()) return ok();
+    std::string file = directory_ + (rule.allow ? "/devices.allow" : "/devices.deny");
+    UniqueFd& fd = rule.allow ? allow_ : deny_;
+    if (!fd) fd = UniqueFd(::open(file.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!fd) return sys_fail("cgroup devices", "open", file);
+    if (::write(fd.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
+      Failure failure = sys_fail("cgroup devices", "write", file);
+      if (failure.err == EPERM)
+        failure.message += " (\"" + line + "\" is more than the parent cgroup allows)";
+      return failure;
+    }
+    if (rule.allow)
+      allowed_.push_back(std::move(line));
+    else
+      allowed_.clear();
+    return ok();
+  }
+
+ private:
+  std::string directory_;
+  UniqueFd allow_, deny_;
+  std::vector<std::string> allowed_;  // since the last rule that denies
+};
 
 // --- eBPF: r1 points to bpf_cgroup_dev_ctx {u32 access_type, major, minor}.
 
@@ -279,7 +303,8 @@ Status Cgroup::apply_devices(const Json& list) {
   std::vector<Rule> rules = TRY(parse_rules(list));
   for (const Place& place : places_) {
     if (place.hierarchy.unified || !place.hierarchy.has("devices")) continue;
-    for (const Rule& rule : rules) TRY(write_rule_v1(place.directory, rule));
+    DeviceFiles files(place.directory);
+    for (const Rule& rule : rules) TRY(files.write(rule));
     return ok();
   }
   const Place* place = unified();
