@@ -10,6 +10,7 @@
 int fork_server_main(int argc, char** argv);
 int monitor_main(int argc, char** argv);
 int unpack_main(int argc, char** argv);
+int files_main(int argc, char** argv);
 int oci_main(int argc, char** argv);
 
 namespace {
@@ -23,6 +24,7 @@ constexpr Verb kVerbs[] = {
     {"fork-server", fork_server_main},
     {"monitor", monitor_main},
     {"unpack", unpack_main},
+    {"files", files_main},
 };
 
 }  // namespace

@@ -22,7 +22,7 @@ constexpr int kMaxSymlinks = 40;
 }  // namespace
 
 Tree::Tree(UniqueFd root, const TreeOptions& options) : root_(std::move(root)), options_(options) {
-  directories_.emplace("", Directory{});
+  if (!options_.plain) directories_.emplace("", Directory{});
 }
 
 Result<int> Tree::open_directory(const std::string& path, bool make, int depth) {
@@ -70,6 +70,7 @@ Status Tree::make_directory(const std::string& path, int depth) {
   Directory& directory = directories_[path];
   directory = Directory{};
   directory.opaque = opaque;
+  if (options_.owner) directory.uid = options_.owner->uid, directory.gid = options_.owner->gid;
   return ok();
 }
 
@@ -120,17 +121,44 @@ Status Tree::clear_way(const Place& place) {
   // remove_tree frees no descriptors of ours, so `place.parent` must survive the forgetting.
   const UniqueFd parent(fcntl(place.parent, F_DUPFD_CLOEXEC, 3));
   if (!parent) return sys_fail("unpack", "dup", place.path);
+  TRY(may_replace(parent.get(), place.leaf, place.path));
   forget_below(place.path);
   return remove_tree(parent.get(), place.leaf);
 }
 
+Status Tree::may_replace(int parent, const std::string& leaf, const std::string& path) const {
+  struct statx there {}, here {};
+  if (!options_.plain ||
+      statx(parent, leaf.c_str(), AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_MNT_ID, &there) != 0)
+    return ok();
+  if (S_ISDIR(there.stx_mode))
+    return fail("unpack", "a directory is in the way of what is none", EISDIR, path);
+  // Unlinking a mount point from another mount namespace takes the mount away there.
+  if (statx(parent, "", AT_EMPTY_PATH, STATX_MNT_ID, &here) != 0)
+    return sys_fail("unpack", "statx", path);
+  if (there.stx_mnt_id == here.stx_mnt_id) return ok();
+  return fail("unpack", "it is mounted there, and cannot be replaced", EBUSY, path);
+}
+
 Status Tree::add(const TarEntry& entry, TarReader& tar) {
+  if (!options_.owner) return add_as(entry, tar);
+  TarEntry owned = entry;
+  owned.uid = options_.owner->uid;
+  owned.gid = options_.owner->gid;
+  return add_as(owned, tar);
+}
+
+Status Tree::add_as(const TarEntry& entry, TarReader& tar) {
   const std::string path = TRY(clean_entry_path(entry.name));
-  const std::string leaf = leaf_of(path);
-  if (leaf.starts_with(".wh.")) return add_whiteout(path, leaf);
-  // A name inside of what only marks something: aufs kept its own records there, nobody may see
-  // them.
-  if (path.starts_with(".wh..wh.") || path.find("/.wh..wh.") != std::string::npos) return ok();
+  if (!options_.plain) {
+    const std::string leaf = leaf_of(path);
+    if (leaf.starts_with(".wh.")) return add_whiteout(path, leaf);
+    // A name inside of what only marks something: aufs kept its own records there, nobody may see
+    // them.
+    if (path.starts_with(".wh..wh.") || path.find("/.wh..wh.") != std::string::npos) return ok();
+  } else if (path.empty() && entry.type == TarType::directory) {
+    return ok();
+  }
   if (entry.type == TarType::directory) return add_directory(path, entry);
   if (path.empty()) return hostile(entry.name, "the root of the layer is no directory");
   ++summary_.files;
@@ -189,6 +217,8 @@ Status Tree::add_directory(const std::string& path, const TarEntry& entry) {
     } else if (fstatat(where.parent, where.leaf.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
       return sys_fail("unpack", "stat", path);
     } else if (!S_ISDIR(st.st_mode)) {
+      if (options_.plain)
+        return fail("unpack", "something that is no directory is in the way of one", ENOTDIR, path);
       opaque = is_whiteout(st);
       TRY(clear_way(where));
       const int parent = TRY(open_directory(parent_of(path), true));
@@ -298,6 +328,7 @@ Status Tree::add_hard_link(const Place& where, const TarEntry& entry) {
   if (!source) return sys_fail("unpack", "dup", target);
   if (linkat(source.get(), leaf.c_str(), to.get(), where.leaf.c_str(), 0) == 0) return ok();
   if (errno != EEXIST) return sys_fail("unpack", "link", where.path);
+  TRY(may_replace(to.get(), where.leaf, where.path));
   forget_below(where.path);
   TRY(remove_tree(to.get(), where.leaf));
   if (linkat(source.get(), leaf.c_str(), to.get(), where.leaf.c_str(), 0) == 0) return ok();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -21,6 +22,14 @@ struct TreeOptions {
   bool user_xattrs = false;
   /// Most bytes that all files may have together, holes included.
   uint64_t max_bytes = UINT64_MAX;
+  /// An archive of somebody's files, not a layer: names like `.wh.x` are names, the directory that
+  /// it goes to stays as it is, and directories and other things never replace each other.
+  bool plain = false;
+  struct Owner {
+    uint32_t uid = 0, gid = 0;
+  };
+  /// Of everything, whatever the archive says.
+  std::optional<Owner> owner;
 };
 
 /// What the caller has to know of the tree besides that it is there.
@@ -70,9 +79,11 @@ class Tree {
   Result<int> open_directory(const std::string& path, bool make, int depth = 0);
   Status make_directory(const std::string& path, int depth);
   Result<std::string> through_symlink(int parent, const std::string& path, const std::string& leaf);
+  Status may_replace(int parent, const std::string& leaf, const std::string& path) const;
   Status clear_way(const Place& place);
   void forget_below(const std::string& path);
 
+  Status add_as(const TarEntry& entry, TarReader& tar);
   Status add_whiteout(const std::string& path, std::string_view name);
   Status add_directory(const std::string& path, const TarEntry& entry);
   Status add_file(const Place& place, const TarEntry& entry, TarReader& tar);

@@ -26,6 +26,24 @@ function noSuchService(service: string, existing: readonly string[]): StackError
   return new StackError("no-such-service", `no such service: ${service}`, near === undefined ? {} : { hint: `Did you mean "${near}"?` });
 }
 
+/** The one that `export` means: the first, or the one with this number, whether it runs or not. */
+export async function existingContainer(engine: Engine, project: { readonly name: string }, service: string, index: number | undefined): Promise<ContainerSummary> {
+  const all = (await engine.containers({ project: project.name })).filter((c) => !c.oneoff);
+  const mine = all.filter((c) => c.service === service).sort((a, b) => a.number - b.number);
+  const found = mine.find((c) => index === undefined || c.number === index);
+  if (found === undefined) throw noContainer(all, project.name, service, index);
+  return found;
+}
+
+export function noContainer(existing: readonly ContainerSummary[], project: string, service: string, index: number | undefined): StackError {
+  const own = existing.filter((c) => c.service === service);
+  if (own.length > 0) return new StackError("no-such-container", `service "${service}" has no container #${index ?? 1}`, { hint: `It has ${own.map(({ number }) => `#${number}`).join(", ")}.` });
+  const services = [...new Set(existing.map((c) => c.service))];
+  const near = nearest(service, services);
+  const hint = near === undefined ? (services.length > 0 ? `It has containers of ${services.join(", ")}.` : `Make it with \`stack create ${service}\` or \`stack up -d ${service}\`.`) : `Did you mean "${near}"?`;
+  return new StackError("no-such-container", `no container found for service "${service}" in project "${project}"`, { hint });
+}
+
 /** The one container that `exec`, `port`, `attach` and `cp` mean: the first that runs, or the one with this number. */
 export async function runningContainer(engine: Engine, project: { readonly name: string; readonly project?: Project }, service: string, index: number | undefined): Promise<ContainerSummary> {
   const all = (await engine.containers({ project: project.name })).filter((c) => !c.oneoff);

@@ -37,9 +37,7 @@ function unknownCommand(name: string): StackError {
     push: "pushing images",
     watch: "watch mode",
     commit: "committing containers",
-    export: "exporting containers",
     publish: "publishing applications",
-    cp: "copying files from and to containers",
     bridge: "conversion to other models",
   };
   const what = notYet[name];

@@ -6,7 +6,7 @@ import { loadNative } from "../native/index.ts";
 import type { Networks } from "../network/index.ts";
 import { reconcile } from "../reconcile/index.ts";
 import type { Plan, ReconcileOptions } from "../reconcile/index.ts";
-import { MonitorClient } from "../runtime/index.ts";
+import { FileAccess, MonitorClient } from "../runtime/index.ts";
 import type { StoredContainer } from "../runtime/index.ts";
 import type { Volumes } from "../volumes/index.ts";
 import { readDesired } from "./desired.ts";
@@ -26,6 +26,8 @@ export interface Engine {
   readonly networks: Networks;
   readonly volumes: Volumes;
   monitor(id: ContainerId): MonitorClient;
+  /** Files of a container, whether it runs or not; without one those of the host. */
+  files(id?: ContainerId): FileAccess;
   /** What `apply` would do. Changes nothing. */
   plan(project: Project, options: ReconcileOptions): Promise<Plan>;
   projects(): Promise<readonly ProjectSummary[]>;
@@ -62,6 +64,7 @@ export function openEngine(root: DataRoot): Engine {
       return rooms.volumes;
     },
     monitor: (id) => new MonitorClient(rooms.native, root, id),
+    files: (id) => new FileAccess(rooms.native, id === undefined ? undefined : paths.container(root, id)),
     async plan(project, options) {
       const own = await containers({ project: project.name });
       const limited = own.filter((container) => hasLimits(project, container));

@@ -7,4 +7,5 @@ export * from "./engine.ts";
 export { ProjectSession } from "./session.ts";
 export type { StartTimings, TimedStep } from "./start-timings.ts";
 export type * from "./types.ts";
+export type { FileAccess, FileStat } from "../runtime/index.ts";
 export { version } from "./version.ts";

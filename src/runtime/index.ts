@@ -23,6 +23,8 @@ export { openContainers } from "./containers.ts";
 export type { ContainerFiles, ContainerStore, Creation, StoredContainer, Survey } from "./containers.ts";
 export { endStrangers, killRemains } from "./cgroup-leftovers.ts";
 export { ForkServer } from "./fork-server.ts";
+export { FileAccess } from "./container-files.ts";
+export type { FileOwner, FileStat, PackRequest, UnpackRequest } from "./container-files.ts";
 export { MonitorClient } from "./monitor-client.ts";
 export type { AlteredLimit, CaptureResult, ExecRequest, ProbeRequest, ProbeResult, StopOptions, StopResult, Subscription } from "./monitor-client.ts";
 export type { Started } from "./monitor-start.ts";
