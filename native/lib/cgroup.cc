@@ -213,10 +213,12 @@ Status Cgroup::try_directory(const CgroupHierarchy& hierarchy, const Json& resou
 }
 
 Status Cgroup::make_directory(const CgroupHierarchy& hierarchy, const Json& resources) {
-  // Whoever removes the last container of a place of ours removes the place too, perhaps just now.
+  // Whoever removes the last container of a place of ours removes the place too, perhaps just now. Its files, once
+  // opened, answer ENODEV then.
   for (int attempt = 0;; attempt++) {
     auto made = try_directory(hierarchy, resources);
-    if (made.ok() || made.failure().err != ENOENT || attempt >= 16) return made;
+    bool went = !made.ok() && (made.failure().err == ENOENT || made.failure().err == ENODEV);
+    if (!went || attempt >= 16) return made;
   }
 }
 
