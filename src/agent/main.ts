@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
-import { JsonLines, parseProjectName, paths, resolveDataRoot, StackError } from "../core/index.ts";
+import { JsonLines, parseProjectName, paths, resolveDataRoot, StackError, sweepHalfWritten } from "../core/index.ts";
 import type { HostPath, ProjectName } from "../core/index.ts";
 import { ProjectSession } from "../engine/index.ts";
 import { installProgram, loadNative } from "../native/index.ts";
@@ -45,6 +45,7 @@ async function bind(project: ProjectName, adopt: boolean, starter: Starter): Pro
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const lock = native.lock(join(directory, "agent.lock"), "exclusive", false);
   if (lock < 0) return false;
+  sweepHalfWritten(directory);
   process.title = `stack-agent ${project}`;
   const session = await ProjectSession.open(root, project, native);
   let ending = false;

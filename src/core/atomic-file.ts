@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { dirname, join, basename } from "node:path";
 
@@ -68,4 +68,21 @@ export function replaceFile(path: string, content: string): void {
     rmSync(temporary, { force: true });
     throw error;
   }
+}
+
+const halfWritten = /^\..+\.[0-9a-f]{12}[0-9a-z]+$/;
+
+/**
+ * Removes what writers that were killed between their two steps left in `directory`. The caller knows that nobody writes
+ * there now: it holds the lock that all writers hold.
+ */
+export function sweepHalfWritten(directory: string): void {
+  let names: readonly string[];
+  try {
+    names = readdirSync(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    throw error;
+  }
+  for (const name of names) if (halfWritten.test(name)) rmSync(join(directory, name), { force: true });
 }

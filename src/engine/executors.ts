@@ -147,8 +147,9 @@ export async function removeContainer(work: Pick<Work, "rooms" | "hub"> & Partia
   const record = hub.get(id)?.record ?? (await rooms.containers.find(id))?.record;
   if (record === undefined) return;
   await monitorEnded(hub.monitor(id), record.name);
-  await rooms.networks.disconnect(id);
   const { deleted } = await rooms.containers.discard(id);
+  // After its record: whoever dies between the two leaves an address that is swept, not a container whose address another may get.
+  await rooms.networks.disconnect(id);
   if (work.deleting === undefined) await deleted;
   else work.deleting.push(deleted);
   hub.untrack(id);

@@ -1,6 +1,6 @@
 import { setMaxListeners } from "node:events";
 import { readdir, rm } from "node:fs/promises";
-import { EventSource, paths, StackError, systemClock, toStackError } from "../core/index.ts";
+import { EventSource, paths, StackError, sweepHalfWritten, systemClock, toStackError } from "../core/index.ts";
 import type { ContainerId, DataRoot, ProjectName } from "../core/index.ts";
 import type { Project, Service } from "../model/index.ts";
 import { nativeStackError } from "../native/index.ts";
@@ -126,6 +126,7 @@ export class ProjectSession {
   adopt(): Promise<void> {
     return this.#exclusive(async () => {
       await this.#rooms.containers.sweep();
+      await this.#rooms.volumes.sweep();
       const known = new Set((await readdir(paths.containers(this.#root)).catch(() => [])));
       for (const id of await endStrangers(`/stack/${projectKey(this.#root, this.project)}`, known)) await this.#rooms.networks.disconnect(id);
       this.#desired = await readDesired(this.#root, this.project);
@@ -133,8 +134,10 @@ export class ProjectSession {
         await this.#prepareNetworks(this.#ending.signal, (event) => {
           this.events.emit(event);
         });
+      else await this.#rooms.networks.sweep(new Set(this.#rooms.containers.survey().records.map((record) => record.id)));
       if (this.#desired !== undefined) this.#workingDirectory?.(this.#desired.working_dir);
       await this.#trackAll();
+      for (const container of this.#hub.all) sweepHalfWritten(paths.container(this.#root, container.id));
       this.#publishAgain();
       for (const container of this.#hub.all) this.#discardEnded(container.id);
       await this.#wanted.read(this.#desired, this.#hub.all);
@@ -328,8 +331,8 @@ export class ProjectSession {
   /** What a reboot, a firewall's reload or a person has undone is made again; from then on as soon as it happens. */
   async #prepareNetworks(signal: AbortSignal, emit: (event: EngineEvent) => void): Promise<void> {
     const { networks, containers } = this.#rooms;
+    await networks.sweep(new Set(containers.survey().records.map((record) => record.id)));
     if ((await networks.list()).length > 0) {
-      await networks.sweep(new Set(containers.survey().records.map((record) => record.id)));
       const repaired = await networks.repair(signal);
       for (const mended of repaired) emit({ type: "warning", rule: "network-repaired", message: `Network repaired: ${mended}` });
       for (const message of networks.warnings()) emit({ type: "warning", rule: "network", message });

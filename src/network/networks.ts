@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { paths, shortId, StackError } from "../core/index.ts";
+import { paths, shortId, StackError, sweepHalfWritten } from "../core/index.ts";
 import type { ContainerId, DataRoot } from "../core/index.ts";
 import { errnoIs, nativeStackError } from "../native/index.ts";
 import type { NativeBinding } from "../native/index.ts";
@@ -122,10 +122,10 @@ class DataRootNetworks implements Networks {
   }
 
   async #undo(record: NetworkRecord, others: readonly NetworkRecord[]): Promise<void> {
-    this.#records.remove(record.id);
     await this.#router.removeRoutes(record);
     if (others.length === 0) await this.#router.teardown();
     else await this.#router.removeBridge(record);
+    this.#records.remove(record.id);
   }
 
   async #ensure(records: readonly NetworkRecord[], more: readonly string[] = [], host?: Observed): Promise<readonly string[]> {
@@ -144,12 +144,13 @@ class DataRootNetworks implements Networks {
             hint: "Remove these containers first.",
             details: { network: record.name, containers: holders.map((c) => shortId(c)) },
           });
-        await this.#router.removeRoutes(record);
-        this.#records.remove(id);
       }
-      if (this.#records.all().length > 0) return record;
-      await this.#router.teardown();
-      return undefined;
+      const last = this.#records.all().every((other) => other.id === id);
+      // The record goes last: as long as there is one, whoever comes after a crash knows that there is something to take down.
+      if (last) await this.#router.teardown();
+      else if (record !== undefined) await this.#router.removeRoutes(record);
+      this.#records.remove(id);
+      return last ? undefined : record;
     });
     if (left === undefined) return;
     // Removing a link holds the kernel's lock on all of them for tens of milliseconds. Where more is going on
@@ -266,6 +267,7 @@ class DataRootNetworks implements Networks {
   sweep(existing: ReadonlySet<ContainerId>): Promise<void> {
     const young = Date.now() - BEING_MADE_MS;
     return this.#locked("give addresses back", async () => {
+      for (const directory of [paths.networks(this.#root), dirname(paths.router(this.#root))]) sweepHalfWritten(directory);
       this.#drop((id, endpoint) => {
         if (existing.has(id) || existsSync(paths.container(this.#root, id))) return false;
         return endpoint.allocatedAt === undefined || Date.parse(endpoint.allocatedAt) < young;

@@ -88,6 +88,19 @@ describe("a container on disk", () => {
     await make("half");
   });
 
+  it("leaves nothing when not even its reservation can be made", async () => {
+    const failing = openContainers(root, {
+      ...native,
+      lock: (path, mode, wait) => {
+        if (path.endsWith("/creating")) throw new Error("ENOMEM");
+        return native.lock(path, mode, wait);
+      },
+    });
+    await expect(failing.reserve("half")).rejects.toThrow("ENOMEM");
+    expect((await readdir(paths.containers(root))).filter((name) => !name.startsWith("."))).toEqual([]);
+    await make("half");
+  });
+
   it("is closed to everybody else", async () => {
     const id = await make("a");
     expect((await stat(paths.container(root, id))).mode & 0o777).toBe(0o700);

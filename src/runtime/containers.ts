@@ -112,10 +112,7 @@ class DirectoryStore implements ContainerStore {
       this.#refuseTaken(name);
       const id = newId();
       const directory = paths.container(this.#root, id);
-      mkdirSync(directory, { mode: 0o700 });
-      mkdirSync(join(directory, "log"), { mode: 0o700 });
-      const held = this.#native.lock(join(directory, reservation), "exclusive", false);
-      writeSync(held, name);
+      const held = this.#hold(directory, name);
       this.#making.set(id, name);
       return new PendingContainer(id, directory, {
         committed: (record) => {
@@ -130,6 +127,22 @@ class DirectoryStore implements ContainerStore {
         },
       });
     });
+  }
+
+  /** Makes the directory with its reservation, or nothing. */
+  #hold(directory: HostPath, name: string): number {
+    let held = -1;
+    try {
+      mkdirSync(directory, { mode: 0o700 });
+      mkdirSync(join(directory, "log"), { mode: 0o700 });
+      held = this.#native.lock(join(directory, reservation), "exclusive", false);
+      writeSync(held, name);
+      return held;
+    } catch (error) {
+      rmSync(directory, { recursive: true, force: true });
+      if (held >= 0) this.#native.close(held);
+      throw error;
+    }
   }
 
   async remove(id: ContainerId): Promise<void> {

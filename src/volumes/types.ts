@@ -23,6 +23,8 @@ export interface Volumes {
   create(request: VolumeRequest): Promise<VolumeRecord>;
   /** Deletes the data. Idempotent. Refuses nothing: who may remove what is the planner's. */
   remove(name: string): Promise<void>;
+  /** What makers that were killed left. */
+  sweep(): Promise<void>;
   /** The directory to bind into a container; mounts `local` volumes with `type`/`device` options first (and `release` unmounts). */
   path(record: VolumeRecord): Promise<HostPath>;
   release(name: string): Promise<void>;

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -30,6 +30,19 @@ describe("a volume", () => {
     expect(await volumes.create(request("data", { configHash: "other" }))).toEqual(made);
     expect(await readFile(join(await volumes.path(made), "file"), "utf8")).toBe("x");
     expect(await volumes.find("data")).toEqual(made);
+    expect(await readdir(paths.tmp(root))).toEqual([]);
+  });
+
+  it("whose maker was killed is swept, one that is being made is not", async () => {
+    const staging = (digit: string) => join(paths.tmp(root), `volume.${digit.repeat(16)}`);
+    await mkdir(join(staging("a"), "_data"), { recursive: true });
+    await mkdir(staging("b"));
+    const native = loadNative();
+    const held = native.lock(`${staging("b")}.lock`, "exclusive", false);
+    await volumes.sweep();
+    expect((await readdir(paths.tmp(root))).sort()).toEqual([`volume.${"b".repeat(16)}`, `volume.${"b".repeat(16)}.lock`]);
+    native.close(held);
+    await volumes.sweep();
     expect(await readdir(paths.tmp(root))).toEqual([]);
   });
 

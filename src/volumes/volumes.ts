@@ -8,13 +8,16 @@ import type { NativeBinding } from "../native/index.ts";
 import { checkOptions, dataDirectory, hasMountOptions, mountLocal } from "./local.ts";
 import type { VolumeRecord, VolumeRequest, Volumes } from "./types.ts";
 
-type VolumeNative = Pick<NativeBinding, "mount" | "unmount" | "renameNoReplace">;
+type VolumeNative = Pick<NativeBinding, "mount" | "unmount" | "renameNoReplace" | "lock" | "close">;
 
 export function openVolumes(root: DataRoot, native: VolumeNative): Volumes {
   return new DirectoryVolumes(root, native);
 }
 
 const validName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/;
+
+/** A volume that is being made, in `tmp`; while its `.lock` is locked, its maker lives. */
+const stagingName = /^(volume\.[0-9a-f]{16})(?:\.lock)?$/;
 
 class DirectoryVolumes implements Volumes {
   readonly #root: DataRoot;
@@ -62,11 +65,18 @@ class DirectoryVolumes implements Volumes {
     const record: VolumeRecord = { version: 1, ...request, driver: request.driver === "" ? "local" : request.driver, createdAt: new Date().toISOString() };
     const staging = join(paths.tmp(this.#root), `volume.${randomBytes(8).toString("hex")}`);
     await mkdir(paths.volumes(this.#root), { recursive: true, mode: 0o700 });
-    await mkdir(join(staging, "_data"), { recursive: true, mode: 0o700 });
-    await chmod(join(staging, "_data"), 0o755);
-    await writeFileAtomic(join(staging, "volume.json"), JSON.stringify(record), { durable: true });
-    if (this.#native.renameNoReplace(staging, this.#directory(request.name))) return record;
-    await rm(staging, { recursive: true, force: true });
+    await mkdir(paths.tmp(this.#root), { recursive: true, mode: 0o700 });
+    const held = this.#native.lock(`${staging}.lock`, "exclusive", false);
+    try {
+      await mkdir(join(staging, "_data"), { recursive: true, mode: 0o700 });
+      await chmod(join(staging, "_data"), 0o755);
+      await writeFileAtomic(join(staging, "volume.json"), JSON.stringify(record), { durable: true });
+      if (this.#native.renameNoReplace(staging, this.#directory(request.name))) return record;
+    } finally {
+      await rm(staging, { recursive: true, force: true });
+      await rm(`${staging}.lock`, { force: true });
+      this.#native.close(held);
+    }
     const other = await this.find(request.name);
     if (other === undefined) throw new StackError("internal", `${this.#directory(request.name)} is in the way of volume "${request.name}"`);
     return other;
@@ -88,6 +98,22 @@ class DirectoryVolumes implements Volumes {
     const left = mountsBelow(await readMounts(), trash);
     if (left.length > 0) throw new StackError("volume-in-use", `Volume "${name}": ${left.join(", ")} could not be unmounted; its content is kept`);
     await rm(trash, { recursive: true, force: true });
+  }
+
+  async sweep(): Promise<void> {
+    const temporary = paths.tmp(this.#root);
+    const names = await readdir(temporary).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      throw error;
+    });
+    for (const name of new Set(names.flatMap((found) => stagingName.exec(found)?.[1] ?? []))) {
+      const staging = join(temporary, name);
+      const held = this.#native.lock(`${staging}.lock`, "exclusive", false);
+      if (held < 0) continue; // its maker lives
+      await rm(staging, { recursive: true, force: true });
+      await rm(`${staging}.lock`, { force: true });
+      this.#native.close(held);
+    }
   }
 
   async path(record: VolumeRecord): Promise<HostPath> {
