@@ -6,7 +6,7 @@ import { join } from "node:path";
 
 export interface ProcessFact {
   readonly pid: number;
-  readonly what: "agent" | "monitor" | "container" | "command" | "unknown";
+  readonly what: "agent" | "monitor" | "forks" | "container" | "command" | "unknown";
   /** Of the container: 64 hexadecimal digits. */
   readonly id: string;
   /** In its innermost pid namespace. */
@@ -114,13 +114,14 @@ export class Kernel {
       if (inOurs) this.#ids.add(id);
       const [, monitorOf = ""] = /^stack-runtime monitor .*\/containers\/([0-9a-f]{64})/.exec(command) ?? [];
       const isMonitor = monitorOf !== "" && command.includes(`${this.#root}/`);
+      const isForks = command.startsWith("stack-runtime fork-server ") && command.includes(`${this.#root}/`);
       const isAgent = environment.includes(`STACK_ROOT=${this.#root}\0`) && (command.startsWith("stack-agent ") || command.includes("/agent.js"));
       const isOurs = marked || inOurs || isMonitor || isAgent || command.includes(`${this.#root}/`) || environment.includes(`STACK_ROOT=${this.#root}\0`) || this.#sees(at);
       if (!isOurs) continue;
       const inner = Number(/^NSpid:.*?(\d+)$/m.exec(status)?.[1] ?? "0");
       found.push({
         pid: Number(name),
-        what: isAgent ? "agent" : inOurs || marked ? "container" : isMonitor ? "monitor" : environment.includes(`STACK_ROOT=${this.#root}\0`) ? "command" : "unknown",
+        what: isAgent ? "agent" : inOurs || marked ? "container" : isMonitor ? "monitor" : isForks ? "forks" : environment.includes(`STACK_ROOT=${this.#root}\0`) ? "command" : "unknown",
         id: inOurs ? id : monitorOf,
         innerPid: inner,
         service: marked ? (/CHAOS_SERVICE=([^\0]*)/.exec(environment)?.[1] ?? "") : "",

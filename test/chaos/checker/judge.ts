@@ -76,6 +76,8 @@ function judgeAgent(facts: Facts, alive: number): readonly string[] {
   const agents = facts.processes.filter((p) => p.what === "agent");
   const wanted = alive > 0 ? 1 : 0;
   if (agents.length !== wanted) found.push(`${agents.length} agents, not ${wanted}: ${agents.map((a) => `${a.pid} ${a.command}`).join(", ")}`);
+  const forks = facts.processes.filter((p) => p.what === "forks").length;
+  if (forks > agents.length) found.push(`${forks} processes that fork monitors, and ${agents.length} agents`);
   for (const agent of agents) if (!facts.locks.some((lock) => lock.pid === agent.pid && lock.path.endsWith("/agent.lock"))) found.push(`agent ${agent.pid} does not hold its lock`);
   for (const lock of facts.locks)
     if (!lock.path.startsWith("containers/") && !(lock.path.endsWith("/agent.lock") && agents.some((a) => a.pid === lock.pid)) && !/^layers\/.*\.use$/.test(lock.path))

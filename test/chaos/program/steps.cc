@@ -203,9 +203,11 @@ __attribute__((constructor)) void open_board() {
   const char* directory = nullptr;
   for (const char* word = words; word < words + length; word += strlen(word) + 1) {
     if (strcmp(word, "monitor") == 0) monitor = true;
-    if (strcmp(word, "--dir") == 0) directory = word + strlen(word) + 1;
+    // Monitors are forked from it: it counts as one, and they have its board.
+    if (strcmp(word, "fork-server") == 0) monitor = true;
+    if (strcmp(word, "--dir") == 0 || strcmp(word, "--containers") == 0) directory = word + strlen(word) + 1;
   }
-  const char* end = directory == nullptr ? nullptr : strstr(directory, "/containers/");
+  const char* end = directory == nullptr ? nullptr : strstr(directory, "/containers");
   if (!monitor || end == nullptr || static_cast<size_t>(end - directory) + 16 > sizeof root) return;
   root_length = static_cast<size_t>(end - directory) + 1;
   memcpy(root, directory, root_length);
@@ -340,7 +342,7 @@ REAL(pid_t, fork, void) {
   }
   pid_t pid = __real_fork();
   if (pid == 0) {
-    // The first two make a daemon of the monitor.
+    // The first two make a daemon of the monitor, or a monitor of the fork server's child.
     if (role == kMonitor && ++forks > 2) role = kChild;
   } else {
     if (verdict.act) die();
