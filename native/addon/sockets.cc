@@ -164,8 +164,7 @@ void register_sockets(Napi::Env env, Napi::Object exports) {
   exports.Set("connectUnix", Napi::Function::New(env, connect_js, "connectUnix"));
   exports.Set("peerCredentials", Napi::Function::New(env, peer_credentials_js, "peerCredentials"));
   exports.Set("socketPair", Napi::Function::New(env, socket_pair_js, "socketPair"));
-  exports.Set("sendDescriptors",
-              Napi::Function::New(env, send_descriptors_js, "sendDescriptors"));
+  exports.Set("sendDescriptors", Napi::Function::New(env, send_descriptors_js, "sendDescriptors"));
   exports.Set("requestDescriptors",
               Napi::Function::New(env, request_descriptors_js, "requestDescriptors"));
 }

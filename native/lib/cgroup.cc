@@ -160,8 +160,8 @@ void Cgroup::enable_controllers(const Place& place, const Json& resources) {
   for (std::string& prefix : prefixes(path_)) levels.push_back(std::move(prefix));
   // The place of the other containers of the stack is ready: then so is all above it.
   size_t first = 0;
-  auto ready = read_file(place.hierarchy.mountpoint + levels[levels.size() - 2] +
-                         "/cgroup.subtree_control");
+  auto ready =
+      read_file(place.hierarchy.mountpoint + levels[levels.size() - 2] + "/cgroup.subtree_control");
   if (ready.ok() && has_all(trimmed(*ready), wanted)) first = levels.size() - 1;
   for (size_t i = first; i < levels.size(); i++)
     hand_down(place.hierarchy.mountpoint + levels[i], wanted);
@@ -228,7 +228,8 @@ Result<Cgroup> Cgroup::create(const std::string& path, const Json& resources) {
   if (out.path_ == "/")
     return fail("cgroup", "the root cgroup cannot be a container's", EINVAL, path);
   auto hierarchies = TRY(find_cgroup_hierarchies());
-  // Without one nothing could be limited, and nothing found again to be stopped. Unprivileged, that is usual.
+  // Without one nothing could be limited, and nothing found again to be stopped. Unprivileged, that
+  // is usual.
   if (hierarchies.empty() && ::geteuid() == 0)
     return fail("cgroup",
                 "no cgroup hierarchy is mounted here (mount -t cgroup2 none /sys/fs/cgroup; "

@@ -1,5 +1,5 @@
-// `stack-runtime fork-server --socket N --containers DIR [PADDING]`: DIR is said for whoever reads a
-// list of processes, PADDING is room for the command lines of monitors.
+// `stack-runtime fork-server --socket N --containers DIR [PADDING]`: DIR is said for whoever reads
+// a list of processes, PADDING is room for the command lines of monitors.
 //
 // Monitors without exec: starting this program costs a millisecond of the processor, twice
 // (protect_self), and suspends whoever starts it meanwhile. Forked from a process that has all of
