@@ -5,6 +5,8 @@
 #include <linux/openat2.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
+#include <climits>
 #include <vector>
 
 namespace stack {
@@ -41,15 +43,57 @@ std::vector<std::string> components(const std::string& path) {
   return out;
 }
 
+Result<std::string> read_link_at(int link) {
+  std::string target(PATH_MAX, 0);
+  ssize_t length = ::readlinkat(link, "", target.data(), target.size());
+  if (length < 0) return sys_fail("open in root", "readlinkat");
+  target.resize(static_cast<size_t>(length));
+  return target;
+}
+
+constexpr int kMostLinks = 40;  // as the kernel: MAXSYMLINKS
+
+/** The path without links, also where links lead to what does not exist yet: images bring
+   `/etc/resolv.conf -> ../run/systemd/resolve/stub-resolv.conf`. A hint only: whoever uses it
+   resolves it in the root again. */
+Result<std::string> without_links(int root, const std::string& path) {
+  std::vector<std::string> rest = components(path);
+  std::reverse(rest.begin(), rest.end());
+  std::string out;
+  for (int links = 0; !rest.empty();) {
+    std::string part = std::move(rest.back());
+    rest.pop_back();
+    if (part == "..") {
+      out.resize(out.empty() ? 0 : out.rfind('/'));
+      continue;
+    }
+    std::string next = out + "/" + part;
+    auto found = open_in_root(root, next, O_PATH | O_NOFOLLOW);
+    struct stat info {};
+    if (!found.ok() && found.failure().err != ENOENT) return std::move(found).failure();
+    if (!found.ok() || ::fstat(found->get(), &info) != 0 || !S_ISLNK(info.st_mode)) {
+      out = std::move(next);
+      continue;
+    }
+    if (++links > kMostLinks) return sys_fail("open in root", "readlinkat", path, ELOOP);
+    std::string target = TRY(read_link_at(found->get()));
+    if (target.starts_with('/')) out.clear();
+    std::vector<std::string> more = components(target);
+    rest.insert(rest.end(), more.rbegin(), more.rend());
+  }
+  return out.empty() ? "/" : out;
+}
+
 }  // namespace
 
 Result<UniqueFd> make_directories_in_root(int root, const std::string& path, mode_t mode) {
   auto direct = open_in_root(root, path, O_PATH | O_DIRECTORY);
   if (direct.ok() || direct.failure().err != ENOENT) return direct;
+  std::string plain = TRY(without_links(root, path));
   // Walk on the cleaned path: each prefix is resolved in-root anew, so symlinks on the way count.
   std::string prefix;
   UniqueFd current = TRY(open_in_root(root, "/", O_PATH | O_DIRECTORY));
-  for (const std::string& part : components(clean_path(path))) {
+  for (const std::string& part : components(plain)) {
     prefix += "/" + part;
     auto next = open_in_root(root, prefix, O_PATH | O_DIRECTORY);
     if (!next.ok() && next.failure().err == ENOENT) {
@@ -76,8 +120,8 @@ Result<InRootEntry> entry_in_root(int root, const std::string& path) {
 Result<UniqueFd> make_file_in_root(int root, const std::string& path, mode_t mode) {
   auto found = open_in_root(root, path, O_PATH);
   if (found.ok() || found.failure().err != ENOENT) return found;
-  InRootEntry entry = TRY(entry_in_root(root, path));
-  // O_EXCL does not follow a symlink in the last place: a dangling one is an error, not a way out.
+  InRootEntry entry = TRY(entry_in_root(root, TRY(without_links(root, path))));
+  // O_EXCL does not follow a symlink that somebody puts in the last place meanwhile.
   UniqueFd made(::openat(entry.parent.get(), entry.name.c_str(),
                          O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, mode));
   if (!made && errno != EEXIST) return sys_fail("make file in root", "openat", path);

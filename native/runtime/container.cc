@@ -39,8 +39,8 @@ uint64_t new_namespace_flags(const OciConfig& config, const LaunchOptions& optio
 
 Status check(const OciConfig& config, const LaunchOptions& options) {
   if (!config.has_process) return fail("config", "process is required", EINVAL, "process");
-  const OciNamespace* mount = config.find_namespace(CLONE_NEWNS);
-  if (mount == nullptr || !mount->path.empty()) {
+  bool userns = config.find_namespace(CLONE_NEWUSER) != nullptr;
+  if (shares_mounts(config) && (userns || options.rootfs_fd >= 0)) {
     return fail("config", "linux.namespaces must have a new mount namespace", EINVAL,
                 "linux.namespaces");
   }
@@ -56,7 +56,7 @@ Status check(const OciConfig& config, const LaunchOptions& options) {
 
 Status open_joins(const OciConfig& config, const LaunchOptions& options, ChildState& state) {
   for (const OciNamespace& space : config.namespaces) {
-    if (space.path.empty() || space.flag == CLONE_NEWNS) continue;
+    if (space.path.empty()) continue;
     if (space.flag == CLONE_NEWNET && options.netns_fd >= 0) continue;
     UniqueFd fd(::open(space.path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd) return sys_fail("join " + space.type + " namespace", "open", space.path);
@@ -72,8 +72,7 @@ Status open_rootfs(const OciConfig& config, const LaunchOptions& options, ChildS
   if (options.rootfs_fd >= 0) {
     state.rootfs = TRY(duplicate(options.rootfs_fd));
   } else {
-    std::string path = config.root_path;
-    if (!path.starts_with('/')) path = options.bundle + "/" + path;
+    std::string path = rootfs_path(config, options.bundle);
     auto tree = clone_mount(AT_FDCWD, path, true);
     if (!tree.ok()) return sys_fail("root file system", "open_tree", path, tree.failure().err);
     state.rootfs = std::move(tree).take();
@@ -122,6 +121,8 @@ Status open_sources(const OciConfig& config, const LaunchOptions& options, Child
   return ok();
 }
 
+}  // namespace
+
 Status connect_listener(ChildState& state) {
   const std::string& path = state.seccomp.listener_path;
   if (path.empty()) return ok();
@@ -139,6 +140,8 @@ Status connect_listener(ChildState& state) {
   state.listener_socket = std::move(socket);
   return ok();
 }
+
+namespace {
 
 Result<ChildState> prepare(const OciConfig& config, const LaunchOptions& options) {
   TRY(check(config, options));
@@ -214,8 +217,8 @@ namespace {
   step(join_namespaces(state, kAll));
   step(make_time_namespace(*state.config));
   step(join_namespaces(state, CLONE_NEWUSER));
-  // The joined namespaces are inherited from here on.
-  state.joins.clear();
+  // The joined namespaces are inherited from here on; mounts are joined last, by the child.
+  std::erase_if(state.joins, [](const auto& join) { return join.first != CLONE_NEWNS; });
   auto cloned = clone_process(flags | CLONE_PARENT, -1);
   if (!cloned.ok()) die(state, cloned.failure());
   if (cloned->pid == 0) run_container_child(state);

@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 #include <sys/types.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -84,6 +85,9 @@ struct LaunchOptions {
   bool init_finds_executable = false;
   /** Overrides for process.terminal's first size. */
   winsize window{};
+  /** Lines written to the terminal end in "\n" alone, as runc has it in the foreground: what goes
+      into a file is text, and a terminal adds the "\r" itself. */
+  bool plain_line_ends = false;
   bool no_pivot = false;
   bool no_new_keyring = false;
   /** A listening SOCK_SEQPACKET socket on which the waiting process accepts its start (`create`
@@ -118,6 +122,8 @@ Status start_over(int start_socket);
 int start_exit_code(const Failure& failure);
 
 struct ExecOptions {
+  /** For the seccomp listener's message. */
+  std::string id, bundle;
   /** PID 1 of the container, and what its process_start_time must be (0: unchecked). */
   pid_t pid = 0;
   uint64_t start_time = 0;
@@ -133,6 +139,7 @@ struct ExecOptions {
   const Cgroup* group = nullptr;
   std::string seccomp_cache_dir;
   winsize window{};
+  bool plain_line_ends = false;  // as in LaunchOptions
   /** No seccomp, no LSM profile; the caller widens process->capabilities. */
   bool privileged = false;
   bool no_new_keyring = false;
@@ -159,10 +166,15 @@ struct ResolvedUser {
 };
 Result<ResolvedUser> resolve_user(int root_fd, const std::string& spec);
 
+/** Where hooks run: `enter` is called in the hook's process before it is executed. */
+struct HookPlace {
+  std::vector<std::string> env;  // of hooks that bring none
+  std::function<Status()> enter;
+};
 /** All hooks of one kind in order; the container's state on their standard input. A failing one
- * stops. */
+ * stops, and what it wrote is in the failure. */
 Status run_hooks(const std::vector<OciHook>& hooks, std::string_view kind,
-                 const std::string& state_json);
+                 const std::string& state_json, const HookPlace& place = {});
 
 /** Re-executes this program from a read-only detached mount of itself (or a sealed memory copy),
    unless it runs from one already, so that nothing that gets hold of /proc/PID/exe can write to the

@@ -1,8 +1,10 @@
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -42,6 +44,7 @@ T must(ChildState& state, Result<T> result) {
 }
 
 Status switch_root(const ChildState& state) {
+  if (shares_mounts(*state.config)) return enter_shared_rootfs(state);
   if (::fchdir(state.rootfs.get()) != 0) return sys_fail("switch root", "fchdir");
   if (state.options->no_pivot) {
     // For hosts that run from an initramfs, which pivot_root refuses. What lies below stays mounted
@@ -105,13 +108,33 @@ Status set_root_propagation(const std::string& wanted) {
               "linux.rootfsPropagation");
 }
 
+/** All signals are blocked until execve, and PID 1 would ignore most of them anyway: what asks a
+    program to end has to end a container that was created and not started. */
+void end_on_signal(int signals) {
+  signalfd_siginfo info{};
+  if (::read(signals, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return;
+  ::_exit(128 + static_cast<int>(info.ssi_signo));
+}
+
+UniqueFd ending_signals() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT}) ::sigaddset(&set, signal);
+  return UniqueFd(::signalfd(-1, &set, SFD_CLOEXEC));
+}
+
 /** Waits for the start; leaves the connection to answer on in `state.start`. Its end = nobody wants
  * us. */
 void wait_for_start(ChildState& state) {
+  UniqueFd signals = ending_signals();
   for (;;) {
     UniqueFd connection;
     int socket = state.start.get();
     if (state.start_listens) {
+      pollfd waits[2] = {{socket, POLLIN, 0}, {signals.get(), POLLIN, 0}};
+      if (::poll(waits, 2, -1) < 0 && errno != EINTR) ::_exit(1);
+      if (waits[1].revents != 0) end_on_signal(signals.get());
+      if (waits[0].revents == 0) continue;
       connection.reset(::accept4(socket, nullptr, nullptr, SOCK_CLOEXEC));
       if (!connection) {
         if (errno == EINTR || errno == ECONNABORTED) continue;
@@ -134,14 +157,18 @@ void wait_for_start(ChildState& state) {
 
 /** In the order of runtime.md "Lifecycle" and of what depends on what. */
 void set_up_mounts(ChildState& state, Console& console) {
-  // Nothing that happens here may reach the host's mounts.
-  must(state, old_mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr));
-  if (state.options->no_pivot) must(state, open_host_pseudo_mounts(state));
-  must(state, attach_rootfs(state));
+  if (shares_mounts(*state.config)) {
+    must(state, attach_shared_rootfs(state));
+  } else {
+    // Nothing that happens here may reach the host's mounts.
+    must(state, old_mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr));
+    if (state.options->no_pivot) must(state, open_host_pseudo_mounts(state));
+    must(state, attach_rootfs(state));
+  }
   must(state, make_mounts(state));
   must(state, make_devices(state));
   if (state.process->terminal) {
-    console = must(state, open_console(state.rootfs.get(), state.options->window));
+    console = must(state, open_console(state.rootfs.get(), *state.options));
     must(state, bind_console(state.rootfs.get(), console));
   }
   if (!state.config->hooks.create_container.empty()) {
@@ -180,6 +207,7 @@ void report_ready(ChildState& state, Console& console) {
 }  // namespace
 
 void die(ChildState& state, const Failure& failure) {
+  detach_shared_rootfs(state);
   send_text(state.sync.get(), sync_message::kFailure, failure_to_json(failure).dump());
   ::_exit(1);
 }
@@ -238,6 +266,7 @@ void run_container_child(ChildState& state) {
   ::umask(0);
   ::prctl(PR_SET_DUMPABLE, 0);
   must(state, enter_cgroup(state));
+  reset_affinity();
   if (state.new_userns) must(state, ask_parent(state, sync_message::kMap));
   must(state, become_root_of_userns(state));
   ::prctl(PR_SET_DUMPABLE, 0);  // setresuid may have set it again
@@ -256,9 +285,7 @@ void run_container_child(ChildState& state) {
   Console console;
   set_up_mounts(state, console);
   must(state, set_names_and_sysctls(state));
-  for (const std::string& name : state.process->unknown_capabilities) {
-    warn(state, "process.capabilities: this runtime does not know " + name);
-  }
+  warn_about_capabilities(state);
   if (!state.options->init_finds_executable) must(state, find_executable(state));
   if (!labels) state.private_proc.reset();
   ::setsid();
@@ -274,7 +301,9 @@ void run_container_child(ChildState& state) {
   if (!hooks.start_container.empty()) {
     std::string text = state_document(*state.config, state.options->id, "created", ::getpid(),
                                       state.options->bundle);
-    auto ran = run_hooks(hooks.start_container, "startContainer", text);
+    // Their programs are the image's: they get no more rights than the container's process.
+    HookPlace place{state.env, [&] { return lose_rights_for_hook(state); }};
+    auto ran = run_hooks(hooks.start_container, "startContainer", text, place);
     if (!ran.ok()) {
       send_text(state.start.get(), sync_message::kFailure, failure_to_json(ran.failure()).dump());
       ::_exit(128);

@@ -168,7 +168,8 @@ Status verify_multiplexer(int fd) {
 }
 }  // namespace
 
-Result<Console> open_console(int root, const winsize& size) {
+Result<Console> open_console(int root, const LaunchOptions& options) {
+  const winsize& size = options.window;
   // The image or another container must not be able to put something else in its place: it has to
   // be the multiplexer (5:2) at the place where each devpts has it. Looked at before it is opened,
   // and again after.
@@ -185,6 +186,11 @@ Result<Console> open_console(int root, const winsize& size) {
   if (size.ws_row != 0 || size.ws_col != 0) {
     if (::ioctl(out.master.get(), TIOCSWINSZ, &size) != 0)
       return sys_fail("terminal", "TIOCSWINSZ");
+  }
+  termios modes;
+  if (options.plain_line_ends && ::tcgetattr(out.master.get(), &modes) == 0) {
+    modes.c_oflag &= ~static_cast<tcflag_t>(ONLCR);
+    ::tcsetattr(out.master.get(), TCSANOW, &modes);
   }
   return out;
 }

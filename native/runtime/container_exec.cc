@@ -72,7 +72,7 @@ Status join_all(int pidfd, int flags, ChildState& state, bool labels) {
   Console console;
   if (state.process->terminal) {
     UniqueFd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
-    auto opened = open_console(root.get(), state.options->window);
+    auto opened = open_console(root.get(), *state.options);
     if (!opened.ok()) die(state, opened.failure());
     console = std::move(opened).take();
   }
@@ -81,12 +81,19 @@ Status join_all(int pidfd, int flags, ChildState& state, bool labels) {
   std::vector<int> keep = {state.sync.get()};
   if (state.private_proc) keep.push_back(state.private_proc.get());
   if (console.master) keep.push_back(console.master.get());
+  if (state.listener_socket) keep.push_back(state.listener_socket.get());
   for (int i = 0; i < state.preserve_fds; i++) keep.push_back(3 + i);
   close_all_except(keep);
   int master = console.master.get();
   step(send_fds(state.sync.get(), std::string_view(&sync_message::kReady, 1), &master,
                 console.master ? 1 : 0));
   console.master.reset();
+  if (state.listener_socket) {
+    // It is told its pid as the host sees it, for the listener's message.
+    char answer[32] = {};
+    if (::recv(state.sync.get(), answer, sizeof answer - 1, 0) < 1) ::_exit(1);
+    state.host_pid = std::atoi(answer + 1);
+  }
   become_user_process(state, state.sync.get(), state.process->terminal);
 }
 
@@ -101,12 +108,11 @@ Status join_all(int pidfd, int flags, ChildState& state, bool labels) {
   step(set_final_affinity(*state.process));
   auto adjusted = set_oom_score_adj(*state.process, "/proc/self");
   if (!adjusted.ok()) warn(state, adjusted.failure().text());
-  for (const std::string& name : state.process->unknown_capabilities) {
-    warn(state, "process.capabilities: this runtime does not know " + name);
-  }
+  warn_about_capabilities(state);
   bool labels = !state.privileged &&
                 (!state.process->apparmor_profile.empty() || !state.process->selinux_label.empty());
   step(join_all(pidfd, flags, state, labels));
+  if (state.rootfs) step(enter_shared_rootfs(state));
   ::prctl(PR_SET_DUMPABLE, 0);
   auto cloned = clone_process(CLONE_PARENT);
   if (!cloned.ok()) die(state, cloned.failure());
@@ -121,8 +127,11 @@ Status join_all(int pidfd, int flags, ChildState& state, bool labels) {
 /** The caller's half: collects the child, its terminal, and whether execve succeeded. */
 class ExecParent {
  public:
-  ExecParent(const ExecOptions& options, UniqueFd sync, Cloned stage)
-      : options_(options), sync_(std::move(sync)), stage_(std::move(stage)) {}
+  ExecParent(const ExecOptions& options, UniqueFd sync, Cloned stage, bool tell_pid)
+      : options_(options),
+        sync_(std::move(sync)),
+        stage_(std::move(stage)),
+        tell_pid_(tell_pid) {}
 
   Result<ExecChild> run() {
     auto outcome = converse();
@@ -139,9 +148,15 @@ class ExecParent {
 
  private:
   Status converse() {
-    bool about_to_exec = false;
+    bool about_to_exec = false, ready = false;
     Failure failure;
     for (;;) {
+      // The stage's message and the process's come in any order.
+      if (ready && tell_pid_ && out_.pid > 0) {
+        std::string answer = sync_message::kGo + std::to_string(out_.pid);
+        (void)!::send(sync_.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
+        tell_pid_ = false;
+      }
       Received message = TRY(recv_fds(sync_.get()));
       if (message.data.empty()) break;
       switch (message.data[0]) {
@@ -154,6 +169,7 @@ class ExecParent {
           break;
         case sync_message::kReady:
           if (!message.fds.empty()) TRY(take_master(std::move(message.fds[0])));
+          ready = true;
           break;
         case sync_message::kExec:
           about_to_exec = true;
@@ -186,6 +202,7 @@ class ExecParent {
   const ExecOptions& options_;
   UniqueFd sync_;
   Cloned stage_;
+  bool tell_pid_;
   ExecChild out_;
 };
 
@@ -213,6 +230,9 @@ Result<ExecChild> exec_in(const ExecOptions& options) {
   stdio.stdout_fd = options.stdout_fd;
   stdio.stderr_fd = options.stderr_fd;
   stdio.window = options.window;
+  stdio.plain_line_ends = options.plain_line_ends;
+  stdio.id = options.id;
+  stdio.bundle = options.bundle;
   ChildState state;
   state.config = options.config;
   state.process = options.process;
@@ -223,9 +243,14 @@ Result<ExecChild> exec_in(const ExecOptions& options) {
   state.in_userns = (flags & CLONE_NEWUSER) != 0;
   if (!options.privileged) {
     state.seccomp = TRY(compile_seccomp(options.config->seccomp, options.seccomp_cache_dir));
-    if (!state.seccomp.listener_path.empty()) {
-      return fail("exec", "SCMP_ACT_NOTIFY is not supported for further processes", ENOTSUP);
-    }
+    TRY(connect_listener(state));
+    state.listener_status = "running";
+    state.init_pid = options.pid;
+  }
+  if (shares_mounts(*options.config)) {
+    std::string root = "/proc/" + std::to_string(options.pid) + "/root";
+    state.rootfs.reset(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!state.rootfs) return sys_fail("exec", "open", root);
   }
   if (options.cgroup != nullptr) state.cgroup = TRY(options.cgroup->entry("exec"));
   if (options.group != nullptr) TRY(options.group->extend(state.cgroup));
@@ -240,7 +265,9 @@ Result<ExecChild> exec_in(const ExecOptions& options) {
     if (stage.pid == 0) run_exec_stage(state, pidfd.get(), flags);
   }
   state.sync.reset();
-  return ExecParent(options, std::move(sync.first), std::move(stage)).run();
+  bool tell_pid = state.listener_socket.valid();
+  state.listener_socket.reset();
+  return ExecParent(options, std::move(sync.first), std::move(stage), tell_pid).run();
 }
 
 }  // namespace stack

@@ -1,6 +1,5 @@
 #include <fcntl.h>
 #include <sched.h>
-#include <sys/personality.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,7 +8,7 @@
 #include "fs.h"
 #include "mount.h"
 
-// Host and domain name, personality, sysctls.
+// Host and domain name, sysctls.
 
 namespace stack {
 
@@ -91,9 +90,6 @@ Status set_names_and_sysctls(ChildState& state) {
     return sys_fail("domainname", "setdomainname", config.domainname);
   }
   for (const auto& [key, value] : config.sysctl) TRY(set_sysctl(state, key, value));
-  if (config.personality && ::personality(*config.personality) < 0) {
-    return sys_fail("personality", "personality");
-  }
   return ok();
 }
 

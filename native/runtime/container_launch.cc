@@ -133,7 +133,8 @@ Status LaunchParent::on_map() {
 }
 
 Status LaunchParent::on_hooks() {
-  std::string state = state_document(config_, options_.id, "creating", child_.pid, options_.bundle);
+  // The environment exists, which is step 2 of runtime.md "Lifecycle": "created" from there on.
+  std::string state = state_document(config_, options_.id, "created", child_.pid, options_.bundle);
   TRY(run_hooks(config_.hooks.prestart, "prestart", state));
   TRY(run_hooks(config_.hooks.create_runtime, "createRuntime", state));
   return go();

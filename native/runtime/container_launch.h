@@ -59,6 +59,11 @@ Status write_id_maps(pid_t pid, const std::vector<OciIdMapping>& uids,
 Result<UniqueFd> make_user_namespace(const std::vector<OciIdMapping>& uids,
                                      const std::vector<OciIdMapping>& gids);
 
+std::string rootfs_path(const OciConfig& config, const std::string& bundle);
+
+/** Of a container without a mount namespace of its own: takes what launch() mounted away again. */
+Status unmount_shared_rootfs(const OciConfig& config, const std::string& bundle);
+
 /** State of the container as hooks and the `state` verb get it (runtime.md "State"). */
 std::string state_document(const OciConfig& config, const std::string& id,
                            const std::string& status, pid_t pid, const std::string& bundle);

@@ -48,6 +48,15 @@ Status apply_idmap(int tree, const OciMount& mount, const MountOptions& options,
   if (mount.uid_mappings.empty() && mount.gid_mappings.empty() && !options.idmap) return ok();
   const auto& uids = mount.uid_mappings.empty() ? config.uid_mappings : mount.uid_mappings;
   const auto& gids = mount.gid_mappings.empty() ? config.gid_mappings : mount.gid_mappings;
+  const OciNamespace* joined = config.find_namespace(CLONE_NEWUSER);
+  if (uids.empty() && gids.empty() && joined != nullptr && !joined->path.empty()) {
+    UniqueFd userns(::open(joined->path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!userns) return sys_fail("mount", "open", joined->path);
+    MountChange change;
+    change.set = MOUNT_ATTR_IDMAP;
+    change.userns = userns.get();
+    return change_mount(tree, change, options.idmap_recursive);
+  }
   if (uids.empty() || gids.empty()) {
     return fail("mount", "idmap without uidMappings and gidMappings", EINVAL);
   }
@@ -139,7 +148,7 @@ Result<Target> open_target(const ChildState& state, const OciMount& mount, bool 
     return Target{std::move(found).take(), true};
   }
   if (found.failure().err == ELOOP && pseudo) {
-    return fail("mount", mount.destination + " must not be a symbolic link for " + mount.type,
+    return fail("mount", mount.destination + " must be mounted on ordinary directory, not on a symbolic link",
                 ELOOP);
   }
   if (found.failure().err != ENOENT) return std::move(found).failure();

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <unordered_set>
 
 #include "container_state.h"
 #include "fs.h"
@@ -56,8 +57,8 @@ Status set_affinity(const std::string& name, const std::string& cpus) {
   return sys_fail("cpu affinity", "sched_setaffinity", name + " " + cpus);
 }
 
-std::string path_variable(const OciProcess& process) {
-  for (const std::string& entry : process.env) {
+std::string path_variable(const std::vector<std::string>& env) {
+  for (const std::string& entry : env) {
     if (entry.starts_with("PATH=")) return entry.substr(5);
   }
   return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -99,15 +100,17 @@ Status set_final_affinity(const OciProcess& process) {
   if (!process.exec_cpu_final.empty()) {
     return set_affinity("execCPUAffinity.final", process.exec_cpu_final);
   }
-  if (process.exec_cpu_initial.empty()) return ok();
-  // Back to what the cgroup allows: since 6.2 a wish outlives the change of cgroup
-  // (sched_setaffinity(2)), and the kernel takes away what the cgroup does not have.
+  reset_affinity();
+  return ok();
+}
+
+void reset_affinity() {
+  // To what the cgroup allows: since 6.2 a wish outlives the change of cgroup (sched_setaffinity(2)),
+  // and the kernel takes away what the cgroup does not have. Without this a container would keep to
+  // the CPUs that whoever started it was bound to.
   cpu_set_t all;
   std::memset(&all, 0xff, sizeof all);
-  if (::sched_setaffinity(0, sizeof all, &all) != 0) {
-    return sys_fail("cpu affinity", "sched_setaffinity");
-  }
-  return ok();
+  (void)::sched_setaffinity(0, sizeof all, &all);
 }
 
 Status set_scheduling(const OciProcess& process) {
@@ -137,7 +140,36 @@ Status prepare_working_directory(ChildState& state, int root) {
   return sys_fail("working directory", "mkdir", state.process->cwd, made.failure().err);
 }
 
+namespace {
+/** process.env as the process gets it: of a variable that is given twice the last value, and HOME
+    from the container's /etc/passwd where there is none. */
+void complete_environment(ChildState& state) {
+  const std::vector<std::string>& given = state.process->env;
+  std::unordered_set<std::string_view> seen;
+  bool has_home = false;
+  state.env.clear();
+  for (auto entry = given.rbegin(); entry != given.rend(); ++entry) {
+    size_t equals = entry->find('=');
+    if (equals == std::string::npos) {
+      state.env.push_back(*entry);  // means something to somebody
+      continue;
+    }
+    std::string_view name = std::string_view(*entry).substr(0, equals);
+    if (!seen.insert(name).second) continue;
+    if (name == "HOME" && equals + 1 == entry->size()) continue;
+    has_home = has_home || name == "HOME";
+    state.env.push_back(*entry);
+  }
+  std::reverse(state.env.begin(), state.env.end());
+  if (has_home) return;
+  UniqueFd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  auto user = resolve_user(root.get(), std::to_string(state.process->uid));
+  state.env.push_back("HOME=" + (user.ok() ? user->home : "/"));
+}
+}  // namespace
+
 Status find_executable(ChildState& state) {
+  complete_environment(state);
   const OciProcess& process = *state.process;
   const std::string& name = process.args[0];
   if (name.empty()) return executable_failure(name, ENOENT, true);
@@ -148,7 +180,7 @@ Status find_executable(ChildState& state) {
     state.executable = name.starts_with('/') ? name : path;
     return ok();
   }
-  std::string path = path_variable(process);
+  std::string path = path_variable(state.env);
   int worst = ENOENT;
   for (size_t at = 0; at <= path.size();) {
     size_t end = std::min(path.find(':', at), path.size());

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -175,8 +176,9 @@ Status send_listener(const ChildState& state, int listener) {
   UniqueFd fd(listener);
   Json fds = Json::array();
   fds.push("seccompFd");
-  auto container = Json::parse(state_document(*state.config, state.options->id, "creating",
-                                              state.host_pid, state.options->bundle));
+  pid_t init = state.init_pid != 0 ? state.init_pid : state.host_pid;
+  auto container = Json::parse(state_document(*state.config, state.options->id,
+                                              state.listener_status, init, state.options->bundle));
   Json message = Json::object();
   message.set("ociVersion", "1.3.0")
       .set("fds", std::move(fds))
@@ -205,9 +207,13 @@ Status enter_working_directory(const ChildState& state, bool& done, bool last) {
   return ok();
 }
 
-Status lose_rights(const ChildState& state, bool tty) {
+Status lose_rights(const ChildState& state, bool tty, bool filtered = true) {
   const OciProcess& process = *state.process;
   if (tty && ::ioctl(0, TIOCSCTTY, 0) != 0) return sys_fail("terminal", "TIOCSCTTY");
+  // Further processes need it too; set again it is what it was.
+  if (state.config->personality && ::personality(*state.config->personality) < 0) {
+    return sys_fail("personality", "personality");
+  }
   join_keyring(state);
   if (state.apply_rlimits_in_child) TRY(set_rlimits(process, 0));
   TRY(set_scheduling(process));
@@ -216,7 +222,7 @@ Status lose_rights(const ChildState& state, bool tty) {
   TRY(enter_working_directory(state, in_directory, false));
   ::umask(process.umask.value_or(0022));
   TRY(set_labels(state));
-  bool filter = !state.privileged && !state.seccomp.empty();
+  bool filter = filtered && !state.privileged && !state.seccomp.empty();
   int listener = -1;
   if (filter && !process.no_new_privileges) listener = TRY(load_seccomp(state.seccomp));
   TRY(take_user_and_capabilities(state));
@@ -291,6 +297,25 @@ Status set_oom_score_adj(const OciProcess& process, const std::string& pid_direc
   return fail("oom_score_adj", why, err);
 }
 
+void warn_about_capabilities(const ChildState& state) {
+  for (const std::string& name : state.process->unknown_capabilities) {
+    warn(state, "process.capabilities: this runtime does not know " + name);
+  }
+  if (!state.process->capabilities) return;
+  const OciCapabilities& sets = *state.process->capabilities;
+  uint64_t not_raised = sets.ambient & ~(sets.inheritable & sets.permitted);
+  for (size_t cap = 0; cap < capability_names().size(); cap++) {
+    if ((not_raised >> cap & 1) == 0) continue;
+    warn(state, "can't raise ambient capability " + capability_names()[cap] +
+                    ": it has to be inheritable and permitted too");
+  }
+}
+
+Status lose_rights_for_hook(const ChildState& state) {
+  // The one listener that the agent expects is the container's process's.
+  return lose_rights(state, false, state.seccomp.listener_path.empty());
+}
+
 void become_user_process(const ChildState& state, int start_fd, bool tty) {
   Status lost = lose_rights(state, tty);
   if (!lost.ok()) {
@@ -299,7 +324,7 @@ void become_user_process(const ChildState& state, int start_fd, bool tty) {
   }
   reset_signals();
   std::vector<char*> args = pointers(state.process->args);
-  std::vector<char*> env = pointers(state.process->env);
+  std::vector<char*> env = pointers(state.env);
   // Whatever is still open must not go along; CLOEXEC and not closed, for the answer's sake.
   constexpr unsigned kCloexec = 4;
   ::syscall(SYS_close_range, 3u + static_cast<unsigned>(state.preserve_fds), ~0u, kCloexec);

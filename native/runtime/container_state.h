@@ -58,13 +58,15 @@ struct ChildState {
   Cgroup::Entry cgroup;
   SeccompProgram seccomp;
   UniqueFd listener_socket;  // connected to seccomp.listener_path
+  const char* listener_status = "creating";  // the container's, for the listener
+  pid_t init_pid = 0;                        // of the container, for the listener; 0: host_pid
   pid_t host_pid = 0;        // of the container's first process, as the parent sees it
   bool new_userns = false;
   bool in_userns = false;
   bool into_cgroup = false;  // clone3 put the child into the unified leaf
   bool unshare_cgroup = false;
   bool apply_rlimits_in_child = true;
-  bool has_own_mounts = false;
+  bool shared_root_attached = false;  // without a mount namespace: to be undone on failure
   bool no_new_keyring = false;
   bool privileged = false;  // exec: no seccomp, no LSM
   int preserve_fds = 0;
@@ -74,6 +76,7 @@ struct ChildState {
   UniqueFd private_proc;  // a procfs of our own, reachable by nobody else; made when needed
   std::vector<UniqueFd> host_pseudo_mounts;  // with no_pivot
   std::string executable;                    // process.args[0] as found
+  std::vector<std::string> env;              // process.env, completed by find_executable
 };
 
 /** What the child says on the sync socket; the first byte of a message. */
@@ -93,6 +96,8 @@ constexpr char kExec = 'x';     // on the start socket: about to execve
 [[noreturn]] void run_container_child(ChildState& state);
 /** Tells the parent and ends. */
 [[noreturn]] void die(ChildState& state, const Failure& failure);
+/** To whoever gets the seccomp listener, if there is to be one. */
+Status connect_listener(ChildState& state);
 void warn(const ChildState& state, const std::string& text);
 Status ask_parent(const ChildState& state, char what);
 
@@ -110,13 +115,20 @@ Status mount_cgroups(ChildState& state, const OciMount& mount, const MountOption
                      int target);
 Status copy_tree(int from, int to);
 
+// container_shared_mounts.cc: without a mount namespace of its own
+bool shares_mounts(const OciConfig& config);
+Status attach_shared_rootfs(ChildState& state);
+/** What is left when the child fails. */
+void detach_shared_rootfs(const ChildState& state);
+Status enter_shared_rootfs(const ChildState& state);
+
 // container_devices.cc
 Result<UniqueFd> clone_verified_null();
 Status make_devices(ChildState& state);
 struct Console {
   UniqueFd master, slave;
 };
-Result<Console> open_console(int root, const winsize& size);
+Result<Console> open_console(int root, const LaunchOptions& options);
 Status bind_console(int root, const Console& console);
 
 // container_kernel.cc: what is neither mount nor right
@@ -129,12 +141,18 @@ Status set_scheduling(const OciProcess& process);
    cgroup, and after it. */
 Status set_initial_affinity(const OciProcess& process);
 Status set_final_affinity(const OciProcess& process);
+void reset_affinity();
 Status set_rlimits(const OciProcess& process, pid_t pid);
 Status set_oom_score_adj(const OciProcess& process, const std::string& pid_directory);
 Status prepare_working_directory(ChildState& state, int root);
+/** In the container's root; also completes the environment. */
 Status find_executable(ChildState& state);
 /** Session, stdio owner, LSM, seccomp, capabilities, user, execve: section order of config.md. */
 [[noreturn]] void become_user_process(const ChildState& state, int start_fd, bool tty);
+/** Those that this runtime does not know, and ambient ones that the kernel will not raise. */
+void warn_about_capabilities(const ChildState& state);
+/** What become_user_process does before execve, for a startContainer hook. */
+Status lose_rights_for_hook(const ChildState& state);
 void take_stdio(const ChildState& state, const Console* console);
 
 }  // namespace stack

@@ -13,25 +13,42 @@ const OciOption* find(const std::vector<OciOption>& options, const std::string& 
   return nullptr;
 }
 
+std::string described(const std::vector<OciOption>& options) {
+  std::string out;
+  for (const OciOption& option : options) {
+    out += std::string("  --") + option.name;
+    if (*option.short_name != 0) out += std::string(", -") + option.short_name;
+    out += option.has_value ? " VALUE\n" : "\n";
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<OciArgs> OciArgs::parse(const std::vector<std::string>& words,
-                               const std::vector<OciOption>& options) {
+                               const std::vector<OciOption>& options, Order order) {
   OciArgs out;
-  size_t i = 0;
-  for (; i < words.size(); i++) {
+  for (size_t i = 0; i < words.size(); i++) {
     const std::string& word = words[i];
-    if (word == "--") {
-      i++;
+    bool is_option = word.size() >= 2 && word[0] == '-' && word != "--";
+    if (!is_option && (word == "--" || order == Order::before_words)) {
+      size_t first = i + (word == "--" ? 1 : 0);
+      out.rest_.insert(out.rest_.end(), words.begin() + static_cast<long>(first), words.end());
       break;
     }
-    if (word.size() < 2 || word[0] != '-') break;
+    if (!is_option) {
+      out.rest_.push_back(word);
+      continue;
+    }
     bool is_short = word[1] != '-';
     std::string name = word.substr(is_short ? 1 : 2);
     size_t equals = name.find('=');
     std::string value = equals == std::string::npos ? "" : name.substr(equals + 1);
     name = name.substr(0, equals);
     const OciOption* option = find(options, name, is_short);
+    if (option == nullptr && (name == "help" || name == "h")) {
+      return fail("help", described(options), ECANCELED);
+    }
     if (option == nullptr) return fail("arguments", "unknown option " + word, EINVAL, word);
     if (!option->has_value) {
       if (equals == std::string::npos || value == "true")
@@ -44,7 +61,6 @@ Result<OciArgs> OciArgs::parse(const std::vector<std::string>& words,
     }
     out.values_.emplace_back(option->name, value);
   }
-  out.rest_.assign(words.begin() + static_cast<long>(i), words.end());
   return out;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,10 +20,13 @@ struct OciOption {
 /** Options before and after the verb, and what is left. */
 class OciArgs {
  public:
-  /** `--name value`, `--name=value`, `-n value`; `--` ends them; so does the first word that is no
-   * option. */
+  /** May options come after words? Not where the words are another program's command line. */
+  enum class Order : uint8_t { anywhere, before_words };
+  /** `--name value`, `--name=value`, `-n value`; `--` ends them. `--help` where it is none of the
+   * options: a failure of the stage "help" that lists them. */
   static Result<OciArgs> parse(const std::vector<std::string>& words,
-                               const std::vector<OciOption>& options);
+                               const std::vector<OciOption>& options,
+                               Order order = Order::anywhere);
 
   bool has(std::string_view name) const;
   /** The last one given; "" if none. */

@@ -22,14 +22,14 @@ const std::vector<OciOption> kOptions = {
     {"bundle", "b", true},     {"console-socket", "", true},  {"pid-file", "", true},
     {"no-pivot", "", false},   {"no-new-keyring", "", false}, {"preserve-fds", "", true},
     {"detach", "d", false},    {"keep", "", false},           {"no-subreaper", "", false},
-    {"pidfd-socket", "", true}};
+    {"pidfd-socket", "", true}, {"config", "f", true}};  // crun's: another file than config.json
 
 struct Request {
   std::string id;
   std::string bundle;
   std::string config_text;
   OciConfig config;
-  UniqueFd console_socket;
+  UniqueFd console_socket, pidfd_socket;
   int preserve_fds = 0;
   bool detach = false;
   OciArgs args;
@@ -48,24 +48,25 @@ Result<Request> parse(const std::vector<std::string>& words, bool detached) {
   out.args = TRY(OciArgs::parse(words, kOptions));
   if (out.args.rest().size() != 1)
     return fail("arguments", "exactly one container id is required", EINVAL);
-  if (out.args.has("pidfd-socket"))
-    return fail("arguments", "--pidfd-socket is not supported", ENOTSUP);
   out.id = out.args.rest()[0];
   TRY(check_container_id(out.id));
   char real[PATH_MAX];
   std::string bundle = out.args.get("bundle", ".");
   if (::realpath(bundle.c_str(), real) == nullptr) return sys_fail("bundle", "realpath", bundle);
   out.bundle = real;
-  auto text = read_file(out.bundle + "/config.json");
+  std::string file = out.args.get("config", "config.json");
+  if (!file.starts_with('/')) file = out.bundle + "/" + file;
+  auto text = read_file(file);
   if (!text.ok()) {
-    return fail("config",
-                "cannot read " + out.bundle + "/config.json: " + error_text(text.failure().err),
-                text.failure().err, out.bundle + "/config.json");
+    return fail("config", "cannot read " + file + ": " + error_text(text.failure().err),
+                text.failure().err, file);
   }
   out.config_text = std::move(text).take();
   out.config = TRY(parse_oci_config(out.config_text));
   out.detach = detached || out.args.has("detach");
   out.preserve_fds = TRY(parse_preserve_fds(out.args));
+  if (out.args.has("pidfd-socket"))
+    out.pidfd_socket = TRY(connect_unix(out.args.get("pidfd-socket"), "pidfd socket"));
   out.console_socket = TRY(connect_console_socket(out.args.get("console-socket"),
                                                   out.config.process.terminal, out.detach));
   return out;
@@ -88,6 +89,7 @@ LaunchOptions launch_options(const OciGlobals& globals, const Request& request) 
   out.console_socket = request.console_socket.get();
   out.preserve_fds = request.preserve_fds;
   out.window = terminal_size(request.config.process);
+  out.plain_line_ends = !request.detach;
   out.no_pivot = request.args.has("no-pivot");
   out.no_new_keyring = request.args.has("no-new-keyring");
   out.seccomp_cache_dir = globals.root + "/.seccomp";
@@ -115,6 +117,10 @@ Result<Created> create_container(const OciGlobals& globals, Request& request, bo
                   "the cgroup " + path + " has processes already: is another container using it?",
                   EBUSY, path);
     }
+    if (before.ok() && TRY(before->frozen())) {
+      return fail("cgroup", "the cgroup " + path + " is frozen: nothing could run in it", EBUSY,
+                  path);
+    }
     cgroup = TRY(Cgroup::create(path, request.config.resources));
     for (const std::string& text : cgroup.warnings()) oci_warn(globals, text);
     LaunchOptions options = launch_options(globals, request);
@@ -133,6 +139,7 @@ Result<Created> create_container(const OciGlobals& globals, Request& request, bo
     record.pid = out.launched.pid;
     record.pid_start = out.launched.start_time;
     TRY(write_pid_file(request.args.get("pid-file"), record.pid));
+    TRY(send_pidfd(request.pidfd_socket, out.launched.pidfd));
     return container.save();
   };
   auto done = attempt();
@@ -142,6 +149,7 @@ Result<Created> create_container(const OciGlobals& globals, Request& request, bo
     (void)wait_pidfd(out.launched.pidfd.get()).ok();
   }
   if (cgroup.valid()) (void)cgroup.remove().ok();
+  if (out.launched.pid > 0) (void)unmount_shared_rootfs(request.config, request.bundle).ok();
   auto hooks = run_hooks(request.config.hooks.poststop, "poststop",
                          state_document(request.config, request.id, "stopped", 0, request.bundle));
   if (!hooks.ok()) oci_warn(globals, hooks.failure().text());

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <signal.h>
 
 #include "container.h"
 #include "fs.h"
@@ -50,6 +51,11 @@ Status add_capabilities(const OciArgs& args, OciProcess& process) {
     sets.bounding |= bit;
     sets.effective |= bit;
     sets.permitted |= bit;
+    // Whoever configured inheritable ones wants them to reach what is executed.
+    if (sets.inheritable != 0) {
+      sets.inheritable |= bit;
+      sets.ambient |= bit;
+    }
     process.capabilities = sets;
   }
   return ok();
@@ -96,12 +102,9 @@ Result<OciProcess> process_from(const OciArgs& args, const OciConfig& config, pi
 }  // namespace
 
 Result<int> oci_exec(const OciGlobals& globals, const std::vector<std::string>& words) {
-  OciArgs args = TRY(OciArgs::parse(words, kOptions));
+  OciArgs args = TRY(OciArgs::parse(words, kOptions, OciArgs::Order::before_words));
   if (args.rest().empty()) return fail("arguments", "a container id is required", EINVAL);
-  for (const char* name : {"cgroup", "pidfd-socket"}) {
-    if (args.has(name))
-      return fail("arguments", "--" + std::string(name) + " is not supported", ENOTSUP);
-  }
+  if (args.has("cgroup")) return fail("arguments", "--cgroup is not supported", ENOTSUP);
   OciContainer container = TRY(OciContainer::open(globals.root, args.rest()[0]));
   OciStatus status = TRY(container.status());
   if (status == OciStatus::stopped) return fail("exec", "container not running", ESRCH);
@@ -114,7 +117,12 @@ Result<int> oci_exec(const OciGlobals& globals, const std::vector<std::string>& 
   bool detach = args.has("detach");
   UniqueFd console =
       TRY(connect_console_socket(args.get("console-socket"), process.terminal, detach));
+  UniqueFd pidfd_socket;
+  if (args.has("pidfd-socket"))
+    pidfd_socket = TRY(connect_unix(args.get("pidfd-socket"), "pidfd socket"));
   ExecOptions options;
+  options.id = container.record().id;
+  options.bundle = container.record().bundle;
   options.pid = container.record().pid;
   options.start_time = container.record().pid_start;
   options.config = &config;
@@ -127,10 +135,19 @@ Result<int> oci_exec(const OciGlobals& globals, const std::vector<std::string>& 
   options.cgroup = &cgroup;
   options.seccomp_cache_dir = globals.root + "/.seccomp";
   options.window = terminal_size(process);
+  options.plain_line_ends = !detach;
   if (!detach) hold_signals();
   ExecChild child = TRY(exec_in(options));
   for (const std::string& text : child.warnings) oci_warn(globals, text);
-  TRY(write_pid_file(args.get("pid-file"), child.pid));
+  auto told = [&]() -> Status {
+    TRY(write_pid_file(args.get("pid-file"), child.pid));
+    return send_pidfd(pidfd_socket, child.pidfd);
+  };
+  auto done = told();
+  if (!done.ok()) {
+    (void)signal_pidfd(child.pidfd.get(), SIGKILL).ok();
+    return std::move(done).failure();
+  }
   if (detach) return 0;
   container = OciContainer();
   return attend_process(child.pidfd.get(), std::move(child.console_master));

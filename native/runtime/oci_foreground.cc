@@ -25,6 +25,7 @@ class RawTerminal {
     if (!active_) return;
     termios raw = before_;
     ::cfmakeraw(&raw);
+    raw.c_oflag |= OPOST;  // the container's terminal leaves line ends to this one
     ::tcsetattr(0, TCSANOW, &raw);
   }
   ~RawTerminal() {
@@ -108,17 +109,26 @@ Result<UniqueFd> connect_console_socket(const std::string& path, bool terminal, 
   }
   if (!terminal)
     return fail("arguments", "--console-socket without process.terminal", EINVAL, path);
+  return connect_unix(path, "terminal");
+}
+
+Result<UniqueFd> connect_unix(const std::string& path, const char* stage) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path)
-    return sys_fail("terminal", "connect", path, ENAMETOOLONG);
+  if (path.size() >= sizeof address.sun_path) return sys_fail(stage, "connect", path, ENAMETOOLONG);
   std::memcpy(address.sun_path, path.c_str(), path.size());
   UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!socket) return sys_fail("terminal", "socket");
+  if (!socket) return sys_fail(stage, "socket");
   if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-    return sys_fail("terminal", "connect", path);
+    return sys_fail(stage, "connect", path);
   }
   return socket;
+}
+
+Status send_pidfd(const UniqueFd& socket, const UniqueFd& pidfd) {
+  if (!socket) return ok();
+  int fd = pidfd.get();
+  return send_fds(socket.get(), "pidfd", &fd, 1);
 }
 
 winsize terminal_size(const OciProcess& process) {

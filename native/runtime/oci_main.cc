@@ -23,27 +23,29 @@ struct VerbEntry {
   const char* name;
   OciVerb run;
   bool starts_processes;  // in containers: then this program must be protected first
+  const char* words;
 };
-constexpr VerbEntry kVerbs[] = {{"create", oci_create, true},
-                                {"run", oci_run, true},
-                                {"start", oci_start, false},
-                                {"state", oci_state, false},
-                                {"kill", oci_kill, false},
-                                {"delete", oci_delete, false},
-                                {"exec", oci_exec, true},
-                                {"list", oci_list, false},
-                                {"ps", oci_ps, false},
-                                {"pause", oci_pause, false},
-                                {"resume", oci_resume, false},
-                                {"update", oci_update, false},
-                                {"events", oci_events, false},
-                                {"spec", oci_spec, false},
-                                {"features", oci_features, false}};
+constexpr VerbEntry kVerbs[] = {{"create", oci_create, true, "ID"},
+                                {"run", oci_run, true, "ID"},
+                                {"start", oci_start, false, "ID"},
+                                {"state", oci_state, false, "ID"},
+                                {"kill", oci_kill, false, "ID [SIGNAL]"},
+                                {"delete", oci_delete, false, "ID"},
+                                {"exec", oci_exec, true, "ID COMMAND [ARG …]"},
+                                {"list", oci_list, false, ""},
+                                {"ps", oci_ps, false, "ID"},
+                                {"pause", oci_pause, false, "ID"},
+                                {"resume", oci_resume, false, "ID"},
+                                {"update", oci_update, false, "ID"},
+                                {"events", oci_events, false, "ID"},
+                                {"spec", oci_spec, false, ""},
+                                {"features", oci_features, false, ""}};
 
 const std::vector<OciOption> kGlobalOptions = {
-    {"root", "", true},      {"log", "", true},      {"log-format", "", true},
-    {"debug", "", false},    {"rootless", "", true}, {"systemd-cgroup", "", false},
-    {"version", "v", false}, {"help", "h", false}};
+    {"root", "", true},           {"log", "", true},      {"log-format", "", true},
+    {"debug", "", false},         {"rootless", "", true}, {"systemd-cgroup", "", false},
+    {"cgroup-manager", "", true},  // crun's name for the same choice
+    {"version", "v", false},      {"help", "h", false}};
 
 constexpr const char* kUsage =
     "usage: stack-runtime [--root DIR] [--log FILE] [--log-format text|json] VERB [options] [ID] "
@@ -89,7 +91,11 @@ Result<OciGlobals> read_globals(const OciArgs& args) {
   }
   out.log_json = format == "json";
   out.debug = args.has("debug");
-  if (args.has("systemd-cgroup")) {
+  std::string manager = args.get("cgroup-manager", "cgroupfs");
+  if (manager != "cgroupfs" && manager != "systemd") {
+    return fail("arguments", "--cgroup-manager must be cgroupfs", EINVAL, manager);
+  }
+  if (args.has("systemd-cgroup") || manager == "systemd") {
     return fail("arguments",
                 "--systemd-cgroup is not supported: give linux.cgroupsPath inside of a unit with "
                 "Delegate=yes instead",
@@ -108,17 +114,37 @@ int run_verb(const VerbEntry& verb, const OciGlobals& globals, const std::vector
     }
     ::prctl(PR_SET_NAME, "stack-runtime");
   }
+  std::string words;
+  for (const std::string& word : args) words += " " + word;
+  oci_debug(globals, std::string(verb.name) + words);
   auto result = verb.run(globals, args);
-  if (result.ok()) return *result;
+  if (result.ok()) {
+    oci_debug(globals, std::string(verb.name) + ": status " + std::to_string(*result));
+    return *result;
+  }
   const Failure& failure = result.failure();
+  if (failure.stage == "help") {
+    std::printf("usage: stack-runtime %s [options] %s\n%s", verb.name, verb.words,
+                failure.message.c_str());
+    return 0;
+  }
   std::fprintf(stderr, "stack-runtime: %s\n", failure.text().c_str());
   log_line(globals, "error", failure.text());
-  bool executes = std::string_view(verb.name) == "run" || std::string_view(verb.name) == "exec";
+  // As runc: 255 where exec itself fails, so that it is no exit code of the program's.
+  bool exec = std::string_view(verb.name) == "exec";
+  bool executes = exec || std::string_view(verb.name) == "run";
   int code = executes ? start_exit_code(failure) : 1;
-  return code == 126 || code == 127 ? code : 1;
+  if (code == 126 || code == 127) return code;
+  return exec ? 255 : 1;
 }
 
 }  // namespace
+
+void oci_debug(const OciGlobals& globals, const std::string& text) {
+  if (!globals.debug) return;
+  if (globals.log.empty()) std::fprintf(stderr, "stack-runtime: level=debug %s\n", text.c_str());
+  log_line(globals, "debug", text);
+}
 
 void oci_warn(const OciGlobals& globals, const std::string& text) {
   std::fprintf(stderr, "stack-runtime: warning: %s\n", text.c_str());
@@ -130,7 +156,8 @@ void oci_warn(const OciGlobals& globals, const std::string& text) {
 int oci_main(int argc, char** argv) {
   using namespace stack;
   ensure_standard_fds();
-  auto args = OciArgs::parse({argv + (argc > 0 ? 1 : 0), argv + argc}, kGlobalOptions);
+  auto args = OciArgs::parse({argv + (argc > 0 ? 1 : 0), argv + argc}, kGlobalOptions,
+                             OciArgs::Order::before_words);
   if (!args.ok()) {
     std::fprintf(stderr, "stack-runtime: %s\n%s", args.failure().text().c_str(), kUsage);
     return 1;

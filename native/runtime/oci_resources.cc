@@ -77,12 +77,43 @@ void print_event(const std::string& type, const std::string& id, Json data) {
   (void)write_all(1, event.dump() + "\n").ok();
 }
 
-Result<int> follow_events(const Cgroup& cgroup, const std::string& id, pid_t pid, int seconds) {
+/** Go's durations as runc takes them: "100ms", "5s", "1m30s"; a number alone is in seconds. */
+Result<long> parse_interval(const std::string& text) {
+  struct Unit {
+    const char* name;
+    long milliseconds;
+  };
+  constexpr Unit kUnits[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"", 1000}};
+  constexpr long kLongest = 86400000;
+  long total = 0;
+  const char* at = text.c_str();
+  bool valid = *at != 0;
+  while (valid && *at != 0) {
+    char* end = nullptr;
+    long number = *at >= '0' && *at <= '9' ? std::strtol(at, &end, 10) : -1;
+    valid = number >= 0 && number <= kLongest;
+    if (!valid) break;
+    std::string_view rest(end);
+    std::string_view unit = rest.substr(0, rest.find_first_of("0123456789"));
+    long factor = 0;
+    for (const Unit& known : kUnits) {
+      if (unit == known.name) factor = known.milliseconds;
+    }
+    total += number * factor;
+    valid = factor != 0 && total <= kLongest;
+    at = end + unit.size();
+  }
+  if (valid && total > 0) return total;
+  return fail("arguments", "--interval must be a duration (100ms, 5s, 1m)", EINVAL, text);
+}
+
+Result<int> follow_events(const Cgroup& cgroup, const std::string& id, pid_t pid, long interval) {
   UniqueFd pidfd = TRY(open_pidfd(pid));
   UniqueFd oom = TRY(cgroup.oom_events());
   UniqueFd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC));
   if (!timer) return sys_fail("events", "timerfd_create");
-  itimerspec every{{seconds, 0}, {seconds, 0}};
+  timespec period{interval / 1000, interval % 1000 * 1000000};
+  itimerspec every{period, period};
   ::timerfd_settime(timer.get(), 0, &every, nullptr);
   uint64_t kills = cgroup.oom_kills();
   for (;;) {
@@ -118,18 +149,13 @@ Result<int> oci_update(const OciGlobals& globals, const std::vector<std::string>
 
 Result<int> oci_events(const OciGlobals& globals, const std::vector<std::string>& args) {
   OciArgs parsed = TRY(OciArgs::parse(args, {{"stats", "", false}, {"interval", "", true}}));
-  std::string interval = parsed.get("interval", "5s");
-  char* end = nullptr;
-  long seconds = std::strtol(interval.c_str(), &end, 10);
-  if (seconds < 1 || seconds > 86400 || (*end != 0 && std::string(end) != "s")) {
-    return fail("arguments", "--interval must be whole seconds (5s)", EINVAL, interval);
-  }
+  long interval = TRY(parse_interval(parsed.get("interval", "5s")));
   OciContainer container = TRY(open_living(globals, parsed, "events"));
   Cgroup cgroup = TRY(container.cgroup());
   std::string id = container.record().id;
   pid_t pid = container.record().pid;
   container = OciContainer();  // lets others work on it meanwhile
-  if (!parsed.has("stats")) return follow_events(cgroup, id, pid, static_cast<int>(seconds));
+  if (!parsed.has("stats")) return follow_events(cgroup, id, pid, interval);
   print_event("stats", id, TRY(cgroup.stats()));
   return 0;
 }

@@ -61,7 +61,10 @@ Json example_process() {
 
 Json example_linux() {
   Json namespaces = Json::array();
-  for (const char* type : {"pid", "network", "ipc", "uts", "mount", "cgroup"}) {
+  std::vector<const char*> types = {"pid", "network", "ipc", "uts", "mount"};
+  // As runc: only where one hierarchy is all there is.
+  if (exists("/sys/fs/cgroup/cgroup.controllers")) types.push_back("cgroup");
+  for (const char* type : types) {
     Json entry = Json::object();
     entry.set("type", type);
     namespaces.push(std::move(entry));

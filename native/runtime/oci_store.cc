@@ -185,11 +185,15 @@ Json OciContainer::state(const OciConfig& config, OciStatus status) const {
   pid_t pid = status == OciStatus::stopped ? 0 : record_.pid;
   auto document =
       Json::parse(state_document(config, record_.id, status_name(status), pid, record_.bundle));
-  Json out = document.ok() ? std::move(document).take() : Json::object();
-  // As runc prints it: pid 0 for what has ended, and more than the specification asks for.
-  out.set("pid", static_cast<int>(pid));
-  out.set("rootfs", config.root_path.starts_with('/') ? config.root_path
-                                                      : record_.bundle + "/" + config.root_path);
+  Json known = document.ok() ? std::move(document).take() : Json::object();
+  // As runc prints it, in its order: pid 0 for what has ended, and more than the specification asks
+  // for.
+  Json out = Json::object();
+  out.set("ociVersion", known["ociVersion"]).set("id", known["id"]).set("pid", static_cast<int>(pid));
+  for (const auto& [key, value] : known.members()) {
+    if (!out.has(key)) out.set(key, value);
+  }
+  out.set("rootfs", rootfs_path(config, record_.bundle));
   out.set("created", record_.created);
   out.set("owner", "");
   return out;

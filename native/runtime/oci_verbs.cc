@@ -1,6 +1,7 @@
 #include "oci_verbs.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 
 #include <cstdio>
@@ -63,6 +64,7 @@ Status destroy_container(const OciGlobals& globals, OciContainer& container,
     TRY(cgroup.wait_empty(kEndTimeoutMs));
     TRY(cgroup.remove());
   }
+  TRY(unmount_shared_rootfs(config, container.record().bundle));
   auto ran = run_hooks(
       config.hooks.poststop, "poststop",
       state_document(config, container.record().id, "stopped", 0, container.record().bundle));
@@ -82,10 +84,17 @@ Result<int> oci_kill(const OciGlobals& globals, const std::vector<std::string>& 
   OciContainer container = TRY(open_named(globals, parsed, 2));
   std::string name = parsed.rest().size() > 1 ? parsed.rest()[1] : "SIGTERM";
   int signal = signal_number(name);
-  if (signal == 0) return fail("arguments", "unknown signal " + name, EINVAL, name);
+  if (signal == 0 && name != "0") return fail("arguments", "unknown signal " + name, EINVAL, name);
   OciStatus status = TRY(container.status());
   Cgroup cgroup = TRY(container.cgroup());
-  if (parsed.has("all")) {
+  // Without a process namespace of its own the others outlive the first process: nothing else would
+  // end them.
+  const OciConfig config = TRY(container.config());
+  const OciNamespace* pids = config.find_namespace(CLONE_NEWPID);
+  bool shared = pids == nullptr || !pids->path.empty();
+  if (parsed.has("all") || (shared && signal == SIGKILL)) {
+    if (!parsed.has("all") && TRY(cgroup.processes()).empty())
+      return fail("kill", "container not running", ESRCH);
     TRY(signal == SIGKILL ? cgroup.kill_all() : cgroup.signal_all(signal));
     return 0;
   }
@@ -142,7 +151,8 @@ Result<int> oci_list(const OciGlobals& globals, const std::vector<std::string>& 
 }
 
 Result<int> oci_ps(const OciGlobals& globals, const std::vector<std::string>& args) {
-  OciArgs parsed = TRY(OciArgs::parse(args, {{"format", "f", true}}));
+  OciArgs parsed =
+      TRY(OciArgs::parse(args, {{"format", "f", true}}, OciArgs::Order::before_words));
   OciContainer container = TRY(open_named(globals, parsed, 16));
   Json pids = Json::array();
   std::string table = padded("PID", 10) + "COMMAND";

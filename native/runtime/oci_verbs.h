@@ -41,6 +41,8 @@ Result<int> oci_features(const OciGlobals& globals, const std::vector<std::strin
 /** Kills, waits, removes cgroup and files, runs poststop hooks. */
 Status destroy_container(const OciGlobals& globals, OciContainer& container,
                          const OciConfig& config);
+/** With --debug: to the log, else to standard error. */
+void oci_debug(const OciGlobals& globals, const std::string& text);
 /** To the log and standard error. */
 void oci_warn(const OciGlobals& globals, const std::string& text);
 
@@ -52,6 +54,9 @@ void hold_signals();
 Result<int> attend_process(int pidfd, UniqueFd console_master);
 /** Connects to `--console-socket`. -1 descriptor if the path is empty. */
 Result<UniqueFd> connect_console_socket(const std::string& path, bool terminal, bool detached);
+Result<UniqueFd> connect_unix(const std::string& path, const char* stage);
+/** `--pidfd-socket`: nothing if there is no socket. */
+Status send_pidfd(const UniqueFd& socket, const UniqueFd& pidfd);
 winsize terminal_size(const OciProcess& process);
 Status write_pid_file(const std::string& path, pid_t pid);
 Result<int> parse_preserve_fds(const OciArgs& args);

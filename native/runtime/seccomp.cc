@@ -195,6 +195,11 @@ Status Filter::add_rules(const Json& rule, const std::string& member) {
     for (const std::string& name : names) note_syscall(name);
     return ok();
   }
+  // The listener is handed over by writing: nobody would be there to answer.
+  if (rule["action"].as_string() == "SCMP_ACT_NOTIFY" &&
+      std::find(names.begin(), names.end(), "write") != names.end()) {
+    return wrong(member, "SCMP_ACT_NOTIFY cannot be used for the write syscall");
+  }
   for (const std::string& name : names) TRY(add_rule(name, act, rule["args"], member));
   return ok();
 }

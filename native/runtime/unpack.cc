@@ -46,7 +46,7 @@ Result<Compression> parse_compression(std::string_view wanted) {
 }
 
 Result<Options> parse(int argc, char** argv) {
-  auto args = OciArgs::parse({argv + 1, argv + argc}, kOptions);
+  auto args = OciArgs::parse({argv + 1, argv + argc}, kOptions, OciArgs::Order::before_words);
   if (!args.ok() || !args->rest().empty())
     return fail(
         "usage",

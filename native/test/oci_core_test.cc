@@ -158,7 +158,13 @@ void paths_stay_in_their_root() {
   CHECK(make_file_in_root(root.get(), "/a/b/file").ok() &&
         make_file_in_root(root.get(), "/a/b/file").ok());
   CHECK(::symlinkat("/nowhere", root.get(), "dangling") == 0);
-  CHECK(!make_file_in_root(root.get(), "/dangling").ok());
+  CHECK(make_file_in_root(root.get(), "/dangling").ok());
+  CHECK(exists(std::string(name) + "/nowhere") && !exists("/nowhere"));
+  CHECK(::symlinkat("../../up/../there", root.get(), "a/link") == 0);
+  CHECK(make_directories_in_root(root.get(), "/a/link/x").ok());
+  CHECK(exists(std::string(name) + "/there/x"));
+  CHECK(::symlinkat("loop", root.get(), "loop") == 0);
+  CHECK(!make_file_in_root(root.get(), "/loop/x").ok());
   CHECK(!open_in_root(root.get(), "/proc/self/root", O_PATH).ok());
   CHECK(clean_path("/a//b/../c/./") == "/a/c" && clean_path("..") == "/" &&
         clean_path("x") == "/x");

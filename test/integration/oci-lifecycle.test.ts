@@ -105,11 +105,11 @@ describe("the life of a container", () => {
     expect(world.call(["exec", id, "nosuch"]).code).toBe(127);
     expect(world.call(["exec", "--env", "A=2", "--env", "B=3", id, "env"]).stdout.split("\n")).toEqual(expect.arrayContaining(["A=2", "B=3"]));
     expect(world.call(["exec", "--cwd", "/etc", "--user", "5:6", id, "sh", "-c", "pwd; id"]).stdout).toBe("/etc\nuid=5 gid=6\n");
-    expect(world.call(["exec", "--user", "nobody", id, "id"])).toMatchObject({ code: 1, stderr: expect.stringContaining("unable to find user nobody") });
+    expect(world.call(["exec", "--user", "nobody", id, "id"])).toMatchObject({ code: 255, stderr: expect.stringContaining("unable to find user nobody") });
     expect(world.call(["exec", id, "ps"]).stdout).toMatch(/ 1 .*sleep 1000/);
     expect(world.call(["pause", id]).code).toBe(0);
     expect(world.state(id).status).toBe("paused");
-    expect(world.call(["exec", id, "true"])).toMatchObject({ code: 1, stderr: expect.stringContaining("paused") });
+    expect(world.call(["exec", id, "true"])).toMatchObject({ code: 255, stderr: expect.stringContaining("paused") });
     expect(world.call(["resume", id]).code).toBe(0);
     expect(world.state(id).status).toBe("running");
     expect(world.call(["exec", id, "true"]).code).toBe(0);
@@ -174,7 +174,7 @@ describe("hooks", () => {
     const out = world.call(["run", "-b", bundle, "hooked"]);
     expect(out).toMatchObject({ code: 0, stderr: "" });
     const seen = (name: string) => JSON.parse(readFileSync(join(world.directory, `hook-${name}`), "utf8")) as { pid?: number };
-    expect(seen("prestart")).toMatchObject({ id: "hooked", status: "creating", bundle, annotations: { "org.example": "x" } });
+    expect(seen("prestart")).toMatchObject({ id: "hooked", status: "created", bundle, annotations: { "org.example": "x" } });
     expect(seen("createRuntime").pid).toBeGreaterThan(1);
     expect(seen("createContainer")).toMatchObject({ status: expect.stringMatching(/creat/) });
     expect(JSON.parse(out.stdout)).toMatchObject({ id: "hooked", status: "created" });

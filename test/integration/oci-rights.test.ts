@@ -178,7 +178,7 @@ describe("terminals", () => {
       c.process.args = ["sh", "-c", "test -t 0 && test -t 1 && stty size && readlink /proc/self/fd/0 && echo hi > /dev/tty && stat -c %t:%T /dev/console"];
     });
     const out = world.call(["run", "-b", bundle, "tty"]);
-    expect(out).toMatchObject({ code: 0, stdout: "40 100\r\n/dev/pts/0\r\nhi\r\n88:0\r\n" });
+    expect(out).toMatchObject({ code: 0, stdout: "40 100\n/dev/pts/0\nhi\n88:0\n" });
   });
 
   it("go to the console socket when nobody stays", async () => {

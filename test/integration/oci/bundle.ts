@@ -150,6 +150,7 @@ export class OciWorld {
     this.configure(bundle, (config) => {
       config.process.terminal = false;
       config.root.readonly = false;
+      if (!config.linux.namespaces.some((n) => n.type === "cgroup")) config.linux.namespaces.push({ type: "cgroup" });
       config.linux.cgroupsPath = `/stack-oci-test-${process.pid}/${bundle.split("/").at(-1)}`;
       change(config);
     });
