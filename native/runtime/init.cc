@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "clock_text.h"
+#include "last_output.h"
 #include "process_title.h"
 #include "resident.h"
 #include "supervisor.h"
@@ -106,6 +107,13 @@ void give_heap_back() {
   if (start < end) ::madvise(reinterpret_cast<void*>(start), end - start, MADV_DONTNEED);
 }
 
+// Where the monitor lives this is nothing: it takes what is left when we have gone.
+void leave_output(const InitData& data) {
+  // Ours is the end of all in the pid namespace, and nothing is to run on while we wait.
+  if (::getpid() == 1 && data.monitor >= 0) (void)::kill(-1, SIGKILL);
+  await_log(data.monitor);
+}
+
 // The main process may be started late and again, so its streams stay open here.
 int run_supervisor(const InitPlan& plan, const InitData& data) {
   if (data.terminal_socket >= 0) hold_terminal(data.terminal_socket);
@@ -114,6 +122,7 @@ int run_supervisor(const InitPlan& plan, const InitData& data) {
   if (!supervisor) return 128;
   ProcessBoard::End end = (*supervisor)->run();
   record_exit(data, {true, end.code, end.signal}, (*supervisor)->restart_wanted());
+  leave_output(data);
   return end.code;
 }
 
@@ -137,6 +146,7 @@ int container_init(const InitPlan& plan) {
   release_program_pages();
   MainEnd end = supervise(main);
   record_exit(data, end);
+  leave_output(data);
   return end.code;
 }
 

@@ -26,6 +26,8 @@ struct InitData {
   /** A socket over which the terminal's master comes, to be held: else a killed monitor would hang
    * it up. -1: none. */
   int terminal_socket = -1;
+  /** A pidfd of the monitor that starts it: with that dead, output waits for the next one (last_output.h). -1: none. */
+  int monitor = -1;
   /** Null: there is but the main process, and what it makes of itself. */
   const SupervisionSpec* supervision = nullptr;
   /** As supervision's processes. */
@@ -43,7 +45,7 @@ struct InitData {
  * the main process, whose exit it appends to events.log itself: a killed monitor loses nothing.
  * What is left in the pid namespace ends with it by the kernel's hand.
  *
- *     fork main ──▶ wait for signals ──main ended──▶ record ──▶ exit (128+n for a signal)
+ *     fork main ──▶ wait for signals ──main ended──▶ record ──▶ output taken ──▶ exit (128+n for a signal)
  *
  * It allocates nothing after the fork, and returns its heap to the kernel. Where processes are
  * declared or daemons are watched, it is a Supervisor instead.

@@ -147,6 +147,7 @@ Result<Launched> Monitor::launch_own(const OciConfig& config) {
   data.events_fd = events_.fd();
   data.run = record_.restarts;
   FdPair terminal;
+  UniqueFd self;
   LaunchOptions options;
   options.id = spec_.id;
   options.bundle = directory_;
@@ -163,6 +164,9 @@ Result<Launched> Monitor::launch_own(const OciConfig& config) {
     options.init_fds = {events_.fd()};
     if (ends.output_reader) options.init_fds.push_back(ends.output_reader.get());
     if (ends.error_reader) options.init_fds.push_back(ends.error_reader.get());
+    self = TRY(open_pidfd(::getpid()));
+    data.monitor = self.get();
+    options.init_fds.push_back(data.monitor);
     if (spec_.tty) {
       terminal = TRY(make_socketpair(SOCK_STREAM));
       data.terminal_socket = terminal.second.get();

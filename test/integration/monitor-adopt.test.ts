@@ -71,6 +71,32 @@ describe("a killed monitor", () => {
     expect(container.state).toMatchObject({ status: "running", restarts: 1 });
   });
 
+  test("what a container wrote last is kept for the next monitor, also when it has ended meanwhile", async () => {
+    const container = world.container({ args: ["sh", "-c", "echo before; while [ ! -e /tmp/go ]; do usleep 10000; done; echo one; echo two; echo three >&2; exit 4"] });
+    const { pid } = await container.started();
+    await container.untilLog("before");
+    await killMonitor(container);
+    writeFileSync(`/proc/${pid}/root/tmp/go`, "");
+    await until([container.directory], () => container.events.some((e) => e["by"] === "init"), "init has told");
+    expect(alive(pid), "init holds the output").toBe(true);
+    await container.start("--adopt");
+    await container.until(() => container.state.status === "exited", "it has ended");
+    expect(container.state.exitCode).toBe(4);
+    expect(container.log().map((line) => line.log).sort()).toEqual(["before\n", "one\n", "three\n", "two\n"]);
+  });
+
+  test("a line without an end is not waited for", async () => {
+    const container = world.container({ args: ["sh", "-c", "echo before; while [ ! -e /tmp/go ]; do usleep 10000; done; printf after; exit 4"] });
+    const { pid } = await container.started();
+    await container.untilLog("before");
+    await killMonitor(container);
+    writeFileSync(`/proc/${pid}/root/tmp/go`, "");
+    await gone(pid);
+    await container.start("--adopt");
+    await container.until(() => container.state.status === "exited", "it has ended");
+    expect(container.state.exitCode).toBe(4);
+  });
+
   test("stop, exec and the exit code work as before under the new monitor", async () => {
     for (const init of [true, false]) {
       const container = world.container({ args: ["sh", "-c", "trap 'exit 6' TERM; echo ready; while :; do sleep 0.02; done"], spec: { init } });

@@ -228,6 +228,7 @@ describe("the monitor dies", () => {
     const c = container([shell("a", "echo run; exec sleep 1000", { restart: always }), shell("b", "exec sleep 1000")]);
     await c.started();
     await untilStatus(c, "a", "running");
+    await c.until(() => c.log().some((line) => line.log === "run\n"), "it has said so");
     const host = hostPid(c, stateOf(c, "a")?.pid ?? 0);
     process.kill(c.state.monitorPid, "SIGKILL");
     process.kill(host, "SIGKILL");
