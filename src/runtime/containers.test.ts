@@ -203,7 +203,8 @@ describe("what a container is", () => {
 
 describe("sweep", () => {
   it("removes what dead processes left, and nothing else", async () => {
-    await make("whole");
+    const whole = await make("whole");
+    await writeFile(join(paths.container(root, whole), "creating"), "whole"); // killed between its record and this file's end
     await using pending = await store.reserve("pending");
     const crashed = await store.reserve("crashed");
     // The lock goes with the process that held it.
@@ -214,6 +215,7 @@ describe("sweep", () => {
     const left = await readdir(paths.containers(root));
     expect(left).toContain(pending.id);
     expect(left).not.toContain(crashed.id);
+    expect(await readdir(paths.container(root, whole))).not.toContain("creating");
     expect((await store.list()).map((container) => container.record.name)).toEqual(["whole"]);
     expect(await readdir(paths.tmp(root))).toEqual(["other"]);
     await crashed[Symbol.asyncDispose]();

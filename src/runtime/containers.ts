@@ -180,7 +180,10 @@ class DirectoryStore implements ContainerStore {
   }
 
   async sweep(): Promise<void> {
-    for (const id of this.survey().making) {
+    const { records, making } = this.survey();
+    // Who was killed right after the record was there, before the reservation was given up.
+    for (const { id } of records) rmSync(join(paths.container(this.#root, id), reservation), { force: true });
+    for (const id of making) {
       const directory = paths.container(this.#root, id);
       // Under the lock: between the making of a directory and its reservation nobody looks. In this order: the record is
       // there before the reservation is given up.
