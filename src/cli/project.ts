@@ -88,28 +88,12 @@ export async function projectToChange(context: Context, services: readonly strin
   }
   const engine = await context.doors.engine();
   const last = await engine.lastProject(name);
-  if (last === undefined) return emptyProject(context, name);
+  if (last === undefined) {
+    const { emptyProject } = await import("../model/index.ts");
+    return emptyProject(name, context.cwd as Project["working_dir"]);
+  }
   for (const service of services) checkService(last, service);
   return last;
-}
-
-function emptyProject(context: Context, name: ProjectName): Project {
-  return {
-    version: 1,
-    name,
-    working_dir: context.cwd as Project["working_dir"],
-    files: [],
-    env_files: [],
-    profiles: [],
-    services: {},
-    disabled_services: {},
-    networks: {},
-    volumes: {},
-    configs: {},
-    secrets: {},
-    models: {},
-    extensions: {},
-  };
 }
 
 export async function showWarnings(context: Context, diagnostics: readonly Diagnostic[]): Promise<void> {

@@ -84,7 +84,7 @@ export function openEngine(root: DataRoot): Engine {
 }
 
 async function storedSummary(root: DataRoot, { record, state, status }: StoredContainer): Promise<ContainerSummary> {
-  const health = record.health === undefined && record.ready === undefined ? undefined : await readHealth(paths.container(root, record.id));
+  const health = record.health === undefined && record.ready === undefined && record.onUnhealthy === undefined ? undefined : await readHealth(paths.container(root, record.id));
   return summaryOf(record, status, state, health);
 }
 

@@ -7,6 +7,7 @@ import type { Executors, OperationContext } from "./execute.ts";
 import { passGate } from "./gates.ts";
 import { ensureImage } from "./image.ts";
 import { runHook } from "./hooks.ts";
+import { applyRemedy } from "./remedy.ts";
 import { networkRequest, volumeRequest } from "./resources.ts";
 import type { Work } from "./work.ts";
 import { startContainer } from "./start.ts";
@@ -70,6 +71,7 @@ export function executorsFor(work: Work): Executors {
       await hub.monitor(operation.container).limits(true);
       work.limitsSettled(operation.container);
     },
+    "treat-container": (operation) => applyRemedy(hub.monitor(operation.container), operation),
     "run-hook": (operation, context) => runHook(work, operation, context),
     "remove-image": async (operation) => {
       await rooms.images.remove(operation.reference);

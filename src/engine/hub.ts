@@ -1,6 +1,7 @@
 import { EventSource, paths } from "../core/index.ts";
 import type { Clock, ContainerId, DataRoot, HostPath } from "../core/index.ts";
 import type { NativeBinding } from "../native/index.ts";
+import type { Remedy } from "../reconcile/index.ts";
 import { killRemains, MonitorClient, processLives, readState } from "../runtime/index.ts";
 import type { ContainerRecord, ContainerState, ContainerStatus, ForkServer, Subscription } from "../runtime/index.ts";
 import { lastWords } from "./last-words.ts";
@@ -33,6 +34,8 @@ export interface HubOptions {
   /** The container has a network namespace that DNS may serve; called once for each monitor. */
   readonly onNamespace: (record: ContainerRecord, monitor: MonitorClient) => void;
   readonly onGone: (record: ContainerRecord) => void;
+  /** `on_unhealthy` is due. Resolves when it was done; with what went wrong, in words. Never rejects. */
+  readonly onRemedy: (record: ContainerRecord, remedy: Remedy) => Promise<string | undefined>;
 }
 
 /**
@@ -128,6 +131,7 @@ export class Hub {
       onWarning: (rule, message) => {
         this.events.emit({ type: "warning", rule, message });
       },
+      onRemedy: (remedy) => this.#options.onRemedy(record, remedy),
     });
     return { record, directory, monitor, vitals, status: undefined, told: "", daemons: "", state: undefined, subscription: undefined, over: Promise.resolve() };
   }
@@ -211,7 +215,10 @@ export class Hub {
     const before = container.status;
     container.status = status;
     const run = container.state?.startedAt ?? "";
-    if (status === "running") container.vitals.begin(run);
+    if (status === "running") {
+      container.vitals.begin(run);
+      container.vitals.daemons(container.state?.supervision?.problem ?? "", container.state?.supervision?.expected === true);
+    }
     if (status !== "running" && status !== "paused") container.vitals.end();
     const told = `${status} ${run} ${container.state?.failures ?? 0}`;
     const daemons = `${container.state?.supervision?.expected ?? ""} ${container.state?.supervision?.problem ?? ""}`;

@@ -1,27 +1,25 @@
-import type { MonitorClient, UnhealthySpec } from "../runtime/index.ts";
+import { StackError } from "../core/index.ts";
+import type { Operation } from "../reconcile/index.ts";
+import type { MonitorClient } from "../runtime/index.ts";
 
 /** How long a command of `on_unhealthy` may take, milliseconds. */
 const commandMs = 60_000;
 
-/** Does what `on_unhealthy` says; the monitor records why. Returns what went wrong, in words; never throws. */
-export async function applyRemedy(monitor: MonitorClient, spec: UnhealthySpec, reason: string): Promise<string | undefined> {
-  try {
-    switch (spec.action) {
-      case "none":
-        return undefined;
-      case "restart":
-        await monitor.restart({ by: "health", reason });
-        return undefined;
-      case "stop":
-        await monitor.stop({ by: "health", reason });
-        return undefined;
-      case "run": {
-        const { exitCode, timedOut, output } = await monitor.execCapture({ args: spec.command ?? [], env: [`STACK_UNHEALTHY=${reason}`], timeoutMs: commandMs, capture: 4096, isolate: true });
-        if (timedOut) return `the command of on_unhealthy took longer than ${commandMs / 1000} s`;
-        return exitCode === 0 ? undefined : `the command of on_unhealthy exited with ${exitCode}: ${output.trim()}`;
-      }
+/** Does what the plan says about a container that is not well; the monitor records why. */
+export async function applyRemedy(monitor: MonitorClient, { action, reason, command = [], by }: Extract<Operation, { kind: "treat-container" }>): Promise<void> {
+  const why = { reason, ...(by === "health" ? { by } : {}) };
+  switch (action) {
+    case "restart":
+      await monitor.restart(why);
+      return;
+    case "stop":
+      await monitor.stop(why);
+      return;
+    case "run": {
+      // Not isolated as a probe is: what it starts (a daemon that was missing) is to stay.
+      const { exitCode, timedOut, output } = await monitor.execCapture({ args: command, env: [`STACK_UNHEALTHY=${reason}`], timeoutMs: commandMs, capture: 4096 });
+      if (timedOut) throw new StackError("timeout", `the command of on_unhealthy took longer than ${commandMs / 1000} s`);
+      if (exitCode !== 0) throw new StackError("container-start-failed", `the command of on_unhealthy exited with ${exitCode}: ${output.trim()}`);
     }
-  } catch (error) {
-    return `on_unhealthy: ${error instanceof Error ? error.message : String(error)}`;
   }
 }

@@ -2,6 +2,7 @@ import { setMaxListeners } from "node:events";
 import { readdir, rm } from "node:fs/promises";
 import { EventSource, paths, StackError, sweepHalfWritten, systemClock, toStackError } from "../core/index.ts";
 import type { ContainerId, DataRoot, ProjectName } from "../core/index.ts";
+import { emptyProject } from "../model/index.ts";
 import type { Project, Service } from "../model/index.ts";
 import { nativeStackError } from "../native/index.ts";
 import type { NativeBinding } from "../native/index.ts";
@@ -23,6 +24,7 @@ import { openRooms } from "./rooms.ts";
 import type { Rooms } from "./rooms.ts";
 import { createOneOff, dependenciesOf } from "./one-off.ts";
 import { isTimed, keepTimings, TimingRecorder } from "./start-timings.ts";
+import { Treatments } from "./treatments.ts";
 import { Wanted } from "./wanted.ts";
 import type { ApplyRequest, ApplyResult, EngineEvent, RunRequest, RunResult } from "./types.ts";
 import type { Work } from "./work.ts";
@@ -53,6 +55,7 @@ export class ProjectSession {
   #converged = false;
   readonly #wanted: Wanted;
   readonly #healing: Healing;
+  readonly #treatments: Treatments;
   #workingDirectory: ((directory: string) => void) | undefined;
 
   private constructor(root: DataRoot, project: ProjectName, native: NativeBinding) {
@@ -67,8 +70,18 @@ export class ProjectSession {
       clock: systemClock,
       onNamespace: (record, monitor) => void this.#names.serve(record, monitor),
       onGone: (record) => this.#names.forget(record),
+      onRemedy: (record, remedy) => this.#treatments.treat(record.id, remedy),
     });
     this.#names = new NameService({ root, project, rooms: this.#rooms, containers: () => this.#hub.all, signal: this.#ending.signal });
+    this.#treatments = new Treatments({
+      containers: () => this.#hub.all,
+      project: () => this.#desired ?? emptyProject(project, paths.project(root, project)),
+      work: (wanted) => this.#work(wanted),
+      signal: this.#ending.signal,
+      tell: (event) => {
+        this.events.emit(event);
+      },
+    });
     this.#wanted = new Wanted(root, project);
     this.#healing = new Healing({
       root,

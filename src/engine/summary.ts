@@ -42,7 +42,7 @@ function currentHealth(record: ContainerRecord, status: ContainerStatus, state: 
   if (exit !== undefined && status === "exited") return { health: state?.exitCode === exit.code && othersHeld(record, health) ? "healthy" : "none" };
   if (status !== "running" && status !== "paused") return { health: "none" };
   const problem = state?.supervision?.problem ?? "";
-  if (problem !== "") return { health: "unhealthy", healthOutput: problem };
+  if (problem !== "") return { health: "unhealthy", healthOutput: problem, ...treatment(record, health) };
   // Daemons that are expected are looked for: that is a health check, too.
   if (record.expect === true && state?.supervision?.expected !== true) return { health: "starting" };
   if (!isProbed(record)) return { health: record.expect === true ? "healthy" : "none" };
@@ -60,8 +60,7 @@ const isProbed = (record: ContainerRecord): boolean => record.health !== undefin
 /** Readiness and health check together: both have to hold. */
 export function healthOf(record: ContainerRecord, health: HealthRecord): Health {
   const { ready } = health;
-  const remedy = record.onUnhealthy;
-  const treated = remedy !== undefined && (remedy.action === "restart" || remedy.action === "run") && health.remedy?.gaveUp !== true ? { treated: true } : {};
+  const treated = treatment(record, health);
   const waits = ready === undefined ? "" : readinessText(ready);
   if (ready?.status === "failed") return { health: "unhealthy", healthOutput: waits, ...treated };
   const checked = record.health === undefined ? "healthy" : health.status;
@@ -69,6 +68,12 @@ export function healthOf(record: ContainerRecord, health: HealthRecord): Health 
   const status = checked === "healthy" && ready?.status === "waiting" ? "starting" : checked;
   const said = output === "" ? waits : output;
   return { health: status, ...(status === "healthy" || said === "" ? {} : { healthOutput: said }), ...(status === "unhealthy" ? treated : {}) };
+}
+
+/** Will something be done about it? */
+function treatment({ onUnhealthy }: ContainerRecord, health: HealthRecord | undefined): Pick<Health, "treated"> {
+  const acts = onUnhealthy?.action === "restart" || onUnhealthy?.action === "run";
+  return acts && health?.remedy?.gaveUp !== true ? { treated: true } : {};
 }
 
 function failingOutput(health: HealthRecord): string {

@@ -3,16 +3,18 @@ import { writeFileAtomic } from "../core/index.ts";
 import type { Clock, HostPath } from "../core/index.ts";
 import { HealthRunner, initialReadiness, nextRemedy, noRemedy, readinessText, ReadinessRunner } from "../health/index.ts";
 import type { ProbeReport, Readiness } from "../health/index.ts";
+import type { Remedy } from "../reconcile/index.ts";
 import type { ContainerRecord, MonitorClient, UnhealthySpec } from "../runtime/index.ts";
 import { probeOf } from "./probe.ts";
 import { readyProbeRun } from "./ready-probe.ts";
-import { applyRemedy } from "./remedy.ts";
 import { healthOf } from "./summary.ts";
 import type { HealthRecord } from "./types.ts";
 
 /** Of a failing probe's output, in an error or a reason, characters. */
 const reasonLength = 400;
 const keptProbes = 5;
+/** A daemon that is still missing after a remedy gets so much time to come and to be seen (init looks once a second), milliseconds. */
+const daemonComesMs = 2500;
 
 export interface VitalsOptions {
   readonly record: ContainerRecord;
@@ -24,6 +26,8 @@ export interface VitalsOptions {
   /** The container's health is another one now. */
   readonly onChange: () => void;
   readonly onWarning: (rule: string, message: string) => void;
+  /** Something is to be done about it. Resolves when it is; with what went wrong, in words. Never rejects. */
+  readonly onRemedy: (remedy: Remedy) => Promise<string | undefined>;
 }
 
 /** Health and readiness of one container, run after run, and what follows when it is unhealthy. */
@@ -34,10 +38,14 @@ export class Vitals {
   #readiness: ReadinessRunner | undefined;
   /** Unhealthy verdicts in a row, and since when it was healthy before them. */
   #verdicts = 0;
+  /** That is being watched; undefined: none. */
+  #run: string | undefined;
   #healthySince: number | undefined;
   #forgetRemedy: (() => void) | undefined;
   /** Something is being done about it: what probes say meanwhile is no news. */
   #treating = false;
+  /** What init says of the daemons that it watches; "": nothing is wrong. */
+  #daemons = "";
   #writing: Promise<unknown> = Promise.resolve();
 
   constructor(options: VitalsOptions) {
@@ -50,14 +58,15 @@ export class Vitals {
   }
 
   get #wanted(): boolean {
-    const { health, ready } = this.#options.record;
-    return health !== undefined || (ready !== undefined && ready.length > 0);
+    const { health, ready, onUnhealthy } = this.#options.record;
+    return health !== undefined || (ready !== undefined && ready.length > 0) || onUnhealthy !== undefined;
   }
 
   /** The container runs; `run` is its `startedAt`. Idempotent for one run. */
   begin(run: string): void {
-    if (!this.#wanted || (this.#record?.run === run && (this.#health !== undefined || this.#readiness !== undefined))) return;
+    if (!this.#wanted || this.#run === run) return;
     this.end();
+    this.#run = run;
     const { record } = this.#options;
     const before = this.#record;
     const fresh = before?.run !== run;
@@ -104,6 +113,8 @@ export class Vitals {
 
   /** The run has ended, or nobody looks any more. */
   end(): void {
+    this.#run = undefined;
+    this.#daemons = "";
     this.#health?.stop();
     this.#readiness?.stop();
     this.#forgetRemedy?.();
@@ -113,9 +124,23 @@ export class Vitals {
     this.#healthySince = undefined;
   }
 
+  /**
+   * What init says of the daemons that are expected: a verdict like any probe's, but a final one: it comes when it changes,
+   * and not again and again.
+   */
+  daemons(problem: string, seen: boolean): void {
+    if (this.#run === undefined || problem === this.#daemons) {
+      if (seen && problem === "" && this.#options.record.health === undefined) this.#healthySince ??= this.#options.clock.now();
+      return;
+    }
+    this.#daemons = problem;
+    if (problem !== "") this.#unhealthy(problem, true);
+    else this.#well();
+  }
+
   #ready(ready: Readiness): void {
     this.#update({ ready });
-    if (ready.status === "failed") this.#unhealthy(readinessText(ready));
+    if (ready.status === "failed") this.#unhealthy(readinessText(ready), true);
   }
 
   #report(report: ProbeReport): void {
@@ -124,12 +149,15 @@ export class Vitals {
     const probe = { at: new Date(report.at).toISOString(), exitCode: report.exitCode, output: report.output, timedOut: report.timedOut, tookMs: report.tookMs };
     this.#update({ ...report.state, probes: [...before.probes.slice(1 - keptProbes), probe] });
     if (report.state.status === "unhealthy") this.#unhealthy(report.output.trim() === "" ? `the health check exited with ${report.exitCode}` : report.output.trim());
-    else if (report.state.status === "healthy") {
-      this.#verdicts = 0;
-      this.#healthySince ??= this.#options.clock.now();
-      this.#forgetRemedy?.();
-      this.#forgetRemedy = undefined;
-    }
+    else if (report.state.status === "healthy") this.#well();
+  }
+
+  #well(): void {
+    if (this.#daemons !== "") return;
+    this.#verdicts = 0;
+    this.#healthySince ??= this.#options.clock.now();
+    this.#forgetRemedy?.();
+    this.#forgetRemedy = undefined;
   }
 
   #update(change: Partial<HealthRecord>): void {
@@ -140,11 +168,12 @@ export class Vitals {
     if (healthOf(this.#options.record, this.#record).health !== before.health) this.#options.onChange();
   }
 
-  #unhealthy(said: string): void {
+  /** `final`: there will be no other verdict of this kind, so that it counts as many as `after` asks for. */
+  #unhealthy(said: string, final = false): void {
     const { record, clock, onWarning } = this.#options;
     const spec = record.onUnhealthy;
     if (spec === undefined || spec.action === "none" || this.#record === undefined || this.#forgetRemedy !== undefined || this.#treating) return;
-    this.#verdicts += 1;
+    this.#verdicts = final ? Math.max(this.#verdicts + 1, spec.after) : this.#verdicts + 1;
     const now = clock.now();
     const before = this.#record.remedy ?? noRemedy;
     const healthyMs = this.#healthySince === undefined ? 0 : now - this.#healthySince;
@@ -164,14 +193,21 @@ export class Vitals {
   }
 
   async #treat(spec: UnhealthySpec, reason: string, count: number): Promise<void> {
-    const { record, monitor, onWarning } = this.#options;
+    const { record, clock, onRemedy, onWarning } = this.#options;
     const what = spec.action === "run" ? `running \`${(spec.command ?? []).join(" ")}\`` : spec.action;
     onWarning("on-unhealthy", `${record.name} is ${reason.split("\n").at(-1) ?? reason}: ${what} (${count}${spec.max > 0 ? ` of ${spec.max}` : ""})`);
     this.#treating = true;
     this.#verdicts = 0;
-    const failure = await applyRemedy(monitor, spec, reason);
+    const run = this.#run;
+    const failure = await onRemedy({ action: spec.action === "run" ? "run" : spec.action === "stop" ? "stop" : "restart", ...(spec.command === undefined ? {} : { command: spec.command }), reason });
     this.#treating = false;
     if (failure !== undefined) onWarning("on-unhealthy", `${record.name}: ${failure}`);
+    // No probe tells again and again that a daemon is missing.
+    if (this.#run !== run || this.#daemons === "" || this.#forgetRemedy !== undefined) return;
+    this.#forgetRemedy = clock.after(daemonComesMs, () => {
+      this.#forgetRemedy = undefined;
+      if (this.#daemons !== "") this.#unhealthy(this.#daemons, true);
+    });
   }
 
   /** In the order of what happened; gone if the container was removed meanwhile. */

@@ -8,6 +8,7 @@ export { diagnosticsGithub } from "./diagnostics-github.ts";
 export { diagnosticsJson } from "./diagnostics-json.ts";
 export { diagnosticsSarif } from "./diagnostics-sarif.ts";
 export { serviceDifferences } from "./differences.ts";
+export { emptyProject } from "./empty-project.ts";
 export { canonicalText, modelText, serviceCanonical, toCanonical } from "./emit.ts";
 export type { CanonicalOptions, Style } from "./emit.ts";
 export { STACK_FILE_NAMES } from "./files.ts";

@@ -1,4 +1,5 @@
 import type { ContainerId } from "../core/index.ts";
+import type { Remedy } from "./plan.ts";
 
 /**
  * What exists now, as the rooms report it: plain data, every match, no choices made.
@@ -50,6 +51,8 @@ export interface ObservedContainer {
   readonly labels: Readonly<Record<string, string>>;
   /** Limits that somebody else has changed, one line each: `memory.max: 67108864 → 33554432`. Absent: none, or nobody looked. */
   readonly alteredLimits?: readonly string[];
+  /** What `on_unhealthy` is due to do about it now. */
+  readonly remedy?: Remedy;
 }
 
 export interface ObservedNetwork {

@@ -107,13 +107,25 @@ export type OperationKind =
     }
   /** Somebody changed its limits behind our back: set as they were asked for. */
   | { readonly kind: "restore-limits"; readonly name: string; readonly service: string; readonly container: ContainerId }
+  /** It is unhealthy and `on_unhealthy` is due (`by: health`), or what it depends on was restarted because of that. */
+  | ({ readonly kind: "treat-container"; readonly name: string; readonly service: string; readonly container: ContainerId; readonly by: "health" | "dependency" } & Remedy)
   | { readonly kind: "remove-image"; readonly reference: string };
+
+/** What is done about a container that is not well. */
+export interface Remedy {
+  readonly action: "restart" | "stop" | "run";
+  /** `run`: in the container. */
+  readonly command?: readonly string[];
+  /** `unhealthy: connection refused`; the record of the end says it. */
+  readonly reason: string;
+}
 
 /** What the user asked for, as data. */
 export interface ReconcileOptions {
   /** What this plan is for. */
   /** `heal`: bring back what was lost since the last command, and nothing else (`scale` says what there was). */
-  readonly goal: "up" | "create" | "heal" | "start" | "stop" | "restart" | "down" | "remove" | "kill";
+  /** `treat`: what `on_unhealthy` is due to do (`ObservedContainer.remedy`), and what follows from it. */
+  readonly goal: "up" | "create" | "heal" | "treat" | "start" | "stop" | "restart" | "down" | "remove" | "kill";
   /** Services named by the user; empty: all. */
   readonly services: readonly string[];
   /** Do not touch what the named services depend on. */

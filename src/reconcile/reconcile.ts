@@ -6,6 +6,7 @@ import { serviceGraph } from "./graph.ts";
 import type { ObservedState } from "./observed.ts";
 import type { Plan, ReconcileOptions } from "./plan.ts";
 import { planKill, planRemove, planRestart, planStart, planStop } from "./subset.ts";
+import { planTreat } from "./treat.ts";
 import { planUp } from "./up.ts";
 
 /**
@@ -21,6 +22,9 @@ export function reconcile(project: Project, observed: ObservedState, options: Re
     case "create":
     case "heal":
       planUp(inputs);
+      break;
+    case "treat":
+      planTreat(inputs);
       break;
     case "start":
       planStart(inputs);

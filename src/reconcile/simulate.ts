@@ -137,6 +137,14 @@ class World {
       case "run-hook":
         this.#need(this.#containers.some((container) => container.name === operation.name), `a hook of ${operation.name}, which is not there`);
         return;
+      case "treat-container":
+        this.#change(operation.container, operation.name, (container) => {
+          const stopped = operation.action === "stop" ? { status: "exited" as const, exitCode: 143, health: "none" as const } : {};
+          const { remedy, ...well } = container;
+          this.#need(remedy !== undefined || operation.by === "dependency", `container ${operation.name} needs no treatment`);
+          return { ...well, ...stopped };
+        });
+        return;
       case "restore-limits":
         this.#change(operation.container, operation.name, (container) => ({ ...container, alteredLimits: [] }));
         return;

@@ -196,6 +196,71 @@ describe("health", () => {
     expect((await machine.ok("logs", "--no-log-prefix", "web")).match(/^run$/gm)).toHaveLength(3);
   });
 
+  test("on_unhealthy acts on a daemon that has gone, too, once and for all verdicts", async () => {
+    const machine = used.current;
+    services(`
+  legacy:
+    image: busybox:1
+    command: [sh, -c, "(setsid tail -f /dev/null &); trap 'exit 0' TERM; while :; do sleep 0.05; done"]
+    expect: [tail]
+    on_unhealthy: {action: restart, after: 3, max: 2}
+`);
+    await machine.ok("up", "-d", "--wait");
+    await machine.ok("exec", "-T", "legacy", "killall", "tail");
+    await machine.until("it runs again", (all) => all.find((c) => c.state?.restarts === 1 && c.state.status === "running" && c.state.supervision?.expected === true));
+    const container = machine.container("project-legacy-1");
+    expect(file(container, "crash.json")).toMatchObject({ endedBy: "health", reason: "unhealthy: tail, which is expected, has ended" });
+    expect(file(container, "health.json").remedy).toEqual({ count: 1, gaveUp: false });
+    expect(await machine.ok("ps", "legacy")).toContain("(healthy)");
+  });
+
+  test("a command that brings the daemon back ends it; one that does not is tried again, and given up", async () => {
+    const machine = used.current;
+    services(`
+  mended:
+    image: busybox:1
+    command: [sh, -c, "(setsid tail -f /dev/null &); exec sleep 1000"]
+    expect: [tail]
+    on_unhealthy: {run: [sh, -c, "setsid tail -f /dev/null &"]}
+  beyond:
+    image: busybox:1
+    command: [sh, -c, "(setsid tail -f /dev/null &); exec sleep 1000"]
+    expect: [tail]
+    on_unhealthy: {run: [sh, -c, "echo x >> /tried"], max: 2}
+`);
+    await machine.ok("up", "-d", "--wait");
+    for (const service of ["mended", "beyond"]) await machine.ok("exec", "-T", service, "killall", "tail");
+    await machine.until("it was given up", () => file(machine.container("project-beyond-1"), "health.json").remedy?.gaveUp === true);
+    expect(await machine.ok("exec", "-T", "beyond", "cat", "/tried")).toBe("x\nx\n");
+    expect(file(machine.container("project-mended-1"), "health.json").remedy).toEqual({ count: 1, gaveUp: false });
+    expect(await machine.ok("ps", "mended")).toContain("(healthy)");
+    expect(await machine.ok("ps", "beyond")).toContain("(unhealthy): tail, which is expected, has ended");
+  });
+
+  test("who depends on it with `restart`, or shares its namespaces, is restarted with it, when it is well again", async () => {
+    const machine = used.current;
+    services(`
+  db:
+    image: busybox:1
+    command: [sh, -c, "trap 'exit 0' TERM; while :; do sleep 0.05; done"]
+    healthcheck: {test: "test ! -e /ill || { rm /ill; exit 1; }", interval: 50ms, retries: 1}
+    on_unhealthy: restart
+  web:
+    image: busybox:1
+    command: [sleep, "1000"]
+    depends_on: {db: {condition: service_healthy, restart: true}}
+  inside: {image: "busybox:1", command: [sleep, "1000"], ipc: "service:db"}
+  other: {image: "busybox:1", command: [sleep, "1000"], depends_on: {db: {condition: service_healthy}}}
+`);
+    await machine.ok("up", "-d", "--wait");
+    await machine.ok("exec", "-T", "db", "touch", "/ill");
+    const again = (name: string): Promise<unknown> => machine.until(`${name} runs again`, (all) => all.find((c) => c.record.service === name && c.state?.restarts === 1 && c.state.status === "running"));
+    for (const name of ["db", "web", "inside"]) await again(name);
+    expect(startedAt("project-web-1")).toBeGreaterThan(startedAt("project-db-1"));
+    expect(machine.container("project-other-1").state?.restarts).toBe(0);
+    expect(file(machine.container("project-db-1"), "crash.json")).toMatchObject({ endedBy: "health" });
+  });
+
   test("on_unhealthy: stop, and the restart policy leaves it so", async () => {
     const machine = used.current;
     services(`

@@ -185,6 +185,8 @@ function words(operation: Operation): readonly [doing: string, done: string] {
       return ["Stopping", "Stopped"];
     case "wait":
       return ["Waiting", waited(operation.condition)];
+    case "treat-container":
+      return ["Treating", "Treated"];
     case "restore-limits":
       return ["Restoring limits", "Limits restored"];
     case "run-hook":
