@@ -198,7 +198,7 @@ function warm(name, { kind = "", flags = [], runs }) {
 
 async function buildTypeScript() {
   const sources = [...filesBelow("src").filter((f) => (f.endsWith(".ts") && !f.endsWith(".test.ts")) || f.endsWith(".generate.mjs")), ...filesBelow("schemas"), join(here, "build.mjs"), join(here, "package.json")];
-  const outputs = ["dist/stack.js", "src/model/generated/validate.js"];
+  const outputs = ["dist/stack.js", "src/model/generated/validate.js", "src/model/generated/unsupported.js"];
   const stamp = join(here, "dist/.hash");
   const hash = hashOf(sources);
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === hash && outputs.every((o) => existsSync(join(here, o)))) return;

@@ -1,29 +1,17 @@
-import { readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { scenes } from "../../test/e2e/attributes/index.ts";
 import { refusals } from "../../test/e2e/attributes/refused.ts";
 import { renderAttributes } from "./attributes.test-support.ts";
 import { ATTRIBUTES } from "./attributes/index.ts";
+import { resolve, root, schema } from "./schema.test-support.ts";
+import type { Schema } from "./schema.test-support.ts";
 
 /** Attribute → what is seen of it. */
 const seen = new Map(scenes.flatMap((scene) => scene.checks.flatMap((check) => check.of.map((path) => [path, check.seen] as const))));
 
 /** What common kernels do not have (real-time group scheduling, the BFQ scheduler), and what is read by others. */
 const UNSEEN = /cpu_rt_|blkio_config\.weight/;
-
-type Schema = Readonly<Record<string, unknown>>;
-const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
-const schema = JSON.parse(readFileSync(join(root, "schemas/stack.schema.json"), "utf8")) as Schema;
-
-function resolve(s: Schema): Schema {
-  const reference = s["$ref"] ?? (s["allOf"] as readonly Schema[] | undefined)?.[0]?.["$ref"];
-  if (typeof reference !== "string") return s;
-  let target: unknown = schema;
-  for (const part of reference.split("/").slice(1)) target = (target as Schema)[part];
-  return resolve(target as Schema);
-}
 
 /** Every path of the schema. Our keys are listed once, bare; a list of probes is as one. */
 function pathsOf(s: Schema, path: string, found: Set<string>): Set<string> {

@@ -65,7 +65,7 @@ class Decoder {
 
   #struct(shape: StructShape, node: MapNode, path: Path): Record<string, unknown> {
     const result: Record<string, unknown> = {};
-    for (const [name, field] of Object.entries(shape.fields)) {
+    for (const [name, field] of shape.fields) {
       const value = node.entries.get(name);
       if (value === undefined) continue;
       const decoded = this.decode(field, value, [...path, name]);

@@ -145,7 +145,7 @@ function emit(shape: Shape, value: unknown, style: Style): unknown {
 function emitStruct(shape: StructShape, value: Readonly<Record<string, unknown>>, style: Style): Record<string, unknown> {
   const result: Record<string, unknown> = {};
   const extensions: [string, unknown][] = [];
-  for (const [name, field] of Object.entries(shape.fields)) {
+  for (const [name, field] of shape.fields) {
     const member = value[name];
     if (member === undefined) {
       if (style === "json" && shape.always !== undefined && name in shape.always) result[name] = shape.always[name];

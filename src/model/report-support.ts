@@ -1,11 +1,9 @@
-import { ATTRIBUTES } from "./attributes/index.ts";
-import type { Support } from "./attributes/index.ts";
-import { asksForSomething } from "./attributes/support.ts";
+import type { Condition } from "./attributes/support.ts";
+import type { Unsupported, UnsupportedNode } from "./attributes/unsupported.ts";
+import tree from "./generated/unsupported.js";
 import { OWN } from "./own-keys.ts";
 import type { Report } from "./report.ts";
-import { below, compileRules } from "./rules.ts";
-import type { RuleNode } from "./rules.ts";
-import { child, childItems, childMap, formatPath, stringOf } from "./tree.ts";
+import { child, childItems, childMap, formatPath, scalarText, stringOf } from "./tree.ts";
 import type { MapNode, Node, Path } from "./tree.ts";
 
 /** What is to be looked at: services that will run, and of these the named ones with what they depend on. */
@@ -17,16 +15,12 @@ export interface SupportInput {
   readonly report: Report;
 }
 
-/** Compiled on first use: commands that only read need none of it. */
-let compiled: RuleNode<Support> | undefined;
-
 /** One warning, at its place, for every attribute that will not be carried out as written (`attributes/`). */
 export function reportSupport(input: SupportInput): void {
-  compiled ??= compileRules(ATTRIBUTES);
   const services = chosen(input);
   const used = usedResources(input.root, services);
   for (const [section, node] of input.root.entries) {
-    const rules = below(compiled, section);
+    const rules = below(tree, section);
     if (rules === undefined || node.kind !== "map") continue;
     for (const [name, element] of node.entries) {
       const wanted = section === "services" ? services.has(name) : used.has(`${section}.${name}`);
@@ -64,16 +58,20 @@ function usedResources(root: MapNode, services: ReadonlySet<string>): ReadonlySe
   return used;
 }
 
-function visit(node: Node, rules: RuleNode<Support>, path: Path, report: Report): void {
+function below(rules: UnsupportedNode, key: string): UnsupportedNode | undefined {
+  return rules.keys === undefined ? rules.any : Object.hasOwn(rules.keys, key) ? rules.keys[key] : undefined;
+}
+
+function visit(node: Node, rules: UnsupportedNode, path: Path, report: Report): void {
   const { rule } = rules;
-  if (rule !== undefined && applies(rule, node)) {
+  if (rule !== undefined && asksForSomething(node) && (rule.when === undefined || holds(rule.when, node))) {
     tell(rule, node, path, report);
     return;
   }
   if (node.kind === "map") {
     for (const [key, value] of node.entries) {
       // Our keys have their rows as if they were written bare.
-      if (key === OWN && value.kind === "map") visit(value, { keys: rules.keys }, path, report);
+      if (key === OWN && value.kind === "map") visit(value, rules.keys === undefined ? {} : { keys: rules.keys }, path, report);
       else {
         const next = below(rules, key);
         if (next !== undefined) visit(value, next, [...path, key], report);
@@ -83,11 +81,22 @@ function visit(node: Node, rules: RuleNode<Support>, path: Path, report: Report)
     for (const [index, item] of node.items.entries()) visit(item, rules.any, [...path, `[${index}]`], report);
 }
 
-type Wanting = Exclude<Support, { readonly state: "honoured" | "information" }>;
+function holds(condition: Condition, value: Node): boolean {
+  if (value.kind !== "scalar") return false;
+  const text = scalarText(value);
+  return "oneOf" in condition ? condition.oneOf.includes(text) : !condition.noneOf.includes(text);
+}
 
-function applies(support: Support, value: Node): support is Wanting {
-  if (support.state === "honoured" || support.state === "information" || support.when === "at-start" || !asksForSomething(value)) return false;
-  return support.when === undefined || support.when(value);
+/** `false` and what is empty ask for nothing. */
+function asksForSomething(value: Node): boolean {
+  switch (value.kind) {
+    case "scalar":
+      return value.value !== null && value.value !== false && value.value !== "" && value.value !== "false" && value.value !== 0;
+    case "seq":
+      return value.items.length > 0;
+    case "map":
+      return value.entries.size > 0;
+  }
 }
 
 const WORDS = {
@@ -96,7 +105,7 @@ const WORDS = {
   "not-carried-out": { rule: "not-carried-out", says: "is accepted, and not carried out" },
 } as const;
 
-function tell(support: Wanting, node: Node, path: Path, report: Report): void {
+function tell(support: Unsupported, node: Node, path: Path, report: Report): void {
   const { rule, says } = WORDS[support.state];
   report.warn(node, { rule, message: `${formatPath(path)} ${says}: ${support.why}`, hint: support.hint, atKey: true });
 }

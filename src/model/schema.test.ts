@@ -1,24 +1,13 @@
 import { readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { Ajv } from "ajv";
 import { describe, expect, it } from "vitest";
 import { OWN_SERVICE_KEYS } from "./own-keys.ts";
 import { SECTIONS } from "./shapes.ts";
+import { resolve, root, schema } from "./schema.test-support.ts";
+import type { Schema } from "./schema.test-support.ts";
 import type { Shape } from "./shapes.ts";
 import { findings } from "./load-text.test-support.ts";
-
-type Schema = Readonly<Record<string, unknown>>;
-const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
-const schema = JSON.parse(readFileSync(join(root, "schemas/stack.schema.json"), "utf8")) as Schema;
-
-function resolve(s: Schema): Schema {
-  const reference = s["$ref"] ?? (s["allOf"] as readonly Schema[] | undefined)?.[0]?.["$ref"];
-  if (typeof reference !== "string") return s;
-  let target: unknown = schema;
-  for (const part of reference.split("/").slice(1)) target = (target as Schema)[part];
-  return resolve(target as Schema);
-}
 
 const properties = (s: Schema): Readonly<Record<string, Schema>> => (resolve(s)["properties"] ?? {}) as Readonly<Record<string, Schema>>;
 const definition = (name: string): Schema => (schema["definitions"] as Readonly<Record<string, Schema>>)[name] ?? {};
@@ -39,13 +28,13 @@ function compare(path: string, shape: Shape, s: Schema, problems: string[]): voi
     );
   } else if (shape.kind === "struct") {
     const known = properties(target);
-    for (const [name, field] of Object.entries(shape.fields)) {
+    for (const [name, field] of shape.fields) {
       const sub = known[name];
       if (sub === undefined) problems.push(`${path}.${name} is decoded but not in the schema`);
       else compare(`${path}.${name}`, field, sub, problems);
     }
     for (const name of Object.keys(known))
-      if (!(name in shape.fields) && !NOT_DECODED.has(`${path}.${name}`))
+      if (!shape.fields.some(([field]) => field === name) && !NOT_DECODED.has(`${path}.${name}`))
         problems.push(`${path}.${name} is in the schema but never decoded`);
   }
 }

@@ -41,7 +41,7 @@ export type Shape =
 
 export interface StructShape {
   readonly kind: "struct";
-  readonly fields: Readonly<Record<string, Shape>>;
+  readonly fields: readonly (readonly [name: string, shape: Shape])[];
   /** `x-*` members. */
   readonly extensible: boolean;
   /** Members that JSON prints even when they are empty, with what it prints. */
@@ -68,7 +68,7 @@ const pairs: Shape = { kind: "pairs", mode: "plain" };
 const hosts: Shape = { kind: "hosts" };
 
 function struct(fields: Readonly<Record<string, Shape>>, options: Partial<Omit<StructShape, "kind" | "fields">> = {}): StructShape {
-  return { kind: "struct", fields, extensible: true, ...options };
+  return { kind: "struct", fields: Object.entries(fields), extensible: true, ...options };
 }
 function list(item: Shape): Shape {
   return { kind: "list", item };

@@ -1,6 +1,5 @@
-import { asksForSomething, below, each, honoured, information, isNoneOf, isOneOf, notCarriedOut, partly, refused } from "./support.ts";
+import { below, each, honoured, information, isNoneOf, isOneOf, notCarriedOut, partly, refused } from "./support.ts";
 import type { Rows } from "./support.ts";
-
 
 /** Limits of processor, memory and devices. */
 export const LIMITS: Rows = {
@@ -101,7 +100,7 @@ export const DEPLOY: Rows = {
     "resources.limits": honoured,
     ...each("resources.limits", ["cpus", "memory", "pids"], honoured),
     "resources.reservations": honoured,
-    "resources.reservations.cpus": notCarriedOut("nothing is scheduled to machines, so nothing can be reserved", "Use `cpu_shares` for a share when there are too few.", asksForSomething),
+    "resources.reservations.cpus": notCarriedOut("nothing is scheduled to machines, so nothing can be reserved", "Use `cpu_shares` for a share when there are too few."),
     "resources.reservations.memory": honoured,
     ...each(
       "resources.reservations",
@@ -192,7 +191,7 @@ export const TOP: Rows = {
         file: honoured,
         environment: honoured,
         name: information("there is no store in which it would have a name of its own"),
-        external: refused("there is no store of external ones on this machine", "Give it a file, an environment variable or content.", asksForSomething),
+        external: refused("there is no store of external ones on this machine", "Give it a file, an environment variable or content."),
         "external.name": refused("there is no store of external ones on this machine"),
         labels: information("it is a file in the container, which cannot carry labels"),
         template_driver: notCarriedOut("templates are not filled in", "Interpolate variables in `content`, or fill it in when the container starts."),

@@ -1,6 +1,3 @@
-import type { Node } from "../tree.ts";
-import { scalarText } from "../tree.ts";
-
 /** What becomes of one attribute of a stack file. */
 export type Support =
   /** A test sees its effect. */
@@ -14,8 +11,8 @@ export type Support =
   /** There is nothing to carry out: it says something to people or to the loader alone. */
   | { readonly state: "information"; readonly why: string };
 
-/** Looks at the canonical value. */
-export type Condition = (value: Node) => boolean;
+/** Of the canonical value, as data: the build makes a table of them (`unsupported.generate.mjs`). */
+export type Condition = { readonly oneOf: readonly string[] } | { readonly noneOf: readonly string[] };
 
 /** Path → what becomes of it: `services.*.ports.[].target`. */
 export type Rows = Readonly<Record<string, Support>>;
@@ -49,21 +46,9 @@ export function below(above: string, rows: Rows): Rows {
 }
 
 export function isOneOf(...values: readonly string[]): Condition {
-  return (value) => value.kind === "scalar" && values.includes(scalarText(value));
+  return { oneOf: values };
 }
 
 export function isNoneOf(...values: readonly string[]): Condition {
-  return (value) => value.kind === "scalar" && !values.includes(scalarText(value));
-}
-
-/** `false` and what is empty ask for nothing. */
-export function asksForSomething(value: Node): boolean {
-  switch (value.kind) {
-    case "scalar":
-      return value.value !== null && value.value !== false && value.value !== "" && value.value !== "false" && value.value !== 0;
-    case "seq":
-      return value.items.length > 0;
-    case "map":
-      return value.entries.size > 0;
-  }
+  return { noneOf: values };
 }
