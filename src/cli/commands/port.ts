@@ -24,7 +24,7 @@ export const command = defineCommand({
     const ports = publishedPorts(container);
     const found = ports.find((p) => p.containerPort === port && p.protocol === protocol);
     if (found === undefined) {
-      const known = ports.map((p) => `${p.containerPort}/${p.protocol}`).join(", ");
+      const known = [...new Set(ports.map((p) => `${p.containerPort}/${p.protocol}`))].join(", ");
       throw new StackError("usage", `no port ${port}/${protocol} for container ${container.name}: ${known === "" ? "it publishes none" : known}`);
     }
     await context.stdout.write(`${address(found.hostIp)}:${found.hostPort}\n`);
