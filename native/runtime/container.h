@@ -48,10 +48,12 @@ using InitMain = int (*)(const InitPlan& plan);
    or 128. */
 [[noreturn]] void exec_main(const InitPlan& plan);
 
-/** In PID 1, after the fork: keeps CAP_KILL alone, gains nothing by execve, cannot be dumped or traced. */
+/** In PID 1, after the fork: keeps CAP_KILL alone, gains nothing by execve, cannot be dumped or
+ * traced. */
 Status drop_init_rights(const InitPlan& plan);
 /** In a PID 1 that will start more processes: keeps what they are to get and what it takes to
- * confine them, as permitted capabilities of which CAP_KILL alone is in effect; cannot be dumped. */
+ * confine them, as permitted capabilities of which CAP_KILL alone is in effect; cannot be dumped.
+ */
 Status keep_init_rights(const InitPlan& plan);
 /** In a child of such a PID 1: what was kept takes effect. */
 Status raise_kept_rights();

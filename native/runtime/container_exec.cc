@@ -128,10 +128,7 @@ Status join_all(int pidfd, int flags, ChildState& state, bool labels) {
 class ExecParent {
  public:
   ExecParent(const ExecOptions& options, UniqueFd sync, Cloned stage, bool tell_pid)
-      : options_(options),
-        sync_(std::move(sync)),
-        stage_(std::move(stage)),
-        tell_pid_(tell_pid) {}
+      : options_(options), sync_(std::move(sync)), stage_(std::move(stage)), tell_pid_(tell_pid) {}
 
   Result<ExecChild> run() {
     auto outcome = converse();
@@ -177,8 +174,8 @@ class ExecParent {
         case sync_message::kFailure: {
           // The pid may still be on its way: its process is reaped only when it is known.
           auto json = Json::parse(std::string_view(message.data).substr(1));
-          failure =
-              json.ok() ? Failed(failure_from_json(*json)) : fail("exec", "unreadable failure", EPROTO);
+          failure = json.ok() ? Failed(failure_from_json(*json))
+                              : fail("exec", "unreadable failure", EPROTO);
           break;
         }
         default:

@@ -29,7 +29,8 @@ Status write_map(const std::string& path, const std::string& text) {
 
 Failure sent_failure(const Received& message) {
   auto json = Json::parse(std::string_view(message.data).substr(1));
-  return json.ok() ? Failed(failure_from_json(*json)) : fail("create", "unreadable failure", EPROTO);
+  return json.ok() ? Failed(failure_from_json(*json))
+                   : fail("create", "unreadable failure", EPROTO);
 }
 
 void kill_and_reap(Cloned& child) {

@@ -26,6 +26,14 @@ Failure at_mount(const OciMount& mount, Failure failure) {
   return failure;
 }
 
+Status apply_propagation(int tree, const MountOptions& options) {
+  if (options.propagation == 0) return ok();
+  MountChange change;
+  change.propagation = options.propagation;
+  return change_mount(tree, change, options.propagation_recursive);
+}
+
+/** But for what makes a mount unbindable: that comes last, see finish_tree. */
 Status apply_options(int tree, const MountOptions& options) {
   MountChange change;
   change.set = options.set;
@@ -35,12 +43,7 @@ Status apply_options(int tree, const MountOptions& options) {
   recursive.set = options.recursive_set;
   recursive.clear = options.recursive_clear;
   if (recursive.set != 0 || recursive.clear != 0) TRY(change_mount(tree, recursive, true));
-  if (options.propagation != 0) {
-    MountChange propagation;
-    propagation.propagation = options.propagation;
-    TRY(change_mount(tree, propagation, options.propagation_recursive));
-  }
-  return ok();
+  return options.propagation == MS_UNBINDABLE ? ok() : apply_propagation(tree, options);
 }
 
 Status apply_idmap(int tree, const OciMount& mount, const MountOptions& options,
@@ -148,14 +151,32 @@ Result<Target> open_target(const ChildState& state, const OciMount& mount, bool 
     return Target{std::move(found).take(), true};
   }
   if (found.failure().err == ELOOP && pseudo) {
-    return fail("mount", mount.destination + " must be mounted on ordinary directory, not on a symbolic link",
-                ELOOP);
+    return fail(
+        "mount",
+        mount.destination + " must be mounted on ordinary directory, not on a symbolic link",
+        ELOOP);
   }
   if (found.failure().err != ENOENT) return std::move(found).failure();
   auto made = directory ? make_directories_in_root(root, mount.destination)
                         : make_file_in_root(root, mount.destination);
   if (!made.ok()) return std::move(made).failure();
   return Target{std::move(made).take(), false};
+}
+
+/** Mounts are listed in the order in which they were made (since Linux 6.8), and whoever reads the
+   list takes the last one of a place for the topmost. A source was opened before the container
+   existed: so it is copied when its turn comes. Only what is attached in this namespace can be
+   copied: it is attached over the source itself, below the root that goes away. */
+Status finish_tree(const ChildState& state, const OciMount& mount, const MountOptions& options,
+                   UniqueFd& tree) {
+  if (!state.in_userns && !shares_mounts(*state.config)) {
+    UniqueFd place(::open(mount.source.c_str(), O_PATH | O_CLOEXEC));
+    if (place && attach_mount(tree.get(), place.get()).ok()) {
+      auto copy = clone_mount(tree.get(), "", true);
+      if (copy.ok()) tree = std::move(copy).take();
+    }
+  }
+  return options.propagation == MS_UNBINDABLE ? apply_propagation(tree.get(), options) : ok();
 }
 
 Status mount_bind(ChildState& state, const OciMount& mount, MountSource& source) {
@@ -171,12 +192,14 @@ Status mount_bind(ChildState& state, const OciMount& mount, MountSource& source)
     return fail("mount", "cannot mount " + what + ": " + mount.source + " on " + mount.destination,
                 ENOTDIR);
   }
+  TRY(finish_tree(state, mount, source.options, tree));
   return attach_mount(tree.get(), target.fd.get());
 }
 
 Status mount_remount(ChildState& state, const OciMount& mount, const MountOptions& options) {
   UniqueFd target = TRY(open_in_root(state.rootfs.get(), mount.destination, O_PATH));
-  return apply_options(target.get(), options);
+  TRY(apply_options(target.get(), options));
+  return options.propagation == MS_UNBINDABLE ? apply_propagation(target.get(), options) : ok();
 }
 
 bool gid_is_mapped(const OciConfig& config, uint32_t gid) {
@@ -233,6 +256,7 @@ Result<UniqueFd> make_file_system(const ChildState& state, const OciMount& mount
   rest.set = options.set & MOUNT_ATTR_NOSYMFOLLOW;
   rest.clear = 0;
   TRY(apply_options(tree.get(), rest));
+  if (rest.propagation == MS_UNBINDABLE) TRY(apply_propagation(tree.get(), rest));
   return tree;
 }
 

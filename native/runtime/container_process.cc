@@ -105,9 +105,9 @@ Status set_final_affinity(const OciProcess& process) {
 }
 
 void reset_affinity() {
-  // To what the cgroup allows: since 6.2 a wish outlives the change of cgroup (sched_setaffinity(2)),
-  // and the kernel takes away what the cgroup does not have. Without this a container would keep to
-  // the CPUs that whoever started it was bound to.
+  // To what the cgroup allows: since 6.2 a wish outlives the change of cgroup
+  // (sched_setaffinity(2)), and the kernel takes away what the cgroup does not have. Without this a
+  // container would keep to the CPUs that whoever started it was bound to.
   cpu_set_t all;
   std::memset(&all, 0xff, sizeof all);
   (void)::sched_setaffinity(0, sizeof all, &all);

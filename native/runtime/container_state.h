@@ -57,10 +57,10 @@ struct ChildState {
   std::vector<std::pair<int, UniqueFd>> joins;  // (CLONE_NEW*, namespace)
   Cgroup::Entry cgroup;
   SeccompProgram seccomp;
-  UniqueFd listener_socket;  // connected to seccomp.listener_path
+  UniqueFd listener_socket;                  // connected to seccomp.listener_path
   const char* listener_status = "creating";  // the container's, for the listener
   pid_t init_pid = 0;                        // of the container, for the listener; 0: host_pid
-  pid_t host_pid = 0;        // of the container's first process, as the parent sees it
+  pid_t host_pid = 0;  // of the container's first process, as the parent sees it
   bool new_userns = false;
   bool in_userns = false;
   bool into_cgroup = false;  // clone3 put the child into the unified leaf

@@ -19,9 +19,9 @@ namespace stack {
 namespace {
 
 const std::vector<OciOption> kOptions = {
-    {"bundle", "b", true},     {"console-socket", "", true},  {"pid-file", "", true},
-    {"no-pivot", "", false},   {"no-new-keyring", "", false}, {"preserve-fds", "", true},
-    {"detach", "d", false},    {"keep", "", false},           {"no-subreaper", "", false},
+    {"bundle", "b", true},      {"console-socket", "", true},  {"pid-file", "", true},
+    {"no-pivot", "", false},    {"no-new-keyring", "", false}, {"preserve-fds", "", true},
+    {"detach", "d", false},     {"keep", "", false},           {"no-subreaper", "", false},
     {"pidfd-socket", "", true}, {"config", "f", true}};  // crun's: another file than config.json
 
 struct Request {

@@ -189,7 +189,9 @@ Json OciContainer::state(const OciConfig& config, OciStatus status) const {
   // As runc prints it, in its order: pid 0 for what has ended, and more than the specification asks
   // for.
   Json out = Json::object();
-  out.set("ociVersion", known["ociVersion"]).set("id", known["id"]).set("pid", static_cast<int>(pid));
+  out.set("ociVersion", known["ociVersion"])
+      .set("id", known["id"])
+      .set("pid", static_cast<int>(pid));
   for (const auto& [key, value] : known.members()) {
     if (!out.has(key)) out.set(key, value);
   }

@@ -151,8 +151,7 @@ Result<int> oci_list(const OciGlobals& globals, const std::vector<std::string>& 
 }
 
 Result<int> oci_ps(const OciGlobals& globals, const std::vector<std::string>& args) {
-  OciArgs parsed =
-      TRY(OciArgs::parse(args, {{"format", "f", true}}, OciArgs::Order::before_words));
+  OciArgs parsed = TRY(OciArgs::parse(args, {{"format", "f", true}}, OciArgs::Order::before_words));
   OciContainer container = TRY(open_named(globals, parsed, 16));
   Json pids = Json::array();
   std::string table = padded("PID", 10) + "COMMAND";

@@ -204,12 +204,14 @@ void weights_convert() {
   CHECK(limit_holds("memory.memsw.limit_in_bytes", "-1", "9223372036854771712"));
   CHECK(limit_holds("cpuset.cpus", "0,1,2", "0-2") && !limit_holds("cpuset.cpus", "0-1", "0"));
   CHECK(limit_holds("cpu.max", "50000 100000", "50000 100000") &&
-        limit_holds("cpu.max", "max", "max 100000") && !limit_holds("cpu.max", "5000", "50000 100000"));
+        limit_holds("cpu.max", "max", "max 100000") &&
+        !limit_holds("cpu.max", "5000", "50000 100000"));
   CHECK(limit_holds("pids.max", "max", "max") && !limit_holds("pids.max", "max", "100"));
   CHECK(limit_holds("io.max", "8:0 rbps=1048576", "8:0 rbps=1048576 wbps=max riops=max wiops=max"));
   CHECK(!limit_holds("io.max", "8:0 rbps=1048576", "8:16 rbps=1048576 wbps=max"));
   CHECK(limit_holds("blkio.throttle.read_bps_device", "8:0 0", ""));
-  CHECK(limit_holds("io.weight", "100", "default 100") && !limit_holds("io.weight", "100", "default 1000"));
+  CHECK(limit_holds("io.weight", "100", "default 100") &&
+        !limit_holds("io.weight", "100", "default 1000"));
   CHECK(limit_holds("memory.oom_control", "1", "oom_kill_disable 1\nunder_oom 0\noom_kill 0"));
   CHECK(cpu_weight_of_shares(2) == 1 && cpu_weight_of_shares(1024) == 100 &&
         cpu_weight_of_shares(512) == 59);

@@ -183,6 +183,22 @@ describe("hooks that fail", () => {
   });
 });
 
+describe("mounts", () => {
+  it("are listed in the order of the configuration, whatever their kind and propagation", () => {
+    const bundle = world.bundle((c) => {
+      c.process.args = ["cat", "/proc/self/mountinfo"];
+      c.mounts.push({ destination: "/m/1", type: "tmpfs", source: "tmpfs" }, bind("/etc", "/m/2", "shared"), { destination: "/m/3", type: "tmpfs", source: "tmpfs" }, bind("/etc/hostname", "/m/4", "ro"), bind("/usr", "/m/5", "rslave"), bind("/etc", "/m/6", "unbindable"), { destination: "/m/7", type: "tmpfs", source: "tmpfs" });
+    });
+    const lines = world.call(["run", "-b", bundle, "order"]).stdout.split("\n").filter((line) => / \/m\/\d /.test(line));
+    expect(lines.map((line) => line.split(" ")[4])).toEqual([1, 2, 3, 4, 5, 6, 7].map((n) => `/m/${n}`));
+    expect(lines[1]).toMatch(/ shared:\d+ /);
+    expect(lines[3]).toMatch(/ \/m\/4 ro,/);
+    expect(lines[5]).toContain(" unbindable ");
+    // What they were copied from is gone with the old root, and was never seen on the host.
+    expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(bundle);
+  });
+});
+
 describe("mount targets", () => {
   it("are made where a link leads that leads nowhere yet, in the root", () => {
     const bundle = world.bundle((c) => {
