@@ -101,11 +101,18 @@ function normalise({ name, flags, interspersed }: Syntax<Flags>, argv: readonly 
   }
   const tokens: string[] = [];
   const switchedOff = new Set<string>();
-  for (let i = 0; i < argv.length; i += 1) {
-    const token = argv[i] ?? "";
+  const words = [...argv];
+  for (let i = 0; i < words.length; i += 1) {
+    const token = words[i] ?? "";
     if (token === "--" || (!interspersed && (token === "-" || !token.startsWith("-")))) {
-      tokens.push(...argv.slice(i));
+      tokens.push(...words.slice(i));
       break;
+    }
+    const switches = shortSwitches(token, byShort, flags);
+    if (switches !== undefined) {
+      words.splice(i, 1, ...switches);
+      i -= 1;
+      continue;
     }
     const long = /^--([^=]+)(?:=(.*))?$/s.exec(token);
     const key = long === null ? undefined : byLong.get(long[1] ?? "");
@@ -115,7 +122,7 @@ function normalise({ name, flags, interspersed }: Syntax<Flags>, argv: readonly 
       const value = long[2];
       if (flag.kind !== "boolean") {
         tokens.push(value === undefined ? canonical : `${canonical}=${value}`);
-        if (value === undefined && i + 1 < argv.length) tokens.push(argv[++i] ?? "");
+        if (value === undefined && i + 1 < words.length) tokens.push(words[++i] ?? "");
       } else if (value === undefined || isTrue(value, canonical)) {
         switchedOff.delete(key);
         tokens.push(canonical);
@@ -129,12 +136,21 @@ function normalise({ name, flags, interspersed }: Syntax<Flags>, argv: readonly 
     } else {
       tokens.push(rest.flags);
       if (rest.value !== undefined) tokens.push(rest.value);
-      else if (i + 1 < argv.length) tokens.push(argv[++i] ?? "");
+      else if (i + 1 < words.length) tokens.push(words[++i] ?? "");
       else throw new StackError("usage", `flag needs an argument: ${rest.flags}`, { hint: `See \`stack ${name} --help\`.` });
     }
   }
   // The last word counts: what was switched off last is off, wherever it was switched on before.
   return { tokens, switchedOff };
+}
+
+/** `-di=false` is `-d --interactive=false`. */
+function shortSwitches(token: string, byShort: ReadonlyMap<string, string>, flags: Flags): readonly string[] | undefined {
+  const [, before = "", letter = "", value = ""] = /^(-[^-=]*)([^-=])=(.*)$/s.exec(token) ?? [];
+  const key = byShort.get(letter);
+  const flag = key === undefined ? undefined : flags[key];
+  if (key === undefined || flag?.kind !== "boolean" || shortWithValue(before, byShort, flags) !== undefined) return undefined;
+  return [...(before === "-" ? [] : [before]), `--${longName(key, flag)}=${value}`];
 }
 
 /** `-dt=5`, `-t5`, `-t 5`: the flags up to the one that takes a value, and that value. */

@@ -187,7 +187,14 @@ describe("single services", () => {
     await machine.ok("up", "-d");
     const { code, stdout } = await machine.stack("wait", "job");
     expect(code).toBe(3);
-    expect(stdout).toContain("3");
+    expect(stdout).toBe('container "project-job-1" exited with status code 3\n');
+    machine.write("compose.yaml", `${two.replace("exit 3", "exit 0")}  other: {image: "busybox:1", command: [sh, -c, "sleep 1; exit 4"]}\n`);
+    await machine.ok("up", "-d", "job", "other");
+    const both = await machine.stack("wait", "job", "other");
+    expect(both.code, "of those that failed").toBe(4);
+    expect(both.stdout.trim().split("\n").sort()).toEqual(['container "project-job-1" exited with status code 0', 'container "project-other-1" exited with status code 4']);
+    await machine.ok("stop", "-t", "0");
+    expect((await machine.stack("kill")).code, "nothing to kill is no failure").toBe(0);
   });
 
   test("run makes a one-off container beside the service, with the dependencies, a terminal where there is one", async () => {

@@ -65,6 +65,21 @@ describe("a container", () => {
     expect(await used.current.ok("ps", "-a")).toMatch(/out of memory/i);
   });
 
+  test("has HOME from the image's passwd, of its own user and of whom exec names, unless somebody says otherwise", async () => {
+    const main = async () => readFileSync(`/proc/${used.current.pid("project-web-1")}/environ`, "utf8").split("\0").filter((line) => line.startsWith("HOME="));
+    await up(service("").replace("init: true", "init: false"));
+    expect(await main()).toEqual(["HOME=/root"]);
+    expect(await inside("echo $HOME")).toBe("/root");
+    expect(await used.current.ok("exec", "-T", "-u", "www-data", "web", "printenv", "HOME")).toBe("/var/www\n");
+    await up(service("user: www-data").replace("init: true", "init: false"));
+    expect(await main()).toEqual(["HOME=/var/www"]);
+    await up(service("user: '54321'").replace("init: true", "init: false"));
+    expect(await main(), "nobody knows this user").toEqual(["HOME=/"]);
+    await up(service("environment: {HOME: /elsewhere}"));
+    expect(await used.current.ok("exec", "-T", "-u", "www-data", "web", "printenv", "HOME")).toBe("/elsewhere\n");
+    expect(await used.current.ok("run", "--rm", "-T", "-e", "HOME=", "web", "printenv", "HOME"), "empty is not said").toBe("/root\n");
+  });
+
   test("runs as the user, in the groups and the directory that the file says, resolved in the image", async () => {
     await up(service("user: daemon:mail\ngroup_add: [audio, '4242']\nworking_dir: /var/lib/made/for/it\nenvironment: {A: one, HOME: /elsewhere}"));
     expect(await inside("id -un; id -gn; id -G; pwd; echo $A $HOME")).toBe("daemon\nmail\n8 29 4242\n/var/lib/made/for/it\none /elsewhere");

@@ -28,7 +28,7 @@ export const command = defineCommand({
     const containers = ofServices(all, services, project).filter((c) => isAlive(c) && !c.oneoff);
     if (containers.length === 0) {
       await context.stderr.write("no container to kill\n");
-      return flags.removeOrphans && project !== undefined ? removeOrphans() : 1;
+      return flags.removeOrphans && project !== undefined ? removeOrphans() : 0;
     }
     await each(context, containers, { doing: "Killing", done: "Killed" }, async (container) => {
       const monitor = engine.monitor(container.id);

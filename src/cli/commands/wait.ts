@@ -20,17 +20,15 @@ export const command = defineCommand({
     const { graceful } = context.interrupts;
     const waits = containers.map(async (container) => {
       const state = await engine.monitor(container.id).wait(graceful);
-      const code = state?.exitCode ?? container.state?.exitCode ?? 0;
-      return { container, code: code < 0 ? 255 : code };
+      const ended = state?.exitCode ?? container.state?.exitCode ?? 0;
+      const code = ended < 0 ? 255 : ended;
+      await context.stdout.write(`container "${container.name}" exited with status code ${code}\n`);
+      return code;
     });
     let status = 0;
     try {
-      if (flags.downProject) status = (await Promise.race(waits)).code;
-      else
-        for (const { container, code } of await Promise.all(waits)) {
-          if (code !== 0) await context.stdout.write(`container "${container.name}" exited with status code ${code}\n`);
-          status = status === 0 ? code : status;
-        }
+      if (flags.downProject) status = await Promise.race(waits);
+      else status = (await Promise.all(waits)).find((code) => code !== 0) ?? 0;
     } catch (error) {
       throw graceful.aborted ? interrupted(context) : error;
     } finally {
