@@ -1,4 +1,5 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -163,6 +164,26 @@ describe("a container on disk", () => {
     await expect(store.remove(id)).rejects.toMatchObject({ message: expect.stringContaining("its monitor runs") as unknown });
     native.close(held);
     await store.remove(id);
+  });
+
+  it("is closed to monitors from the decision to remove it until nobody finds it any more", async () => {
+    const id = await make("a");
+    const directory = paths.container(root, id);
+    const seen: string[] = [];
+    const watched = openContainers(root, {
+      ...native,
+      lock: (path, mode, wait) => {
+        const fd = native.lock(path, mode, wait);
+        if (path === join(directory, "lock")) seen.push(`locked, ${existsSync(directory) ? "there" : "gone"}`);
+        return fd;
+      },
+      close: (fd) => {
+        if (seen.length === 1) seen.push(`unlocked, ${existsSync(directory) ? "there" : "gone"}`);
+        native.close(fd);
+      },
+    });
+    await watched.remove(id);
+    expect(seen).toEqual(["locked, there", "unlocked, gone"]);
   });
 });
 

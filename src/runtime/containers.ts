@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync, 
 import { basename, join } from "node:path";
 import { mountsBelow, parseContainerId, paths, readIfThere, readMounts, replaceFile, StackError } from "../core/index.ts";
 import type { ContainerId, DataRoot, HostPath, MountEntry } from "../core/index.ts";
+import { errnoIs } from "../native/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import { removeCgroups, removeProjectCgroups } from "./cgroup-leftovers.ts";
 import type { ContainerRecord, ContainerState, ContainerStatus, MonitorSpec } from "./formats.ts";
@@ -151,15 +152,34 @@ class DirectoryStore implements ContainerStore {
 
   async discard(id: ContainerId): Promise<{ readonly deleted: Promise<void> }> {
     const directory = paths.container(this.#root, id);
-    if (this.#native.isLocked(join(directory, "lock")))
-      throw new StackError("internal", `Container ${id.slice(0, 12)} cannot be removed: its monitor runs`, { hint: "Stop the container first." });
     const path = cgroupPathOf(directory);
     const record = this.#record(id);
-    const trash = await this.#setAside(id);
+    const lock = this.#monitorsLock(id, directory);
+    let trash: string | undefined;
+    try {
+      trash = await this.#setAside(id);
+    } finally {
+      if (lock !== undefined) this.#native.close(lock);
+    }
     const left = path === undefined || record === undefined ? undefined : this.#leaveProject(record.project, path);
     const deleted = Promise.all([left, trash === undefined ? undefined : this.#native.removeTree(trash)]).then(() => undefined);
     deleted.catch(() => undefined); // whoever waits for it is told
     return { deleted };
+  }
+
+  /** Held, so that no monitor that somebody is just starting, to take it over, begins to work in a directory that goes. */
+  #monitorsLock(id: ContainerId, directory: HostPath): number | undefined {
+    let lock: number;
+    try {
+      lock = this.#native.lock(join(directory, "lock"), "exclusive", false);
+    } catch (error) {
+      if (errnoIs(error, "ENOENT")) return undefined; // another process was quicker
+      // Never started, and no room for a file now: removing is what makes room.
+      if (errnoIs(error, "ENOSPC", "EDQUOT")) return undefined;
+      throw error;
+    }
+    if (lock >= 0) return lock;
+    throw new StackError("internal", `Container ${id.slice(0, 12)} cannot be removed: its monitor runs`, { hint: "Stop the container first." });
   }
 
   /**
