@@ -138,8 +138,7 @@ export class ProjectSession {
   /** Takes over what runs. Changes nothing that is right. */
   adopt(): Promise<void> {
     return this.#exclusive(async () => {
-      await this.#rooms.containers.sweep();
-      await this.#rooms.volumes.sweep();
+      await this.#sweep();
       const known = new Set((await readdir(paths.containers(this.#root)).catch(() => [])));
       for (const id of await endStrangers(`/stack/${projectKey(this.#root, this.project)}`, known)) await this.#rooms.networks.disconnect(id);
       this.#desired = await readDesired(this.#root, this.project);
@@ -156,6 +155,12 @@ export class ProjectSession {
       await this.#wanted.read(this.#desired, this.#hub.all);
       this.#healing.watch(this.#hub.all.length > 0);
     });
+  }
+
+  /** What is half made or half removed and belongs to nobody: of agents that were killed, and of our own failures. */
+  async #sweep(): Promise<void> {
+    await this.#rooms.containers.sweep();
+    await this.#rooms.volumes.sweep();
   }
 
   apply(request: ApplyRequest, signal: AbortSignal, emit: (event: EngineEvent) => void): Promise<ApplyResult> {
@@ -287,6 +292,7 @@ export class ProjectSession {
     const { project, options } = request;
     this.#workingDirectory?.(project.working_dir);
     const now = systemClock.now();
+    await this.#sweep();
     const plan = await this.#plan(project, options, now);
     const both = (event: EngineEvent): void => {
       emit(event);

@@ -102,6 +102,17 @@ describe("a container on disk", () => {
     await make("half");
   });
 
+  it("is there with its record, even if its reservation cannot be taken back", async () => {
+    await using creation = await store.reserve("kept");
+    await rm(join(creation.directory, "creating"));
+    await mkdir(join(creation.directory, "creating", "stuck"), { recursive: true });
+    await commit(creation, "kept");
+    expect((await store.find("kept"))?.status).toBe("created");
+    await rm(join(creation.directory, "creating"), { recursive: true });
+    await store.remove(creation.id);
+    await make("kept");
+  });
+
   it("is closed to everybody else", async () => {
     const id = await make("a");
     expect((await stat(paths.container(root, id))).mode & 0o777).toBe(0o700);

@@ -342,7 +342,11 @@ class PendingContainer implements Creation {
     writeFileSync(at("monitor.json"), JSON.stringify(monitor), { mode: 0o600 });
     replaceFile(at("container.json"), JSON.stringify(record));
     this.#done = true;
-    rmSync(at(reservation), { force: true });
+    try {
+      rmSync(at(reservation), { force: true });
+    } catch {
+      // With its record it is there. Whoever sweeps takes this file away.
+    }
     this.#reserved.committed(record);
   }
 
