@@ -2,6 +2,7 @@ import { defineConfig } from "vitest/config";
 
 // firewalls: beside a real Docker Engine, ufw and firewalld, which it installs; not part of `npm test`.
 // unit: beside the code, parallel, no root, seconds. integration: root, real kernel. e2e: the real command, one file at a time.
+// chaos: a program with numbered steps, at which it is killed; the short version.
 export default defineConfig({
   test: {
     projects: [
@@ -21,6 +22,15 @@ export default defineConfig({
           include: ["test/e2e/**/*.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 300_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: "chaos",
+          include: ["test/chaos/**/*.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
           fileParallelism: false,
         },
       },

@@ -1,6 +1,6 @@
 // Kills, starves and fills, in seeded rounds, and looks after each whether anything is lost or left.
 //
-//   node test/chaos/chaos.mjs [--minutes N] [--rounds N] [--seed N] [--replay FILE.json] [--broken NAME] [--quiet]
+//   node test/chaos/chaos.mjs [--minutes N] [--rounds N] [--seed N] [--replay FILE.json] [--broken NAME] [--quiet] [--steps]
 //
 // What went wrong is printed with the seed, and its rounds are kept in a file for --replay. Ends with 1 then. Root.
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -19,6 +19,7 @@ const { values } = parseArgs({
     replay: { type: "string" },
     broken: { type: "string" },
     quiet: { type: "boolean", default: false },
+    steps: { type: "boolean", default: false },
   },
 });
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
@@ -43,6 +44,7 @@ try {
     until: Date.now() + Number(values.minutes) * 60_000,
     ...(values.broken === undefined ? {} : { broken: values.broken }),
     ...(values.replay === undefined ? {} : { replay: JSON.parse(readFileSync(values.replay, "utf8")) }),
+    steps: values.steps,
     say: values.quiet ? () => undefined : (line) => console.log(line),
   });
   console.log(lines.join("\n"));

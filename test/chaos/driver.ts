@@ -6,7 +6,7 @@ import type { Finished } from "../support/command.ts";
 import { nothing } from "./checker/judge.ts";
 import type { Facts } from "./checker/facts.ts";
 import { argv, commands, expectation, Known, Rounds, stackFile } from "./rounds.ts";
-import type { Fault, Round } from "./rounds.ts";
+import type { Command, Fault, Round } from "./rounds.ts";
 import { kill } from "./world.ts";
 import type { World } from "./world.ts";
 
@@ -17,6 +17,8 @@ export interface Options {
   readonly until: number;
   /** Rounds to do instead of those of the seed. */
   readonly replay?: readonly Round[];
+  /** What goes on in the background after a command may take so long, milliseconds; 5000. */
+  readonly patienceMs?: number;
   readonly say?: (line: string) => void;
 }
 
@@ -33,7 +35,7 @@ export interface Outcome {
 export async function chaos(world: World, options: Options): Promise<Outcome> {
   const known = new Known();
   const rounds = new Rounds(options.seed, known);
-  const driver = new Driver(world, known);
+  const driver = new Driver(world, known, options.patienceMs ?? 5000);
   let history: Round[] = [];
   let done = 0;
   for (const planned = [...(options.replay ?? [])]; done < options.rounds && Date.now() < options.until; done += 1) {
@@ -51,14 +53,16 @@ export async function chaos(world: World, options: Options): Promise<Outcome> {
 class Driver {
   readonly #world: World;
   readonly #known: Known;
+  readonly #patienceMs: number;
   readonly #native = new Map<string, number>();
   #traced = 0;
   /** Monitors that were killed since the books were looked at. */
   #killed = 0;
   #amnesty = false;
 
-  constructor(world: World, known: Known) {
+  constructor(world: World, known: Known, patienceMs: number) {
     this.#world = world;
+    this.#patienceMs = patienceMs;
     this.#known = known;
   }
 
@@ -86,7 +90,7 @@ class Driver {
     }
     // What is in a pipe goes with the last who holds it open: monitor and container.
     if (round.fault.kind !== "none" || round.also.includes("containers")) this.#amnesty = true;
-    this.#learn(round);
+    this.#learn(round.command);
     if (/^\s+at .*\.(js|cjs|ts):\d+/m.test(attacked?.output ?? "")) wrong.push("the command showed a stack of calls");
     if (round.reboot) {
       await world.reboot();
@@ -94,6 +98,7 @@ class Driver {
     }
     wrong.push(...(await this.#nobodyLost(round)));
     const healed = await this.#heal(round);
+    this.#learn(round.heal === "up" ? "up" : "down-volumes");
     wrong.push(...healed.wrong);
     const what = fallen === undefined || round.blow === undefined ? (round.blow === undefined ? round.fault.kind : "missed") : `${round.blow.mode} ${fallen.step}`;
     const line = `${round.number} ${round.command} [${what}]${round.also.length > 0 ? ` with ${round.also.join("+")}` : ""}${round.reboot ? " reboot" : ""} → ${attacked?.code ?? "?"}, ${round.heal} ${healed.code ?? "?"}, ${Date.now() - began} ms${wrong.length > 0 ? " WRONG" : ""}`;
@@ -159,10 +164,10 @@ class Driver {
     }
   }
 
-  #learn(round: Round): void {
+  #learn(command: Command): void {
     const { board } = this.#world;
     for (const [step, count] of board.native()) {
-      if ((this.#native.get(step) ?? 0) < count) this.#known.add(round.command, step);
+      if ((this.#native.get(step) ?? 0) < count) this.#known.add(command, step);
       this.#native.set(step, count);
     }
     const size = statSync(board.trace).size;
@@ -171,7 +176,7 @@ class Driver {
     readSync(fd, fresh, 0, fresh.length, this.#traced);
     closeSync(fd);
     this.#traced = size;
-    for (const step of fresh.toString().split("\n")) if (step !== "") this.#known.add(round.command, step);
+    for (const step of fresh.toString().split("\n")) if (step !== "") this.#known.add(command, step);
   }
 
   /** Whatever runs is known: `ps` names every container that the kernel has a process of. */
@@ -195,7 +200,7 @@ class Driver {
       return { wrong: [String(error)], code: null, output: String(error) };
     }
     if (result.code !== 0) wrong.push(`${round.heal} ended with ${result.code}`);
-    wrong.push(...(await world.wrong(round.heal === "up" ? expectation(round.wish) : nothing)));
+    wrong.push(...(await world.wrong(round.heal === "up" ? expectation(round.wish) : nothing, this.#patienceMs)));
     wrong.push(...(await world.wrongBooks({ killed: this.#killed, amnesty: this.#amnesty })));
     this.#killed = 0;
     this.#amnesty = false;

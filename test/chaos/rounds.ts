@@ -95,6 +95,9 @@ export function argv(command: Command): readonly string[] {
   }
 }
 
+/** Where there is most to be broken, most often. */
+const weighted: readonly Command[] = [...commands, "up", "scale", "scale", "recreate", "recreate", "restart", "down-volumes", "down-volumes"];
+
 /** Which steps were passed while which command ran, and at which a blow has fallen. */
 export class Known {
   readonly seen = new Map<Command, Set<string>>();
@@ -132,7 +135,7 @@ export class Rounds {
     const random = this.#random;
     const number = (this.#number += 1);
     // The first ones are left in peace: they show which steps there are.
-    const command = commands[number - 1] ?? random.pick(commands);
+    const command = commands[number - 1] ?? random.pick(weighted);
     const peace = number <= commands.length;
     this.#wish = peace && number === 1 ? this.#wish : this.#changed(command);
     const kind = peace ? "none" : random.pick(["step", "step", "step", "step", "step", "step", "fail", "fault", "time"] as const);

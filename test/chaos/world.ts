@@ -66,8 +66,9 @@ export class World {
       const layout = workloadImage(repository, scratch);
       const world = new World(scratch, network, new Board(join(scratch, "root")));
       const loaded = await world.stack("load", "-i", layout);
-      if (loaded.code !== 0) throw new Error(`stack load failed:\n${loaded.output}`);
-      return world;
+      if (loaded.code === 0) return world;
+      world.#checker.kill();
+      throw new Error(`stack load failed:\n${loaded.output}`);
     } catch (error) {
       await network.close();
       execFileSync("umount", ["-l", join(scratch, "root")]);
@@ -94,7 +95,7 @@ export class World {
   }
 
   /** What is not as it has to be, once what goes on in the background has had its time. */
-  async wrong(expected: Expectation, withinMs = 5000): Promise<readonly string[]> {
+  async wrong(expected: Expectation, withinMs: number): Promise<readonly string[]> {
     const answer = await this.#ask({ ask: "state", expected, withinMs });
     return "wrong" in answer ? answer.wrong : [];
   }

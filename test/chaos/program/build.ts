@@ -62,7 +62,9 @@ async function rebundle(repository: string, directory: string, broken: Breakage)
     target: "node20.19",
     keepNames: true,
     define: { STACK_VERSION: '"chaos"', "import.meta.url": "__stackUrl" },
-    banner: { js: 'const __stackUrl=require("node:url").pathToFileURL(__filename).href;' },
+    // As load.js runs them.
+    banner: { js: '(function(exports,require,module,__filename,__dirname){const __stackUrl=require("node:url").pathToFileURL(__filename).href;' },
+    footer: { js: "})" },
     charset: "ascii",
     plugins: [plugin],
   });
