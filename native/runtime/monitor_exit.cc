@@ -145,7 +145,10 @@ void Monitor::end_for_good() {
   record_.phase = Phase::exited;
   record_.next_restart_at.clear();
   release();
-  announce();
+  announce();  // gates open by this
+  // An overlay's upper directory has one mount at a time, and to let go of it takes ten milliseconds:
+  // who starts the container again waits for the lock, and nobody else for this.
+  root_.reset();
   lock_.reset();  // whoever reads the answers below may start the container again at once
   if (stopping_) finish_stop();
   ended_ = true;
@@ -162,13 +165,12 @@ void Monitor::when_ended(std::function<void()> task) {
     ended_tasks_.push_back(std::move(task));
 }
 
-// What the next owner of the ports, the cgroup or the container's own layer needs to be free.
+// What the next owner of the ports or the cgroup needs to be free; the container's own layer follows.
 void Monitor::release() {
   if (oom_) loop_.remove(oom_.get());
   oom_.reset();
   ports_.reset();
   if (network_) network_->unpublish();
-  root_.reset();  // an overlay's upper directory has one mount at a time
   record_.ports.clear();
   record_.netns.clear();
   record_.pid = 0;

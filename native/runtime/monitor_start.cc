@@ -86,6 +86,7 @@ Status Monitor::start() {
   record_start_failure(started.failure());
   record_.phase = Phase::exited;
   release();
+  root_.reset();
   release_network();
   announce();
   return started;

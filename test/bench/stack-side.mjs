@@ -1,6 +1,6 @@
 // stack in a network namespace of its own, with a data root of its own.
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { writeProject } from "./measurements.mjs";
@@ -45,6 +45,11 @@ export async function stackSide(scratch) {
         return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ")[0] || pid);
       }
       throw new Error(`no container of ${service}`);
+    },
+    /** Process ids of agents, monitors and inits, by the files that they keep. */
+    own(kinds) {
+      const records = (name, file) => readdirSync(join(root, name)).flatMap((entry) => (existsSync(join(root, name, entry, file)) ? [JSON.parse(readFileSync(join(root, name, entry, file), "utf8"))] : []));
+      return kinds.flatMap((kind) => (kind === "agent" ? records("projects", "agent.json") : records("containers", "state.json").map((state) => ({ pid: kind === "monitor" ? state.monitorPid : state.pid }))));
     },
     /** The agent, the monitors and our init in every container. */
     memory: () => pss(processes().filter((p) => p.command.includes(root) || p.environment.includes(`STACK_ROOT=${root}\0`)).map((p) => p.pid)),
