@@ -51,15 +51,15 @@ export function readIfThere(path: string): string | undefined {
   }
 }
 
-/** As `writeFileAtomic`, at once, for small records. Makes the directory. */
-export function replaceFile(path: string, content: string): void {
+/** As `writeFileAtomic`, at once, for small records. Makes the directory, unless its being gone means that the record is, too. */
+export function replaceFile(path: string, content: string, options: { readonly directory: "make" | "needed" } = { directory: "make" }): void {
   const temporary = temporaryFor(path);
   const write = (): void => writeFileSync(temporary, content, { mode: 0o600, flag: "wx" });
   try {
     try {
       write();
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT" || options.directory === "needed") throw error;
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
       write();
     }

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { writeFileAtomic } from "../core/index.ts";
+import { replaceFile } from "../core/index.ts";
 import type { Clock, HostPath } from "../core/index.ts";
 import { HealthRunner, initialReadiness, nextRemedy, noRemedy, readinessText, ReadinessRunner } from "../health/index.ts";
 import type { ProbeReport, Readiness } from "../health/index.ts";
@@ -13,6 +13,8 @@ import type { HealthRecord } from "./types.ts";
 /** Of a failing probe's output, in an error or a reason, characters. */
 const reasonLength = 400;
 const keptProbes = 5;
+/** A probe that says what the one before said changes nothing but times: the record has them so late at most, milliseconds. */
+const writtenEveryMs = 10_000;
 /** A daemon that is still missing after a remedy gets so much time to come and to be seen (init looks once a second), milliseconds. */
 const daemonComesMs = 2500;
 
@@ -40,13 +42,14 @@ export class Vitals {
   #verdicts = 0;
   /** That is being watched; undefined: none. */
   #run: string | undefined;
+  /** When the record was last written. */
+  #writtenAt = 0;
   #healthySince: number | undefined;
   #forgetRemedy: (() => void) | undefined;
   /** Something is being done about it: what probes say meanwhile is no news. */
   #treating = false;
   /** What init says of the daemons that it watches; "": nothing is wrong. */
   #daemons = "";
-  #writing: Promise<unknown> = Promise.resolve();
 
   constructor(options: VitalsOptions) {
     this.#options = options;
@@ -147,7 +150,10 @@ export class Vitals {
     const before = this.#record;
     if (before === undefined) return;
     const probe = { at: new Date(report.at).toISOString(), exitCode: report.exitCode, output: report.output, timedOut: report.timedOut, tookMs: report.tookMs };
-    this.#update({ ...report.state, probes: [...before.probes.slice(1 - keptProbes), probe] });
+    const last = before.probes.at(-1);
+    const news = last?.exitCode !== probe.exitCode || last.output !== probe.output || last.timedOut !== probe.timedOut;
+    const change = report.changed || report.state.failingStreak !== before.failingStreak;
+    this.#update({ ...report.state, probes: [...before.probes.slice(1 - keptProbes), probe] }, news || change || report.at - this.#writtenAt >= writtenEveryMs);
     if (report.state.status === "unhealthy") this.#unhealthy(report.output.trim() === "" ? `the health check exited with ${report.exitCode}` : report.output.trim());
     else if (report.state.status === "healthy") this.#well();
   }
@@ -160,11 +166,11 @@ export class Vitals {
     this.#forgetRemedy = undefined;
   }
 
-  #update(change: Partial<HealthRecord>): void {
+  #update(change: Partial<HealthRecord>, write = true): void {
     if (this.#record === undefined) return;
     const before = healthOf(this.#options.record, this.#record);
     this.#record = { ...this.#record, ...change };
-    this.#write();
+    if (write) this.#write();
     if (healthOf(this.#options.record, this.#record).health !== before.health) this.#options.onChange();
   }
 
@@ -210,9 +216,12 @@ export class Vitals {
     });
   }
 
-  /** In the order of what happened; gone if the container was removed meanwhile. */
   #write(): void {
-    const text = JSON.stringify(this.#record);
-    this.#writing = this.#writing.then(() => writeFileAtomic(join(this.#options.directory, "health.json"), text)).catch(() => undefined);
+    this.#writtenAt = this.#options.clock.now();
+    try {
+      replaceFile(join(this.#options.directory, "health.json"), JSON.stringify(this.#record), { directory: "needed" });
+    } catch {
+      // The container was removed meanwhile, or the disk is full: what we know is here.
+    }
   }
 }
