@@ -70,13 +70,29 @@ Status apply_idmap(int tree, const OciMount& mount, const MountOptions& options,
   return change_mount(tree, change, options.idmap_recursive);
 }
 
+Result<UniqueFd> open_source(const OciMount& mount, const MountOptions& options) {
+  int flags = O_PATH | O_CLOEXEC | (options.source_nofollow ? O_NOFOLLOW : 0);
+  if (mount.within.empty()) {
+    UniqueFd source(::open(mount.source.c_str(), flags));
+    if (!source) return sys_fail("mount", "open", mount.source);
+    return source;
+  }
+  UniqueFd root(::open(mount.within.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return sys_fail("mount", "open", mount.within);
+  if (mount.source != mount.within && !mount.source.starts_with(mount.within + "/")) {
+    return fail("mount", mount.source + " is no part of " + mount.within, EINVAL, mount.source);
+  }
+  // Containers write there: between any look and this one they may have put links.
+  auto source = open_in_root(root.get(), mount.source.substr(mount.within.size()), flags);
+  if (!source.ok()) return sys_fail("mount", "open", mount.source, source.failure().err);
+  return source;
+}
+
 /** A detached copy of the source, with all its options. Runs in the parent; in the child if that
  * may not. */
 Result<UniqueFd> clone_source(const OciMount& mount, const MountOptions& options,
                               const OciConfig& config) {
-  UniqueFd source(::open(mount.source.c_str(),
-                         O_PATH | O_CLOEXEC | (options.source_nofollow ? O_NOFOLLOW : 0)));
-  if (!source) return sys_fail("mount", "open", mount.source);
+  UniqueFd source = TRY(open_source(mount, options));
   UniqueFd tree = TRY(clone_mount(source.get(), "", options.recursive));
   // A copy of a shared mount is its peer, and what is mounted in the container would appear on the
   // host.

@@ -195,6 +195,15 @@ void read_mounts(const ConfigReader& in, OciConfig& out) {
   }
 }
 
+/** Our own annotation `run.stack.within`: an object of mount targets and directories. */
+Status read_within(OciConfig& out) {
+  const std::string* text = out.annotation("run.stack.within");
+  if (text == nullptr) return ok();
+  Json within = TRY(Json::parse(*text));
+  for (OciMount& mount : out.mounts) mount.within = within[mount.destination].as_string();
+  return ok();
+}
+
 std::vector<OciHook> read_hooks(const ConfigReader& in, const char* key) {
   std::vector<OciHook> out;
   for (const ConfigReader& entry : in.children(key)) {
@@ -374,6 +383,8 @@ Result<OciConfig> parse_oci_config(std::string_view text) {
   check_userns(linux_part, out);
   refuse_unsupported(top, linux_part);
   if (!failure.message.empty()) return failure;
+  auto within = read_within(out);
+  if (!within.ok()) return fail("config", "annotations: run.stack.within is no JSON", EINVAL);
   return out;
 }
 

@@ -80,6 +80,8 @@ struct OciMount {
   std::string source;
   std::vector<std::string> options;
   std::vector<OciIdMapping> uid_mappings, gid_mappings;  // idmap of this mount
+  /** The source is a part of this directory, and its links end there ("": anywhere). */
+  std::string within;
 };
 
 struct OciNamespace {

@@ -147,9 +147,9 @@ class Preparation implements ContainerMounts {
         hint: "Make it with `stack volumes create`, or take `external: true` away.",
       });
     const path = await rooms.volumes.path(record);
-    const source = mount.subpath === undefined ? path : await subpathOf(path, mount.subpath, mount.source ?? target);
+    const part = mount.subpath === undefined ? { source: path } : await subpathOf(path, mount.subpath, mount.source ?? target);
     this.volumes.push({ name: name.name, target, anonymous: name.anonymous });
-    this.mounts.push({ type: "bind", target, source, readOnly: mount.readOnly });
+    this.mounts.push({ type: "bind", target, readOnly: mount.readOnly, ...part });
     if (!mount.nocopy && mount.subpath === undefined) this.populate.push({ target, source: path });
   }
 
@@ -208,8 +208,11 @@ function idOf(text: string | undefined, otherwise: number, what: string): number
   return id;
 }
 
-/** A container that writes the volume may have put a symbolic link there: one that leads out of it is refused. */
-async function subpathOf(path: string, subpath: string, what: string): Promise<HostPath> {
+/**
+ * A container that writes the volume may have put a symbolic link there: one that leads out of it is refused here, by
+ * name, and whatever it puts there later by the monitor, which finds the source anew at each start.
+ */
+async function subpathOf(path: string, subpath: string, what: string): Promise<{ source: HostPath; within: HostPath }> {
   const missing = (error: unknown): never => {
     throw new StackError("container-start-failed", `There is no ${subpath} in volume "${what}"`, {
       cause: error,
@@ -217,10 +220,10 @@ async function subpathOf(path: string, subpath: string, what: string): Promise<H
     });
   };
   const [root, target] = await Promise.all([realpath(path), realpath(join(path, normalize(join("/", subpath)))).catch(missing)]);
-  const inside = parseHostPath(target);
-  if (inside === undefined || subpath.split("/").includes("..") || (target !== root && !target.startsWith(`${root}/`)))
+  const [within, inside] = [parseHostPath(root), parseHostPath(target)];
+  if (within === undefined || inside === undefined || subpath.split("/").includes("..") || (target !== root && !target.startsWith(`${root}/`)))
     throw new StackError("container-start-failed", `subpath "${subpath}" of volume "${what}" leads out of it`);
-  return inside;
+  return { source: inside, within };
 }
 
 /** `volumes_from`: the mounts of other services or containers. */

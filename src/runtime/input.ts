@@ -154,6 +154,8 @@ export type ResolvedMount =
       readonly readOnly: boolean;
       readonly propagation?: string;
       readonly recursive?: "enabled" | "disabled" | "writable" | "readonly";
+      /** A directory that containers write to, of which the source is a part: no link in it may lead elsewhere, at any start. */
+      readonly within?: HostPath;
     }
   | { readonly type: "tmpfs"; readonly target: string; readonly options: readonly string[] };
 

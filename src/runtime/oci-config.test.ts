@@ -299,6 +299,11 @@ describe("mounts of the user", () => {
     expect(mountOn(config({}, { mounts: [bind], ...withHost({ kernel: [5, 10] }) }), "/data")?.options).toEqual(["rbind", "rprivate", "ro"]);
     expect(refusal(() => config({}, { mounts: [{ ...bind, recursive: "readonly" }], ...withHost({ kernel: [5, 10] }) }))[0]).toBe("kernel-feature-missing");
   });
+  it("that are a part of what containers write to say of what", () => {
+    const part = { ...bind, source: "/v/part" as HostPath, within: "/v" as HostPath };
+    expect(config({ annotations: { a: "b" } }, { mounts: [bind, { ...part, target: "/part" }] }).annotations).toMatchObject({ a: "b", "run.stack.within": '{"/part":"/v"}' });
+    expect(config({}, { mounts: [bind] }).annotations).not.toHaveProperty(["run.stack.within"]);
+  });
   it("that pass events on get a root that does so", () => {
     expect(config({}, { mounts: [{ ...bind, propagation: "rshared" }] }).linux.rootfsPropagation).toBe("shared");
     expect(config({}, { mounts: [bind] }).linux.rootfsPropagation).toBeUndefined();

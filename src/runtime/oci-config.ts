@@ -44,9 +44,15 @@ export function toOciConfig(input: OciInput): OciConfig {
       hostShm: host.shm,
       kernel: host.kernel,
     }),
-    annotations: { ...service.annotations, "run.stack.init": String(isSupervised(service) || usesInit(service, args)) },
+    annotations: { ...service.annotations, "run.stack.init": String(isSupervised(service) || usesInit(service, args)), ...withinAnnotation(input) },
     linux: toLinux(input, security),
   };
+}
+
+/** Mounts by target, with the directory that their source must be found in: the specification has no field for that. */
+function withinAnnotation({ mounts }: OciInput): Record<string, string> {
+  const within = mounts.flatMap((mount) => (mount.type === "bind" && mount.within !== undefined ? [[mount.target, mount.within] as const] : []));
+  return within.length === 0 ? {} : { "run.stack.within": JSON.stringify(Object.fromEntries(within)) };
 }
 
 function toProcess(input: OciInput, hostname: string, args: readonly string[]): OciProcess {

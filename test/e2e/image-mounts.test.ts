@@ -71,6 +71,28 @@ test("a newer image under the same reference is a reason to recreate, and the pl
   await machine.ok("-p", "one-off", "-f", "run.yaml", "down", "-v");
 });
 
+test("a part of a volume by subpath stays in the volume, whatever another container puts in its place before a restart", async () => {
+  const machine = used.current;
+  const secret = join(machine.directory, "secret");
+  machine.write("secret/key", "the host's");
+  machine.write("compose.yaml", `services:
+  writer: {image: "busybox:1", command: [sleep, "1000"], volumes: ["vol:/v"]}
+  web: {image: "busybox:1", command: [sleep, "1000"], volumes: [{type: volume, source: vol, target: /part, volume: {subpath: part}}]}
+volumes: {vol: {}}
+`);
+  await machine.ok("up", "-d", "-t", "0", "writer");
+  await machine.ok("exec", "-T", "writer", "mkdir", "/v/part", "/v/other");
+  await machine.ok("exec", "-T", "writer", "touch", "/v/part/own", "/v/other/its");
+  await machine.ok("up", "-d");
+  expect((await exec("ls", "/part")).stdout).toBe("own\n");
+  await machine.ok("exec", "-T", "writer", "sh", "-c", "mv /v/part /v/was && ln -s /other /v/part");
+  await machine.ok("restart", "-t", "0", "web");
+  expect((await exec("ls", "/part")).stdout, "in the volume").toBe("its\n");
+  await machine.ok("exec", "-T", "writer", "sh", "-c", `rm /v/part && ln -s ${secret} /v/part`);
+  await machine.stack("restart", "-t", "0", "web");
+  expect((await exec("cat", "/part/key")).stdout).not.toContain("the host's");
+});
+
 test("its layers stay when another project takes the image away", async () => {
   const machine = used.current;
   machine.write("compose.yaml", file(""));

@@ -177,6 +177,45 @@ describe("links in the image", () => {
   });
 });
 
+describe("a part of a directory that other containers write to", () => {
+  const volume = (make: (directory: string) => void) => {
+    const directory = mkdtempSync(join(outside, "volume-"));
+    mkdirSync(join(directory, "inside"));
+    writeFileSync(join(directory, "inside/own"), "");
+    make(directory);
+    return directory;
+  };
+  const mounted = (directory: string, within: string) =>
+    world.run(["ls", "/part"], (c) => {
+      c.mounts.push(bind(join(directory, "sub"), "/part"));
+      if (within !== "") c.annotations = { "run.stack.within": JSON.stringify({ "/part": within }) };
+    });
+
+  it("is not left through a link, absolute, climbing, or by the way", () => {
+    const secret = mkdtempSync(join(outside, "secret-"));
+    writeFileSync(join(secret, "key"), "");
+    const links = [secret, `../../../../../../../../..${secret}`, "/proc/self/root" + secret];
+    for (const target of links) {
+      const directory = volume((d) => symlinkSync(target, join(d, "sub")));
+      expect(mounted(directory, "")).toMatchObject({ code: 0, stdout: "key\n" }); // what it would be without
+      const refused = mounted(directory, directory);
+      expect(refused).toMatchObject({ code: 1, stdout: "" });
+      expect(refused.stderr).toContain(join(directory, "sub"));
+    }
+  });
+
+  it("may be reached by links that stay in it", () => {
+    const directory = volume((d) => symlinkSync("/inside", join(d, "sub")));
+    expect(mounted(directory, directory)).toMatchObject({ code: 0, stdout: "own\n" });
+  });
+
+  it("is a part of it", () => {
+    const directory = volume((d) => mkdirSync(join(d, "sub")));
+    expect(mounted(directory, join(directory, "su"))).toMatchObject({ code: 1 });
+    expect(mounted(directory, join(directory, "inside"))).toMatchObject({ code: 1, stderr: expect.stringContaining("no part of") });
+  });
+});
+
 describe("races", () => {
   it("a mount target that changes into a link under way never leads outside (CVE-2021-30465)", () => {
     const shared = mkdtempSync(join(outside, "shared-"));
