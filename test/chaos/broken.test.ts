@@ -25,7 +25,7 @@ const cases: Readonly<Record<string, { readonly rounds: readonly Round[]; readon
 };
 
 async function run(rounds: readonly Round[], broken?: string): Promise<{ readonly wrong: readonly string[]; readonly output: string }> {
-  const world = await World.open(repository, broken);
+  const world = await World.open(repository, broken === undefined ? {} : { broken });
   try {
     return await chaos(world, { seed: 1, rounds: Infinity, until: Infinity, ...(broken === undefined ? {} : { patienceMs: 1000 }), replay: rounds.map((each, at) => ({ ...each, number: at + 1 })) });
   } finally {

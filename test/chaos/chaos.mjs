@@ -2,15 +2,13 @@
 //
 //   node test/chaos/chaos.mjs [--minutes N] [--rounds N] [--seed N] [--replay FILE.json] [--broken NAME] [--quiet] [--steps]
 //
-// What went wrong is printed with the seed, and its rounds are kept in a file for --replay. Ends with 1 then. Root.
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+// What went wrong is printed with the seed, and its rounds are kept in a file for --replay. Ends with 1 then. Needs root.
+import { readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { build } from "esbuild";
+import { repository, withBundle } from "./bundle.mjs";
 
-const here = dirname(fileURLToPath(import.meta.url));
 const { values } = parseArgs({
   options: {
     minutes: { type: "string", default: "5" },
@@ -23,22 +21,9 @@ const { values } = parseArgs({
   },
 });
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
-const scratch = mkdtempSync(join(tmpdir(), "stack-chaos-driver-"));
-try {
-  await build({
-    entryPoints: [join(here, "run.ts")],
-    outfile: join(scratch, "run.mjs"),
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    target: "node20.19",
-    external: ["esbuild"],
-    plugins: [{ name: "esbuild-from-here", setup: (b) => void b.onResolve({ filter: /^esbuild$/ }, () => ({ path: import.meta.resolve("esbuild"), external: true })) }],
-  });
-  copyFileSync(join(here, "../support/inside.mjs"), join(scratch, "inside.mjs"));
-  const { run } = await import(pathToFileURL(join(scratch, "run.mjs")).href);
+await withBundle("run.ts", async ({ run }) => {
   const { lines, failed, history } = await run({
-    repository: join(here, "../.."),
+    repository,
     seed,
     rounds: Number(values.rounds ?? Infinity),
     until: Date.now() + Number(values.minutes) * 60_000,
@@ -48,12 +33,9 @@ try {
     say: values.quiet ? () => undefined : (line) => console.log(line),
   });
   console.log(lines.join("\n"));
-  if (failed) {
-    const file = join(tmpdir(), `stack-chaos-${seed}.json`);
-    writeFileSync(file, JSON.stringify(history));
-    console.log(`again: node test/chaos/chaos.mjs --seed ${seed}   or only what led to it: --replay ${file}`);
-    process.exitCode = 1;
-  }
-} finally {
-  rmSync(scratch, { recursive: true, force: true });
-}
+  if (!failed) return;
+  const file = join(tmpdir(), `stack-chaos-${seed}.json`);
+  writeFileSync(file, JSON.stringify(history));
+  console.log(`again: node test/chaos/chaos.mjs --seed ${seed}   or only what led to it: --replay ${file}`);
+  process.exitCode = 1;
+});

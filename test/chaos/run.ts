@@ -12,7 +12,7 @@ export interface RunOptions extends Options {
 
 /** One run with a world of its own. */
 export async function run(options: RunOptions): Promise<{ readonly lines: readonly string[]; readonly failed: boolean; readonly history: readonly Round[] }> {
-  const world = await World.open(options.repository, options.broken);
+  const world = await World.open(options.repository, options.broken === undefined ? {} : { broken: options.broken });
   try {
     const { rounds, known, wrong, history, output } = await chaos(world, options);
     const wrongs = wrong.length === 0 ? [] : [output, `in: ${JSON.stringify(history.at(-1))}`, ...wrong.map((line) => `WRONG: ${line}`)];

@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, rmdirSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { build } from "esbuild";
@@ -19,6 +19,13 @@ import { buildProgram } from "./program/build.ts";
 
 /** Bytes of the data root: enough for what runs, and soon full. */
 const rootSize = "192m";
+
+export interface WorldOptions {
+  /** The name of a breakage. */
+  readonly broken?: string;
+  /** The program as it is, without numbered steps. */
+  readonly shipped?: boolean;
+}
 
 /**
  * A machine for chaos: a network namespace, a data root that is a small file system of its own, a program with numbered
@@ -53,7 +60,7 @@ export class World {
     return `CHAOS=${this.scratch}`;
   }
 
-  static async open(repository: string, broken?: string): Promise<World> {
+  static async open(repository: string, { broken, shipped = false }: WorldOptions = {}): Promise<World> {
     const scratch = mkdtempSync("/var/tmp/stack-chaos-");
     const breakage = broken === undefined ? undefined : breakages[broken];
     if (broken !== undefined && breakage === undefined) throw new Error(`no breakage "${broken}"; there are: ${Object.keys(breakages).join(", ")}`);
@@ -61,7 +68,8 @@ export class World {
     execFileSync("mount", ["-t", "tmpfs", "-o", `size=${rootSize},mode=700`, "chaos", join(scratch, "root")]);
     const network = await NetworkNamespace.open();
     try {
-      await buildProgram(repository, join(scratch, "program"), breakage);
+      if (shipped) cpSync(join(repository, "dist"), join(scratch, "program"), { recursive: true });
+      else await buildProgram(repository, join(scratch, "program"), breakage);
       await build({ entryPoints: [join(repository, "test/chaos/checker/main.ts")], outfile: join(scratch, "checker.mjs"), bundle: true, platform: "node", format: "esm", target: "node20.19" });
       const layout = workloadImage(repository, scratch);
       const world = new World(scratch, network, new Board(join(scratch, "root")));
