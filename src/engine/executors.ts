@@ -131,16 +131,12 @@ async function orCancelled<T>(work: Promise<T>, signal: AbortSignal, message: st
 const monitorEndMs = 30_000;
 
 async function monitorEnded(monitor: ReturnType<Work["hub"]["monitor"]>, name: string): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(new StackError("timeout", `Container ${name} still runs: it could not be stopped`, { hint: "Try `stack kill`, then again." }));
-    }, monitorEndMs);
-  });
+  const patience = AbortSignal.timeout(monitorEndMs);
   try {
-    await Promise.race([monitor.ended(), late]);
-  } finally {
-    clearTimeout(timer);
+    await monitor.ended(patience);
+  } catch (error) {
+    if (!patience.aborted) throw error;
+    throw new StackError("timeout", `Container ${name} still runs: it could not be stopped`, { hint: "Try `stack kill`, then again.", cause: error });
   }
 }
 

@@ -112,6 +112,20 @@ describe("requests", () => {
     await expect(client.wait(aborted.signal)).rejects.toMatchObject({ code: "cancelled" });
   });
 
+  it("ended: who gives up leaves nobody behind that waits", async () => {
+    const lock = join(client.directory, "lock");
+    const held = native.lock(lock, "exclusive", false);
+    const patience = new AbortController();
+    const waiting = client.ended(patience.signal);
+    patience.abort();
+    await expect(waiting).rejects.toThrow();
+    native.close(held);
+    const again = native.lock(lock, "exclusive", false);
+    expect(again).toBeGreaterThan(-1);
+    native.close(again);
+    await client.ended();
+  });
+
   it("wait: of who has ended already reads the record", async () => {
     await monitor.close();
     await writeFile(join(client.directory, "state.json"), JSON.stringify({ version: 1, status: "exited", exitCode: 3 }));

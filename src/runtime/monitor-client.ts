@@ -176,11 +176,24 @@ export class MonitorClient {
     }
   }
 
-  /** Resolves when no monitor holds the container's lock any more: its files may go. */
-  async ended(): Promise<void> {
+  /**
+   * Resolves when no monitor holds the container's lock any more: its files may go. With the signal it stops waiting, and
+   * rejects: each wait has a thread of its own.
+   */
+  async ended(signal?: AbortSignal): Promise<void> {
     const path = join(this.directory, "lock");
     if (!this.#native.isLocked(path)) return;
-    this.#native.close(await this.#native.lockWait(path, "shared").promise);
+    signal?.throwIfAborted();
+    const waiting = this.#native.lockWait(path, "shared");
+    const cancel = (): void => {
+      waiting.cancel();
+    };
+    signal?.addEventListener("abort", cancel, { once: true });
+    try {
+      this.#native.close(await waiting.promise);
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+    }
   }
 
   /** Every change of the state until either side ends. */
