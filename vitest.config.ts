@@ -1,6 +1,7 @@
 import { defineConfig } from "vitest/config";
 
 // firewalls: beside a real Docker Engine, ufw and firewalld, which it installs; not part of `npm test`.
+// vm: on an emulated machine with cgroups of version 2 alone; not part of `npm test`.
 // unit: beside the code, parallel, no root, seconds. integration: root, real kernel. e2e: the real command, one file at a time.
 // chaos: a program with numbered steps, at which it is killed; the short version.
 export default defineConfig({
@@ -25,6 +26,7 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
+      { test: { name: "vm", include: ["test/vm/**/*.test.ts"] } },
       {
         test: {
           name: "chaos",

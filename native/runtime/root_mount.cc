@@ -17,37 +17,53 @@ Status make_layer_directories(const std::string& upper, const std::string& work)
   return make_directories(work, 0700);
 }
 
-// lowerdir+ takes one layer at a time (Linux 6.8); before that all have to fit into one option of a
-// page, so they are named by descriptor, which is short whatever the path.
-Status set_layers(FsContext& overlay, const std::vector<std::string>& layers,
+// lowerdir+ takes one layer at a time (Linux 6.8).
+Result<UniqueFd> mount_by_layers(const std::vector<std::string>& layers, const std::string& upper,
+                                 const std::string& work) {
+  FsContext overlay = TRY(FsContext::open("overlay"));
+  TRY(overlay.set("source", "overlay"));
+  for (const std::string& layer : layers) TRY(overlay.set("lowerdir+", layer));
+  TRY(overlay.set("upperdir", upper));
+  TRY(overlay.set("workdir", work));
+  return overlay.mount(0);
+}
+
+Status add_option(std::string& options, const char* name, const std::string& directory,
                   std::vector<UniqueFd>& held) {
-  auto first = overlay.set("lowerdir+", layers.front());
-  if (first.ok()) {
-    for (size_t i = 1; i < layers.size(); ++i) TRY(overlay.set("lowerdir+", layers[i]));
-    return ok();
-  }
-  if (first.failure().err != EINVAL) return first;
-  std::string list;
-  for (const std::string& layer : layers) {
-    UniqueFd fd(::open(layer.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!fd) return sys_fail("mount root", "open", layer);
-    if (!list.empty()) list += ':';
-    list += "/proc/self/fd/" + std::to_string(fd.get());
-    held.push_back(std::move(fd));
-  }
-  return overlay.set("lowerdir", list);
+  UniqueFd fd(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return sys_fail("mount root", "open", directory);
+  options += name;
+  options += "/proc/self/fd/" + std::to_string(fd.get());
+  held.push_back(std::move(fd));
+  return ok();
+}
+
+// Before that all layers are one option, for which fsconfig(2) has 256 bytes and mount(2) a page:
+// so they are named by descriptors, which are short whatever the path, and what mount(2) has
+// attached in a mount namespace of this process's own is detached again.
+Result<UniqueFd> mount_by_page(const std::vector<std::string>& layers, const std::string& upper,
+                               const std::string& work) {
+  TRY(leave_host_mounts());  // first: overlayfs takes no directory of another mount namespace
+  std::vector<UniqueFd> held;
+  std::string options;
+  for (const std::string& layer : layers)
+    TRY(add_option(options, options.empty() ? "lowerdir=" : ":", layer, held));
+  TRY(add_option(options, ",upperdir=", upper, held));
+  TRY(add_option(options, ",workdir=", work, held));
+  TRY(old_mount("overlay", work.c_str(), "overlay", 0, options.c_str()));
+  auto tree = clone_mount(AT_FDCWD, work, false);
+  TRY(unmount_at(work.c_str(), MNT_DETACH));
+  return tree;
 }
 
 Result<UniqueFd> mount_overlay(const std::vector<std::string>& layers, const std::string& upper,
                                const std::string& work) {
   TRY(make_layer_directories(upper, work));
-  std::vector<UniqueFd> held;
-  FsContext overlay = TRY(FsContext::open("overlay"));
-  TRY(overlay.set("source", "overlay"));
-  TRY(set_layers(overlay, layers, held));
-  TRY(overlay.set("upperdir", upper));
-  TRY(overlay.set("workdir", work));
-  return overlay.mount(0);
+  auto mounted = mount_by_layers(layers, upper, work);
+  // A kernel that knows no lowerdir+ says so at once (6.5 to 6.7), or at the end.
+  if (mounted.ok() || mounted.failure().err != EINVAL) return mounted;
+  auto otherwise = mount_by_page(layers, upper, work);
+  return otherwise.ok() ? std::move(otherwise) : std::move(mounted);
 }
 
 // Cloning a detached tree, and mounting inside one, need Linux 6.15. Before that the tree has to be
