@@ -142,6 +142,8 @@ class QuickReader extends YamlCursor {
 
   #anchored(indent: number, keyAt: Origin | undefined): Node {
     const name = this.anchorName();
+    // The same name inside of what it names: later in the file, and read earlier.
+    if (this.#anchors.has(name) && this.#anchors.get(name) === undefined) giveUp();
     this.#anchors.set(name, undefined);
     let made: Node;
     if (this.lineIsOver()) {

@@ -12,7 +12,7 @@ type Applies = (project: Project, text: string, style: Style) => boolean;
  */
 export const ONE_WAY: Readonly<Record<string, Applies>> = {
   // Dollar signs in keys are doubled, but keys are not filled in.
-  "dollar-in-key": (_, text) => /^ *(?:- )?(?:"(?:[^"\\]|\\.)*\$|'[^']*\$|[^\s"'][^:]*\$).*:/m.test(text),
+  "dollar-in-key": (_, text) => /^ *(?:- )?(?:"(?:[^"\\\n]|\\.)*\$|'[^'\n]*\$|[^\s"'](?:[^:\n]|:(?=\S))*\$).*:/m.test(text),
   // Optional dependencies on services whose profile is off: the profile's services are not printed.
   "dependency-on-nobody": (project) => services(project).some((s) => Object.keys(s.depends_on).some((d) => !Object.hasOwn(project.services, d))),
   // Empty texts are left out, though what is left out means something else, or their keys are not optional.
