@@ -14,6 +14,7 @@ const CHECKS: RuleNode<Check> = compileRules<Check>({
   "volumes.*": externalAlone,
   "configs.*": oneSourceOf("file", "environment", "content"),
   "secrets.*": oneSourceOf("file", "environment"),
+  "services.*.devices.[]": deviceComplete,
   "services.*.ports.[]": portComplete,
   "services.*.develop.watch.[]": watchPath,
   "services.*.deploy.resources.reservations.devices.[]": countOrIds,
@@ -90,6 +91,11 @@ function portComplete(map: MapNode, path: Path, report: Report): void {
       message: `${formatPath(path)}: "${scalarText(published)}" is no port or range of ports`,
     });
   hostAddress(map, path, report);
+}
+
+function deviceComplete(map: MapNode, path: Path, report: Report): void {
+  if (!map.entries.has("target"))
+    report.error(map, { rule: "missing-key", message: `${formatPath(path)}: has no \`target\``, hint: "Say where in the container the device is to be; a CDI name is written short: - vendor.com/class=name." });
 }
 
 function hostAddress(map: MapNode, path: Path, report: Report): void {

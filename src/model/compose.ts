@@ -6,7 +6,7 @@ import { applyResets, dropEmpty, enforceUnicity, merge } from "./merge.ts";
 import { applyDefaults } from "./normalise.ts";
 import { resolvePaths } from "./paths.ts";
 import type { Session } from "./session.ts";
-import { childMap, toPlain } from "./tree.ts";
+import { childMap, isNull, toPlain } from "./tree.ts";
 import { reportDoubles } from "./validate.ts";
 import type { MapNode, Node, Path } from "./tree.ts";
 
@@ -66,6 +66,8 @@ async function composeDocument(
       });
     return undefined;
   }
+  // Docker Compose looks at it before it looks at types.
+  if (isNull(node.entries.get("include"))) node.entries.delete("include");
   if (!(await session.validate(node))) return undefined;
   const version = node.entries.get("version");
   if (version !== undefined) {

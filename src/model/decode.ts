@@ -163,6 +163,7 @@ class Decoder {
       };
       return { soft: read("soft"), hard: read("hard") };
     }
+    if (node.kind === "seq" || node.value === null || typeof node.value === "boolean") return this.#bad(node, path, "neither a number nor `soft` and `hard`");
     return this.#scalar({ kind: "integer", zero: true }, node, path);
   }
 
@@ -173,9 +174,9 @@ class Decoder {
       case "text":
         return omit(scalarText(node), "");
       case "integer": {
-        const number = typeof value === "string" && /^[-+]?\d+$/.test(value) ? Number(value) : value;
+        const number = typeof value === "string" && shape.bare !== true && /^[-+]?\d+$/.test(value) ? Number(value) : value;
         if (typeof number !== "number" || !Number.isInteger(number))
-          return this.#bad(node, path, `${JSON.stringify(value)} is not a whole number`);
+          return this.#bad(node, path, `${JSON.stringify(value)} is not a whole number`, shape.bare === true ? "Write it without quotes; permissions begin with 0: 01777." : undefined);
         return shape.zero === true ? number : omit(number, 0);
       }
       case "float": {
@@ -232,7 +233,7 @@ class Decoder {
 
   #mode(node: ScalarNode, path: Path): string | undefined {
     const text = scalarText(node);
-    const bits = typeof node.value === "number" ? node.value : /^[0-7]{1,6}$/.test(text) ? parseInt(text, 8) : undefined;
+    const bits = typeof node.value === "number" ? node.value : /^[0-7]{1,17}$/.test(text) ? parseInt(text, 8) : undefined;
     if (bits === undefined || !Number.isInteger(bits) || bits < 0)
       return this.#bad(node, path, `"${text}" is not a file mode`, 'Write it in octal digits: "0440".');
     return `0${bits.toString(8)}`;

@@ -62,6 +62,8 @@ class Builder {
   readonly #source: Source;
   readonly #report: Report;
   readonly #anchors = new Map<string, YamlNode>();
+  /** What each alias meant where it stands: the same name may mean something else further down. */
+  readonly #targets = new Map<Alias, YamlNode | undefined>();
   /** Nodes that aliases are being expanded from: an alias to one of them would never end. */
   readonly #open = new Set<YamlNode>();
   /** Where the node that is being built stands. */
@@ -100,7 +102,7 @@ class Builder {
       return undefined;
     }
     if (isAlias(node)) return this.#alias(node, keyAt);
-    if (node.anchor !== undefined) this.#anchors.set(node.anchor, node);
+    this.#name(node);
     const tag = node.tag;
     if (tag === "!reset") {
       this.resets.push([...this.#path]);
@@ -112,6 +114,16 @@ class Builder {
     const built = isMap(node) ? this.#map(node, keyAt) : isSeq(node) ? this.#seq(node, keyAt) : undefined;
     this.#open.delete(node);
     return built;
+  }
+
+  /** Not again when an alias repeats it: names count from where they stand. */
+  #name(node: YamlNode): void {
+    if (!isAlias(node) && node.anchor !== undefined && this.#aliasDepth === 0) this.#anchors.set(node.anchor, node);
+  }
+
+  #targetOf(alias: Alias): YamlNode | undefined {
+    if (!this.#targets.has(alias)) this.#targets.set(alias, this.#anchors.get(alias.source));
+    return this.#targets.get(alias);
   }
 
   #at(start: number, end: number): Origin {
@@ -131,7 +143,7 @@ class Builder {
 
   #alias(node: Alias, keyAt: Origin | undefined): Node | undefined {
     const at = this.#range(node);
-    const target = this.#anchors.get(node.source);
+    const target = this.#targetOf(node);
     if (target === undefined) {
       this.#report.error(at, {
         rule: "yaml-alias",
@@ -179,7 +191,7 @@ class Builder {
 
   #map(node: YAMLMap, keyAt: Origin | undefined): MapNode {
     const built = mapOf([], this.#extent(node), keyAt);
-    const merges: { readonly value: YamlNode; readonly at: Origin }[] = [];
+    const merges: { readonly made: Node | undefined; readonly at: Origin }[] = [];
     const firsts = new Map<string, Origin>();
     for (const pair of node.items) {
       const keyNode = pair.key as YamlNode;
@@ -199,7 +211,7 @@ class Builder {
       firsts.set(key, at);
       const value = pair.value as YamlNode | null;
       if (key === "<<" && isScalar(keyNode) && keyNode.type === "PLAIN") {
-        if (value !== null) merges.push({ value, at });
+        if (value !== null) merges.push({ made: this.build(value, undefined), at });
         continue;
       }
       this.#path.push(key);
@@ -208,16 +220,16 @@ class Builder {
       if (made !== undefined) built.entries.set(key, made);
     }
     for (const merge of merges)
-      if (!mergeKey(built, this.build(merge.value, undefined)))
+      if (!mergeKey(built, merge.made))
         this.#report.error(merge.at, { rule: "yaml-merge", message: "`<<` merges a mapping or a list of mappings" });
     return built;
   }
 
   #key(node: YamlNode | null, at: Origin): string | undefined {
     let target = node;
-    if (isAlias(target)) target = this.#anchors.get(target.source) ?? null;
+    if (isAlias(target)) target = this.#targetOf(target) ?? null;
     if (target !== null && isScalar(target)) {
-      if (target.anchor !== undefined) this.#anchors.set(target.anchor, target);
+      this.#name(target);
       const text = typeof target.value === "string" ? target.value : "";
       if (target.type !== "PLAIN") return text;
       const { value } = resolvePlain(text);

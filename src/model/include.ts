@@ -2,6 +2,7 @@ import { dirname } from "node:path";
 import { readEnvFiles } from "./environment.ts";
 import type { Composition } from "./compose.ts";
 import { merge } from "./merge.ts";
+import { resolveVariables } from "./normalise.ts";
 import { absolutePath } from "./paths.ts";
 import type { Session } from "./session.ts";
 import { addVia, child, childItems, childMap, mapOf, stringOf, toPlain } from "./tree.ts";
@@ -89,7 +90,11 @@ async function load(entry: Entry, composition: Composition, session: Session, co
   for (const file of files) if ((await session.open(file, entry.node, "included here")) === undefined) return undefined;
   session.report.enter({ at: entry.node.at, note: "included here" });
   try {
-    return await compose({ files, directory, environment, including: stack }, session);
+    const made = await compose({ files, directory, environment, including: stack }, session);
+    // A list's names without a value take it from there, before the including project's environment is asked.
+    for (const service of childMap(made, "services")?.entries.values() ?? [])
+      if (service.kind === "map" && service.entries.get("environment")?.kind === "seq") resolveVariables(service, "environment", environment, true);
+    return made;
   } finally {
     session.report.leave();
   }

@@ -4,6 +4,7 @@ import { didYouMean } from "./suggest.ts";
 const CHOICES: Readonly<Record<string, readonly string[]>> = {
   restart: ["no", "always", "unless-stopped", "on-failure"],
   pull_policy: ["always", "never", "missing", "build", "daily", "weekly"],
+  protocol: ["tcp", "udp", "sctp"],
 };
 
 /** What to write where a pattern was not met. */
@@ -11,6 +12,7 @@ const EXPECTED: Readonly<Record<string, string>> = {
   container_name: "It begins with a letter or digit and consists of letters, digits, underscores, dots and hyphens.",
   pull_policy: "One of always, never, missing, build, daily, weekly, or every_12h and the like.",
   restart: 'One of "no", always, unless-stopped, on-failure, on-failure:5.',
+  protocol: "One of tcp, udp, sctp.",
   gpus: "`all`, or a list of requests.",
 };
 

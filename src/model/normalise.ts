@@ -97,7 +97,7 @@ function isAbsent(map: MapNode, key: string): boolean {
 }
 
 /** A variable without a value takes the environment's; one that is not set there stays open, or goes. */
-function resolveVariables(owner: MapNode, key: string, environment: ReadonlyMap<string, string>, keepOpen: boolean): void {
+export function resolveVariables(owner: MapNode, key: string, environment: ReadonlyMap<string, string>, keepOpen: boolean): void {
   const node = owner.entries.get(key);
   if (node?.kind === "map") {
     for (const [name, value] of node.entries) {

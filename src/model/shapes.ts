@@ -5,8 +5,8 @@
 export type Shape =
   /** Text; numbers are taken as text. Left out when empty. */
   | { readonly kind: "text" }
-  /** Left out when 0 unless `zero`. */
-  | { readonly kind: "integer"; readonly zero?: boolean }
+  /** Left out when 0 unless `zero`. `bare`: digits in quotes are no number. */
+  | { readonly kind: "integer"; readonly zero?: boolean; readonly bare?: boolean }
   /** Single precision, as Compose keeps it. Left out when 0. */
   | { readonly kind: "float" }
   /** Left out when false unless `no`. */
@@ -193,7 +193,7 @@ const mount = struct({
   consistency: text,
   bind: struct({ selinux: text, propagation: text, create_host_path: flag, recursive: text }),
   volume: struct({ labels: pairs, nocopy: flag, subpath: text }),
-  tmpfs: struct({ size: bytes, mode: integer }),
+  tmpfs: struct({ size: bytes, mode: { kind: "integer", bare: true } }),
   image: struct({ subpath: text }),
 });
 

@@ -1,7 +1,7 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { canonicalText, loadProject } from "./index.ts";
 import { memoryReader } from "./memory-reader.ts";
+import { schema } from "./schema.test-support.ts";
 import { START_RULES } from "./start-rules.ts";
 
 const load = (files: Readonly<Record<string, string>>, more: { readonly tolerant?: boolean; readonly profiles?: readonly string[] } = {}) =>
@@ -37,11 +37,31 @@ describe("a value that Docker Compose lets through and its engine refuses", () =
     expect(result.ok).toBe(false);
   });
 
-  it("is judged by the schema's own patterns", () => {
-    const schema = JSON.parse(readFileSync(new URL("../../schemas/stack.schema.json", import.meta.url), "utf8")) as {
-      readonly definitions: { readonly service: { readonly properties: Readonly<Record<string, { readonly pattern?: string }>> } };
+  it("may stand in a list", async () => {
+    const ports = { "/p/compose.yaml": "services:\n  web:\n    image: a\n    ports:\n      - {target: 80, protocol: UDP}\n" };
+    expect((await load(ports)).diagnostics).toMatchObject([{ severity: "error", rule: "invalid-value", place: { line: 5, column: 32 } }]);
+    const result = await load(ports, { tolerant: true });
+    expect(result.diagnostics).toMatchObject([{ severity: "warning", place: { line: 5, column: 32 } }]);
+    expect(result.ok && canonicalText(result.project, "yaml")).toContain("        protocol: UDP\n");
+  });
+
+  it("is judged by what the schema says", () => {
+    const written: Readonly<Record<string, string | undefined>> = {
+      restart: properties("service")["restart"]?.pattern,
+      container_name: properties("service")["container_name"]?.pattern,
+      "ports.[].protocol": `^(${properties("port")["protocol"]?.enum?.join("|") ?? ""})$`,
     };
-    const same = (pattern: RegExp): string => pattern.source.replaceAll("\\/", "/");
-    for (const [key, rule] of Object.entries(START_RULES)) expect(same(rule.valid)).toBe(schema.definitions.service.properties[key]?.pattern);
+    const patterns = Object.entries(START_RULES).map(([key, rule]) => [key, rule.valid.source.replaceAll("\\/", "/")]);
+    expect(Object.fromEntries(patterns)).toEqual(written);
   });
 });
+
+interface Said {
+  readonly pattern?: string;
+  readonly enum?: readonly string[];
+}
+
+function properties(definition: string): Readonly<Record<string, Said>> {
+  const definitions = schema["definitions"] as Readonly<Record<string, { readonly properties: Readonly<Record<string, Said>> }>>;
+  return definitions[definition]?.properties ?? {};
+}

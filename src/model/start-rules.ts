@@ -1,11 +1,11 @@
 import type { Report } from "./report.ts";
 import { invalidValue } from "./invalid-value.ts";
-import { childMap, formatPath, locate, scalarText } from "./tree.ts";
+import { child, childMap, formatPath, locate, scalarText } from "./tree.ts";
 import type { MapNode, Node, Path, Via } from "./tree.ts";
 
 /** One value of a service that Docker Compose's own checks let through, and its engine refuses. */
 export interface StartRule {
-  /** What a container can be made with; the schema's pattern. */
+  /** What a container can be made with; what the schema says. */
   readonly valid: RegExp;
   /** What `docker compose config` lets through. */
   readonly accepted: RegExp;
@@ -18,14 +18,15 @@ export interface StartRule {
  */
 export const START_RULES: Readonly<Record<string, StartRule>> = {
   restart: { valid: /^(no|always|unless-stopped|on-failure(:[0-9]+)?)?$/, accepted: /^/ },
+  "ports.[].protocol": { valid: /^(tcp|udp|sctp)$/, accepted: /^/ },
   // Docker Compose is content where some part of it could be a name.
   container_name: { valid: /^\/?[a-zA-Z0-9][a-zA-Z0-9_.-]+$/, accepted: /[a-zA-Z0-9][a-zA-Z0-9_.-]+/ },
 };
 
-/** Whether a value that does not meet the schema's pattern is for `checkStartRules` to judge. */
+/** Whether a value that does not meet the schema is for `checkStartRules` to judge. */
 export function isForLater(path: Path, value: Node): boolean {
-  const key = path.length === 3 && path[0] === "services" ? path[2] : undefined;
-  const rule = key !== undefined && Object.hasOwn(START_RULES, key) ? START_RULES[key] : undefined;
+  const key = path[0] === "services" ? path.slice(2).map((part) => (part.startsWith("[") ? "[]" : part)).join(".") : "";
+  const rule = Object.hasOwn(START_RULES, key) ? START_RULES[key] : undefined;
   return rule !== undefined && value.kind === "scalar" && rule.accepted.test(scalarText(value));
 }
 
@@ -33,13 +34,24 @@ export function isForLater(path: Path, value: Node): boolean {
 export function checkStartRules(root: MapNode, active: ReadonlySet<string>, tolerant: boolean, report: Report): void {
   for (const [name, service] of childMap(root, "services")?.entries ?? [])
     if (active.has(name) && service.kind === "map")
-      for (const [key, rule] of Object.entries(START_RULES)) {
-        const node = service.entries.get(key);
-        if (node?.kind !== "scalar" || node.value === null || node.broken === true || rule.valid.test(scalarText(node))) continue;
-        const path = ["services", name, key];
-        const via: readonly Via[] = locate(root, path).via;
-        const remark = { ...invalidValue(key, formatPath(path), scalarText(node)), via };
-        if (tolerant) report.warn(node, remark);
-        else report.error(node, remark);
-      }
+      for (const [key, rule] of Object.entries(START_RULES))
+        for (const { path, node } of valuesAt(service, key.split("."), ["services", name])) {
+          if (node.kind !== "scalar" || node.value === null || node.broken === true || rule.valid.test(scalarText(node))) continue;
+          const via: readonly Via[] = locate(root, path).via;
+          const remark = { ...invalidValue(path.at(-1) ?? "", formatPath(path), scalarText(node)), via };
+          if (tolerant) report.warn(node, remark);
+          else report.error(node, remark);
+        }
+}
+
+interface Found {
+  readonly path: Path;
+  readonly node: Node;
+}
+
+function valuesAt(node: Node, [part, ...rest]: readonly string[], path: Path): readonly Found[] {
+  if (part === undefined) return [{ path, node }];
+  if (part === "[]") return node.kind === "seq" ? node.items.flatMap((item, i) => valuesAt(item, rest, [...path, `[${i}]`])) : [];
+  const next = child(node, part);
+  return next === undefined ? [] : valuesAt(next, rest, [...path, part]);
 }

@@ -22,7 +22,7 @@ export async function validate(root: Node, report: Report, broken: Set<string>):
     const errors = [...(runSchema.errors ?? [])];
     const shapes = await loadShapes();
     const spoiled = errors
-      .filter((error) => error.keyword !== "pattern" || !isForLater(pathOf(error.instancePath, root), nodeAt(error, root)))
+      .filter((error) => (error.keyword !== "pattern" && error.keyword !== "enum") || !isForLater(pathOf(error.instancePath, root), nodeAt(error, root)))
       .map((error) => ({ path: reportError(error, root, shapes, report), keep: error.keyword === "required" }));
     for (const { path, keep } of spoiled.sort((a, b) => b.path.length - a.path.length)) {
       if (!keep) prune(root, path);

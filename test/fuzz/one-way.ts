@@ -16,6 +16,7 @@ export const ONE_WAY: Readonly<Record<string, Applies>> = {
   // Optional dependencies on services whose profile is off: the profile's services are not printed.
   "dependency-on-nobody": (project) => services(project).some((s) => Object.keys(s.depends_on).some((d) => !Object.hasOwn(project.services, d))),
   // Empty texts are left out, though what is left out means something else, or their keys are not optional.
+  "empty-dockerfile": (project) => services(project).some((s) => s.build !== undefined && ["dockerfile", "dockerfile_inline"].every((key) => partOf(s, "build")[key] === undefined)),
   "empty-build-context": (project) => services(project).some((s) => s.build !== undefined && partOf(s, "build")["context"] === undefined),
   "empty-device": (project) => services(project).some((s) => s.devices.some((d) => d.source === "")),
   "empty-network-name": (project) => nameless(project.networks),
@@ -28,15 +29,15 @@ export const ONE_WAY: Readonly<Record<string, Applies>> = {
     ),
   "device-without-capabilities": (project) => services(project).some((s) => reserved(s).some((d) => d["capabilities"] === undefined)),
   "hook-without-command": (project) =>
-    services(project).some((s) => [...list(s.canonical["post_start"]), ...list(s.canonical["pre_stop"])].some((h) => h["command"] === undefined)),
+    services(project).some((s) => [...list(s.canonical["pre_start"]), ...list(s.canonical["post_start"]), ...list(s.canonical["pre_stop"])].some((h) => h["command"] === undefined)),
   // A list where nothing may stand twice is made of a mapping where it may.
   "host-address-twice": (project) =>
     services(project).some((s) => [s.extra_hosts, s.build?.extra_hosts ?? {}].some((all) => Object.values(all).some((a) => new Set(a).size < a.length))),
   // A key's name without a path is printed as if it stood in a list, where only `default` may stand alone; and a path
-  // that was a number is not made absolute.
+  // that was a number or a truth is not made absolute.
   "ssh-key": (project) =>
-    services(project).some((s) => Object.entries(partOf(partsOf(s, "build"), "ssh")).some(([id, path]) => id !== "default" && !String(path).startsWith("/"))),
-  "negative-zero": (_, text) => /: -0,?$/m.test(text),
+    services(project).some((s) => Object.entries(partOf(partsOf(s, "build"), "ssh")).some(([id, path]) => !String(path).startsWith("/") && (id !== "default" || path !== ""))),
+  "negative-zero": (_, text) => /[:-] -0,?$/m.test(text),
   // JSON forgets models and zeros of limits, names the devices of blkio_config otherwise, and writes characters bare
   // that YAML allows nowhere.
   model: (project, _, style) => style === "json" && services(project).some((s) => Object.keys(s.models).length > 0),
