@@ -17,7 +17,7 @@ export interface Options {
   readonly until: number;
   /** Rounds to do instead of those of the seed. */
   readonly replay?: readonly Round[];
-  /** What goes on in the background after a command may take so long, milliseconds; 5000. */
+  /** What goes on in the background after a command may take so long, milliseconds; 15,000. */
   readonly patienceMs?: number;
   readonly say?: (line: string) => void;
 }
@@ -35,7 +35,7 @@ export interface Outcome {
 export async function chaos(world: World, options: Options): Promise<Outcome> {
   const known = new Known();
   const rounds = new Rounds(options.seed, known);
-  const driver = new Driver(world, known, options.patienceMs ?? 5000);
+  const driver = new Driver(world, known, options.patienceMs ?? 15_000);
   let history: Round[] = [];
   let done = 0;
   for (const planned = [...(options.replay ?? [])]; done < options.rounds && Date.now() < options.until; done += 1) {
