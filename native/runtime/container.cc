@@ -135,7 +135,9 @@ Status connect_listener(ChildState& state) {
   UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket) return sys_fail("seccomp listener", "socket");
   if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-    return sys_fail("seccomp listener", "connect", path);
+    return fail("seccomp listener",
+                "failed to connect with seccomp agent at " + path + ": " + error_text(errno), errno,
+                path);
   }
   state.listener_socket = std::move(socket);
   return ok();

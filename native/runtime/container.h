@@ -142,6 +142,7 @@ struct ExecOptions {
   std::string seccomp_cache_dir;
   winsize window{};
   bool plain_line_ends = false;  // as in LaunchOptions
+  bool ignore_paused = false;    // wait until it is no longer, instead of refusing
   /** No seccomp, no LSM profile; the caller widens process->capabilities. */
   bool privileged = false;
   bool no_new_keyring = false;

@@ -211,8 +211,8 @@ Result<UniqueFd> open_container(const ExecOptions& options) {
       return fail("exec", "the container is not running any more", ESRCH);
     }
   }
-  if (options.cgroup != nullptr && TRY(options.cgroup->frozen())) {
-    return fail("exec", "the container is paused: unpause it first", EBUSY);
+  if (options.cgroup != nullptr && !options.ignore_paused && TRY(options.cgroup->frozen())) {
+    return fail("exec", "cannot exec in a paused container: unpause it first", EBUSY);
   }
   return pidfd;
 }

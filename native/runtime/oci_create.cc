@@ -114,12 +114,13 @@ Result<Created> create_container(const OciGlobals& globals, Request& request, bo
     auto before = Cgroup::open(path);
     if (before.ok() && !TRY(before->processes()).empty()) {
       return fail("cgroup",
-                  "the cgroup " + path + " has processes already: is another container using it?",
+                  "container's cgroup is not empty: " + path +
+                      " has processes already: is another container using it?",
                   EBUSY, path);
     }
     if (before.ok() && TRY(before->frozen())) {
-      return fail("cgroup", "the cgroup " + path + " is frozen: nothing could run in it", EBUSY,
-                  path);
+      return fail("cgroup", "container's cgroup unexpectedly frozen: nothing could run in " + path,
+                  EBUSY, path);
     }
     cgroup = TRY(Cgroup::create(path, request.config.resources));
     for (const std::string& text : cgroup.warnings()) oci_warn(globals, text);

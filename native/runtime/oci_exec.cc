@@ -111,9 +111,6 @@ Result<int> oci_exec(const OciGlobals& globals, const std::vector<std::string>& 
   OciConfig config = TRY(container.config());
   OciProcess process = TRY(process_from(args, config, container.record().pid));
   Cgroup cgroup = TRY(container.cgroup());
-  if (status == OciStatus::paused && args.has("ignore-paused")) {
-    return fail("arguments", "--ignore-paused is not supported: it would wait for ever", ENOTSUP);
-  }
   bool detach = args.has("detach");
   UniqueFd console =
       TRY(connect_console_socket(args.get("console-socket"), process.terminal, detach));
@@ -136,6 +133,7 @@ Result<int> oci_exec(const OciGlobals& globals, const std::vector<std::string>& 
   options.seccomp_cache_dir = globals.root + "/.seccomp";
   options.window = terminal_size(process);
   options.plain_line_ends = !detach;
+  options.ignore_paused = args.has("ignore-paused");
   if (!detach) hold_signals();
   ExecChild child = TRY(exec_in(options));
   for (const std::string& text : child.warnings) oci_warn(globals, text);

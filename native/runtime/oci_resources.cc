@@ -10,29 +10,50 @@ namespace stack {
 
 namespace {
 
+enum class Value : uint8_t { number, bytes, text };
 struct UpdateFlag {
   const char* option;
   const char* group;
   const char* member;
-  bool text;
+  Value value;
 };
-constexpr UpdateFlag kFlags[] = {{"memory", "memory", "limit", false},
-                                 {"memory-swap", "memory", "swap", false},
-                                 {"memory-reservation", "memory", "reservation", false},
-                                 {"kernel-memory", "memory", "kernel", false},
-                                 {"kernel-memory-tcp", "memory", "kernelTCP", false},
-                                 {"cpu-share", "cpu", "shares", false},
-                                 {"cpu-shares", "cpu", "shares", false},
-                                 {"cpu-quota", "cpu", "quota", false},
-                                 {"cpu-period", "cpu", "period", false},
-                                 {"cpu-burst", "cpu", "burst", false},
-                                 {"cpu-rt-period", "cpu", "realtimePeriod", false},
-                                 {"cpu-rt-runtime", "cpu", "realtimeRuntime", false},
-                                 {"cpu-idle", "cpu", "idle", false},
-                                 {"cpuset-cpus", "cpu", "cpus", true},
-                                 {"cpuset-mems", "cpu", "mems", true},
-                                 {"pids-limit", "pids", "limit", false},
-                                 {"blkio-weight", "blockIO", "weight", false}};
+constexpr UpdateFlag kFlags[] = {{"memory", "memory", "limit", Value::bytes},
+                                 {"memory-swap", "memory", "swap", Value::bytes},
+                                 {"memory-reservation", "memory", "reservation", Value::bytes},
+                                 {"kernel-memory", "memory", "kernel", Value::bytes},
+                                 {"kernel-memory-tcp", "memory", "kernelTCP", Value::bytes},
+                                 {"cpu-share", "cpu", "shares", Value::number},
+                                 {"cpu-shares", "cpu", "shares", Value::number},
+                                 {"cpu-quota", "cpu", "quota", Value::number},
+                                 {"cpu-period", "cpu", "period", Value::number},
+                                 {"cpu-burst", "cpu", "burst", Value::number},
+                                 {"cpu-rt-period", "cpu", "realtimePeriod", Value::number},
+                                 {"cpu-rt-runtime", "cpu", "realtimeRuntime", Value::number},
+                                 {"cpu-idle", "cpu", "idle", Value::number},
+                                 {"cpuset-cpus", "cpu", "cpus", Value::text},
+                                 {"cpuset-mems", "cpu", "mems", Value::text},
+                                 {"pids-limit", "pids", "limit", Value::number},
+                                 {"blkio-weight", "blockIO", "weight", Value::number}};
+
+/** "50M", "1g", "512", "-1": with units of 1024, as runc's command line has them; null if it is
+ * none. */
+Json parse_bytes(const std::string& text) {
+  constexpr std::string_view kUnits = "bkmgtp";
+  size_t digits = text.find_first_not_of("0123456789", text.starts_with('-') ? 1 : 0);
+  std::string unit = digits == std::string::npos ? "" : text.substr(digits);
+  for (char& c : unit) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  auto number = Json::parse(text.substr(0, digits));
+  if (!number.ok() || !number->is_integer()) return nullptr;
+  if (unit.empty()) return *number;
+  size_t power = kUnits.find(unit[0]);
+  std::string_view rest = std::string_view(unit).substr(1);
+  bool known = power != std::string_view::npos &&
+               (rest.empty() || (power > 0 && (rest == "b" || rest == "ib")));
+  int64_t bytes = 0;
+  int64_t factor = known ? int64_t{1} << (10 * power) : 0;
+  if (!known || __builtin_mul_overflow(number->as_int(), factor, &bytes)) return nullptr;
+  return static_cast<long>(bytes);
+}
 
 Result<Json> resources_from(const OciArgs& args) {
   Json out = Json::object();
@@ -46,13 +67,15 @@ Result<Json> resources_from(const OciArgs& args) {
     if (!args.has(flag.option)) continue;
     std::string text = args.get(flag.option);
     Json value = text;
-    if (!flag.text) {
+    if (flag.value == Value::bytes) value = parse_bytes(text);
+    if (flag.value == Value::number) {
       auto number = Json::parse(text);
-      if (!number.ok() || !number->is_integer()) {
-        return fail("arguments", "--" + std::string(flag.option) + " must be a whole number",
-                    EINVAL, text);
-      }
-      value = *number;
+      value = number.ok() && number->is_integer() ? *number : Json();
+    }
+    if (value.is_null()) {
+      std::string what =
+          flag.value == Value::bytes ? " must be bytes (50M, 1g)" : " must be a whole number";
+      return fail("arguments", "--" + std::string(flag.option) + what, EINVAL, text);
     }
     Json group = out[flag.group].is_object() ? out[flag.group] : Json::object();
     group.set(flag.member, std::move(value));
@@ -121,9 +144,11 @@ Result<int> follow_events(const Cgroup& cgroup, const std::string& id, pid_t pid
     if (::poll(waits, 3, -1) < 0 && errno != EINTR) return sys_fail("events", "poll");
     char drop[512];
     if (waits[2].revents != 0) {
-      (void)!::read(oom.get(), drop, sizeof drop);
+      // v1 tells by an eventfd, before it kills: the counter is behind. v2 tells of any change
+      // there.
+      bool told = ::read(oom.get(), drop, sizeof drop) == static_cast<ssize_t>(sizeof(uint64_t));
       uint64_t now = cgroup.oom_kills();
-      if (now > kills) print_event("oom", id, nullptr);
+      if (told || now > kills) print_event("oom", id, nullptr);
       kills = now;
     }
     if (waits[0].revents != 0) return 0;

@@ -268,6 +268,44 @@ describe("the command line", () => {
     expect(text.trim().split("\n")).toEqual([String(world.state("pidfd").pid), readFileSync(join(world.directory, "exec.pid"), "utf8")]);
   });
 
+  it("takes bytes with units", () => {
+    const id = world.sleeping();
+    const limit = () => world.call(["exec", id, "sh", "-c", "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null"]).stdout.trim();
+    for (const [text, bytes] of [["64M", 64 << 20], ["65mib", 65 << 20], ["131072k", 128 << 20], ["67108864", 64 << 20]] as const) {
+      expect(world.call(["update", "--memory", text, id]).code, text).toBe(0);
+      expect(limit(), text).toBe(String(bytes));
+    }
+    for (const wrong of ["64X", "M", "64MM", "1.5M", "99999999999g", ""]) expect(world.call(["update", "--memory", wrong, id]), wrong).toMatchObject({ code: 1, stderr: expect.stringContaining("--memory must be bytes") });
+  });
+
+  it("waits with --ignore-paused until the container runs again", async () => {
+    const id = world.sleeping();
+    expect(world.call(["pause", id]).code).toBe(0);
+    expect(world.call(["exec", id, "true"])).toMatchObject({ code: 255, stderr: expect.stringContaining("paused") });
+    const waiting = spawn(runtimeBinary, ["--root", world.root, "exec", "--ignore-paused", id, "echo", "at last"], { stdio: ["ignore", "pipe", "inherit"] });
+    let text = "";
+    waiting.stdout.on("data", (bytes: Buffer) => (text += bytes.toString()));
+    expect(world.state(id).status).toBe("paused");
+    expect(world.call(["resume", id]).code).toBe(0);
+    expect(await once(waiting, "close")).toEqual([0, null]);
+    expect(text).toBe("at last\n");
+  });
+
+  it("tells in events that the kernel has ended what took too much memory", async () => {
+    const id = world.sleeping((c) => Object.assign(c.linux.resources, { memory: { limit: 16 << 20, swap: 16 << 20 } }));
+    const events = spawn(runtimeBinary, ["--root", world.root, "events", "--interval", "50ms", id]);
+    let text = "";
+    let fed = false;
+    for await (const bytes of events.stdout as AsyncIterable<Buffer>) {
+      text += bytes.toString();
+      if (text.includes('{"type":"oom"')) break;
+      if (!fed) world.leave(["exec", "-d", id, "sh", "-c", "x=$(dd if=/dev/zero bs=1M count=100 | tr '\\000' a)"]);
+      fed = true;
+    }
+    events.kill("SIGKILL");
+    expect(text).toContain(`{"type":"oom","id":"${id}"}`);
+  });
+
   it("prints events as often as it is told, in Go's durations", async () => {
     const id = world.sleeping();
     const events = spawn(runtimeBinary, ["--root", world.root, "events", "--interval", "50ms", id]);
@@ -320,7 +358,7 @@ describe("a cgroup that is frozen", () => {
     writeFileSync(place.file, place.on);
     try {
       const out = world.run(["true"], set("linux.cgroupsPath", `${parent}-frozen`));
-      expect(out).toMatchObject({ code: 1, stderr: expect.stringContaining("is frozen") });
+      expect(out).toMatchObject({ code: 1, stderr: expect.stringContaining("unexpectedly frozen") });
     } finally {
       writeFileSync(place.file, place.off);
       spawnSync("rmdir", [join(place.file, "..")]);
