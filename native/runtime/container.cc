@@ -90,8 +90,9 @@ Status open_rootfs(const OciConfig& config, const LaunchOptions& options, ChildS
 }
 
 Status open_sources(const OciConfig& config, const LaunchOptions& options, ChildState& state) {
+  std::string root = options.rootfs_fd < 0 ? rootfs_path(config, options.bundle) : "";
   for (const OciMount& mount : config.mounts) {
-    state.sources.push_back(TRY(open_mount_source(mount, config)));
+    state.sources.push_back(TRY(open_mount_source(mount, config, root)));
   }
   for (const auto& [source, target] : options.extra_binds) {
     OciMount mount{target, "bind", source, {"bind", "rprivate"}, {}, {}};

@@ -170,10 +170,20 @@ void set_up_mounts(ChildState& state, Console& console) {
     console = must(state, open_console(state.rootfs.get(), *state.options));
     must(state, bind_console(state.rootfs.get(), console));
   }
-  if (!state.config->hooks.create_container.empty()) {
+  // config.md "POSIX-platform Hooks": their authors may expect that the mounts are done.
+  const OciHooks& hooks = state.config->hooks;
+  if (!hooks.prestart.empty() || !hooks.create_runtime.empty()) {
+    must(state, ask_parent(state, sync_message::kHooks));
+  }
+  if (!hooks.create_container.empty()) {
     std::string text = state_document(*state.config, state.options->id, "created", ::getpid(),
                                       state.options->bundle);
-    must(state, run_hooks(state.config->hooks.create_container, "createContainer", text));
+    // In the root to be, as runc has it.
+    HookPlace place{{}, [&]() -> Status {
+                      if (::fchdir(state.rootfs.get()) == 0) return ok();
+                      return sys_fail("hook", "fchdir");
+                    }};
+    must(state, run_hooks(hooks.create_container, "createContainer", text, place));
   }
   must(state, prepare_working_directory(state, state.rootfs.get()));
   must(state, finish_mounts(state));
@@ -275,9 +285,6 @@ void run_container_child(ChildState& state) {
     die(state, sys_fail("cgroup namespace", "unshare"));
   }
   const OciHooks& hooks = state.config->hooks;
-  if (!hooks.prestart.empty() || !hooks.create_runtime.empty()) {
-    must(state, ask_parent(state, sync_message::kHooks));
-  }
   bool labels = !state.process->apparmor_profile.empty() || !state.process->selinux_label.empty();
   // Now, while a whole procfs is visible: a user namespace may make no freer one than it sees.
   if (labels || !state.config->sysctl.empty()) must(state, private_proc(state));

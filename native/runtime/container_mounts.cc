@@ -380,7 +380,8 @@ Failure at_path(const char* stage, const std::string& path, Failure failure) {
 
 }  // namespace
 
-Result<MountSource> open_mount_source(const OciMount& mount, const OciConfig& config) {
+Result<MountSource> open_mount_source(const OciMount& mount, const OciConfig& config,
+                                      const std::string& root) {
   MountSource out;
   out.options = parse_mount_options(mount.options);
   if (!is_bind(mount, out.options) || out.options.remount) {
@@ -394,8 +395,12 @@ Result<MountSource> open_mount_source(const OciMount& mount, const OciConfig& co
     return fail("mount " + mount.destination, "a source is required", EINVAL, mount.destination);
   }
   auto tree = clone_source(mount, out.options, config);
+  bool in_root = !tree.ok() && tree.failure().err == ENOENT && !root.empty() &&
+                 mount.source.starts_with(root + "/");
   if (tree.ok()) {
     out.tree = std::move(tree).take();
+  } else if (in_root) {
+    // An earlier mount may bring it: the child looks when its turn comes.
   } else if (tree.failure().err != EPERM || ::geteuid() == 0) {
     return at_mount(mount, std::move(tree).failure());
   }
@@ -403,11 +408,18 @@ Result<MountSource> open_mount_source(const OciMount& mount, const OciConfig& co
 }
 
 Status attach_rootfs(ChildState& state) {
-  // Over "/" itself: any directory would do, and this one always exists. Paths still start from the
-  // root below it, so that bind sources are found until the root is switched.
-  UniqueFd host(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!host) return sys_fail("root file system", "open", "/");
-  auto attached = attach_mount(state.rootfs.get(), host.get());
+  // Where the configuration has it, so that hooks that mount something there do it in the
+  // container. A root that has no place, or one that a user namespace cannot reach, is attached
+  // over "/": any directory would do, and this one always exists. Paths still start from the root
+  // below it, so that bind sources are found until the root is switched.
+  UniqueFd place;
+  if (state.options->rootfs_fd < 0) {
+    std::string path = rootfs_path(*state.config, state.options->bundle);
+    place.reset(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  }
+  if (!place) place.reset(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!place) return sys_fail("root file system", "open", "/");
+  auto attached = attach_mount(state.rootfs.get(), place.get());
   if (!attached.ok()) {
     return sys_fail("root file system", "move_mount", state.config->root_path,
                     attached.failure().err);

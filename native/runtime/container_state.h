@@ -107,7 +107,9 @@ Status enter_cgroup(const ChildState& state);
 Status become_root_of_userns(const ChildState& state);
 
 // container_mounts.cc
-Result<MountSource> open_mount_source(const OciMount& mount, const OciConfig& config);
+/** `root`: where the root file system will be attached, "" if nowhere. */
+Result<MountSource> open_mount_source(const OciMount& mount, const OciConfig& config,
+                                      const std::string& root = "");
 Status attach_rootfs(ChildState& state);
 Status make_mounts(ChildState& state);
 Status finish_mounts(ChildState& state);  // /dev read-only, masked and read-only paths

@@ -169,6 +169,32 @@ describe("the startContainer hook", () => {
   });
 });
 
+describe("hooks of the runtime", () => {
+  it("find the mounts done, and what they mount below the root's path in the container is there", () => {
+    const bundle = world.bundle((c) => {
+      c.process.args = ["sh", "-c", "cat /seen; cat /by-hook/mark"];
+      const enter = 'pid=$(sed -n "s/.*\\"pid\\":\\([0-9]*\\).*/\\1/p"); exec nsenter -t $pid -m sh -c';
+      const script = (root: string) => `mkdir -p ${root}/by-hook && mount -t tmpfs none ${root}/by-hook && echo by-hook > ${root}/by-hook/mark && grep -c " ${root}/" /proc/self/mountinfo > ${root}/seen`;
+      c.hooks = { createRuntime: [{ path: "/bin/sh", args: ["sh", "-c", `${enter} '${script("$0")}' ${join(world.directory, "hooked/rootfs")}`], env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"] }] };
+    });
+    spawnSync("mv", [bundle, join(world.directory, "hooked")]);
+    const out = world.call(["run", "-b", join(world.directory, "hooked"), "hooked"]);
+    expect(out).toMatchObject({ code: 0, stderr: "" });
+    const [mounts, mark] = out.stdout.split("\n");
+    expect(Number(mounts)).toBeGreaterThan(5);
+    expect(mark).toBe("by-hook");
+    expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain("by-hook");
+  });
+
+  it("of createContainer run in the root to be", () => {
+    const bundle = world.bundle((c) => {
+      c.process.args = ["cat", "/made"];
+      c.hooks = { createContainer: [{ path: "/bin/sh", args: ["sh", "-c", "echo made > ./made"] }] };
+    });
+    expect(world.call(["run", "-b", bundle, "in-root"])).toMatchObject({ code: 0, stdout: "made\n" });
+  });
+});
+
 describe("hooks that fail", () => {
   it("say which they were and what they wrote", () => {
     const fails = { path: "/bin/sh", args: ["sh", "-c", "echo out; echo the reason >&2; exit 3"] };
@@ -196,6 +222,16 @@ describe("mounts", () => {
     expect(lines[5]).toContain(" unbindable ");
     // What they were copied from is gone with the old root, and was never seen on the host.
     expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(bundle);
+  });
+});
+
+describe("a mount's source", () => {
+  it("may be what an earlier mount brings into the root", () => {
+    const bundle = world.bundle((c) => (c.process.args = ["cat", "/second/hostname"]));
+    world.configure(bundle, (c) => c.mounts.push(bind("/etc", "/first"), bind(join(bundle, "rootfs/first"), "/second")));
+    expect(world.call(["run", "-b", bundle, "chain"]).stdout).toBe(readFileSync("/etc/hostname", "utf8"));
+    world.configure(bundle, (c) => c.mounts.push(bind(join(bundle, "rootfs/none"), "/third")));
+    expect(world.call(["run", "-b", bundle, "chain"])).toMatchObject({ code: 1, stderr: expect.stringContaining("rootfs/none: No such file") });
   });
 });
 
