@@ -87,6 +87,15 @@ class Rig {
     for (let i = 0; i < 2; i += 1) this.#tell({ type: "container", container, change: status });
   }
 
+  /** Ends, but the agent's word of it is late. */
+  async runsUnheard(service: string, ...lines: string[]): Promise<void> {
+    const tell = this.#tell;
+    this.#tell = () => undefined;
+    await this.starts(service, ...lines);
+    this.exits(service, 0);
+    this.#tell = tell;
+  }
+
   async stopAll(): Promise<ApplyResult> {
     for (const container of this.containers.values()) if (container.status === "running") this.exits(container.service, 143);
     return fine;
@@ -115,6 +124,20 @@ describe("stack up in the foreground", () => {
     expect(rig.context.err.text).toContain("Attaching to migrate-1, web-1\n");
     expect(rig.context.out.text.split("\n").sort()).toEqual(["", "migrate-1  | done", "migrate-1 exited with code 3", "web-1      | listening", "web-1 exited with code 0"]);
     expect(rig.goals).toEqual(["up"]);
+  });
+
+  test.each(["heard", "unheard"])("what a container wrote that ended before the project was up is shown, its end %s of", async (how) => {
+    const rig = new Rig(fakeProject(["job"]));
+    rig.onUp(async () => {
+      if (how === "unheard") await rig.runsUnheard("job", "quick");
+      else {
+        await rig.starts("job", "quick");
+        rig.exits("job", 0);
+      }
+      return fine;
+    });
+    expect(await rig.up()).toBe(0);
+    expect(rig.context.out.text).toBe("job-1  | quick\njob-1 exited with code 0\n");
   });
 
   test("a container that ended before this command is none of its business", async () => {

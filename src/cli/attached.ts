@@ -126,6 +126,7 @@ class AttachedSession {
       if (container.oneoff || !this.#concerns(container) || this.#containers.has(container.id)) continue;
       this.#containers.set(container.id, container);
       if (isAlive(container)) this.#follow(container, this.#since * 1000);
+      else this.#event({ type: "container", container, change: "exited" }); // the agent's word may still be on its way
     }
   }
 
@@ -186,9 +187,13 @@ class AttachedSession {
   async #finish(ending: Ending): Promise<number> {
     switch (ending.kind) {
       case "all-exited":
+        this.#menu?.close();
+        // The last one may have ended before `apply` did: what it wrote is still being read.
+        while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+        return 0;
       case "detached":
         this.#menu?.close();
-        if (ending.kind === "detached") await this.#context.stderr.write("detached; the containers run on: `stack logs -f` shows them again, `stack down` ends them\n");
+        await this.#context.stderr.write("detached; the containers run on: `stack logs -f` shows them again, `stack down` ends them\n");
         return 0;
       case "aborted":
         await this.#context.stderr.write("Aborting on container exit...\n");

@@ -181,6 +181,15 @@ describe("single services", () => {
     expect(machine.containers).toEqual([]);
   });
 
+  test("rm leaves the containers of services that the file no longer has", async () => {
+    const machine = used.current;
+    machine.write("compose.yaml", two);
+    await machine.ok("create");
+    machine.write("compose.yaml", two.slice(0, two.indexOf("  job:")));
+    await machine.ok("rm", "-fs");
+    expect(machine.containers.map((c) => c.record.service)).toEqual(["job"]);
+  });
+
   test("wait gives the exit status", async () => {
     const machine = used.current;
     machine.write("compose.yaml", two.replace("exit 3", "sleep 2; exit 3"));

@@ -22,7 +22,9 @@ export const command = defineCommand({
   async run(context, flags, services) {
     const project = await projectToChange(context, services);
     const engine = await context.doors.engine();
-    const containers = ofServices(await engine.containers({ project: project.name }), services, project).filter((c) => flags.stop || !isAlive(c));
+    // Of services that the file no longer has nobody spoke.
+    const named = services.length > 0 ? services : Object.keys({ ...project.services, ...project.disabled_services });
+    const containers = ofServices(await engine.containers({ project: project.name }), named, project).filter((c) => flags.stop || !isAlive(c));
     if (containers.length === 0) {
       await context.stderr.write("No stopped containers\n");
       return 0;
@@ -36,7 +38,7 @@ export const command = defineCommand({
     return change(
       context,
       () => Promise.resolve(project),
-      () => reconcileOptions("remove", { services, removeStopFirst: flags.stop, removeAnonymousVolumes: flags.volumes }),
+      () => reconcileOptions("remove", { services: named, removeStopFirst: flags.stop, removeAnonymousVolumes: flags.volumes }),
     );
   },
 });
