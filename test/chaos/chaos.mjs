@@ -1,7 +1,9 @@
 // Kills, starves and fills, in seeded rounds, and looks after each whether anything is lost or left.
 //
-//   node test/chaos/chaos.mjs [--minutes N] [--rounds N] [--seed N] [--replay FILE.json] [--broken NAME] [--quiet] [--steps]
+//   node test/chaos/chaos.mjs [--minutes N] [--rounds N] [--seed N] [--replay FILE.json] [--broken NAME]
+//     [--every before|after|half|fail] [--quiet] [--steps]
 //
+// --every: a blow of this kind at each step in turn, until it has fallen at all of them.
 // What went wrong is printed with the seed, and its rounds are kept in a file for --replay. Ends with 1 then. Needs root.
 import { readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,6 +18,7 @@ const { values } = parseArgs({
     seed: { type: "string" },
     replay: { type: "string" },
     broken: { type: "string" },
+    every: { type: "string" },
     quiet: { type: "boolean", default: false },
     steps: { type: "boolean", default: false },
   },
@@ -29,6 +32,7 @@ await withBundle("run.ts", async ({ run }) => {
     until: Date.now() + Number(values.minutes) * 60_000,
     ...(values.broken === undefined ? {} : { broken: values.broken }),
     ...(values.replay === undefined ? {} : { replay: JSON.parse(readFileSync(values.replay, "utf8")) }),
+    ...(values.every === undefined ? {} : { every: values.every }),
     steps: values.steps,
     say: values.quiet ? () => undefined : (line) => console.log(line),
   });

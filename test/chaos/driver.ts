@@ -3,6 +3,7 @@ import { openSync, closeSync, readSync, readdirSync, rmSync, statSync, statfsSyn
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Finished } from "../support/command.ts";
+import type { Mode } from "./program/board.ts";
 import { nothing } from "./checker/judge.ts";
 import type { Facts } from "./checker/facts.ts";
 import { argv, commands, expectation, Known, Rounds, stackFile } from "./rounds.ts";
@@ -15,6 +16,8 @@ export interface Options {
   /** Ends after so many rounds, or at this time (milliseconds since the epoch), whatever is sooner. */
   readonly rounds: number;
   readonly until: number;
+  /** A blow of this kind at each step in turn, instead of what the seed brings. */
+  readonly every?: Mode;
   /** Rounds to do instead of those of the seed. */
   readonly replay?: readonly Round[];
   /** What goes on in the background after a command may take so long, milliseconds; 15,000. */
@@ -39,7 +42,7 @@ export async function chaos(world: World, options: Options): Promise<Outcome> {
   let history: Round[] = [];
   let done = 0;
   for (const planned = [...(options.replay ?? [])]; done < options.rounds && Date.now() < options.until; done += 1) {
-    const round = options.replay === undefined ? rounds.next() : planned.shift();
+    const round = options.replay !== undefined ? planned.shift() : options.every !== undefined ? rounds.every(options.every) : rounds.next();
     if (round === undefined) break;
     history.push(round);
     const { wrong, line, output } = await driver.round(round);

@@ -113,8 +113,8 @@ export class Known {
   }
 
   /** Those of a command at which no blow has fallen, though not for want of trying. */
-  fresh(command: Command): readonly string[] {
-    return [...(this.seen.get(command) ?? [])].filter((step) => !this.hit.has(step) && (this.tried.get(step) ?? 0) < 3).sort();
+  fresh(command: Command, tries = 3): readonly string[] {
+    return [...(this.seen.get(command) ?? [])].filter((step) => !this.hit.has(step) && (this.tried.get(step) ?? 0) < tries).sort();
   }
 }
 
@@ -145,6 +145,20 @@ export class Rounds {
     return { number, wish: this.#wish, command, blow, fault, also, reboot: kind !== "none" && kind !== "fail" && random.chance(4), heal: random.chance(20) ? "down" : "up" };
   }
 
+  /** A blow of this kind at each step in turn, the command's own apart. Undefined: it has fallen everywhere, or not in four tries. */
+  every(mode: Mode): Round | undefined {
+    if (this.#number < commands.length) return this.next();
+    const random = this.#random;
+    const left = commands.flatMap((command) => this.#known.fresh(command, 4).map((step) => ({ command, step }))).filter(({ step }) => !step.startsWith("cli "));
+    if (left.length === 0) return undefined;
+    const { command, step } = random.pick(left);
+    const number = (this.#number += 1);
+    this.#wish = this.#changed(command);
+    const blow: Blow = { role: step.slice(0, step.indexOf(" ")) as Role, mode, after: 0, step, ...(mode === "fail" ? { errno: random.pick(errors) } : {}) };
+    // Half of the commands find everything there, half of them nothing.
+    return { number, wish: this.#wish, command, blow, fault: { kind: "none" }, also: [], reboot: false, heal: random.chance(50) ? "up" : "down" };
+  }
+
   #changed(command: Command): Wish {
     const random = this.#random;
     const { version, web, extra } = this.#wish;
@@ -173,7 +187,7 @@ export class Rounds {
     const fresh = this.#known.fresh(command).filter((step) => !fails || !step.startsWith("cli"));
     const mode: Mode = fails ? "fail" : random.pick(["before", "before", "after", "half"]);
     const error = fails ? { errno: random.pick(errors) } : {};
-    if (fresh.length > 0 && random.chance(70)) {
+    if (fresh.length > 0 && random.chance(85)) {
       const step = random.pick(fresh);
       return { role: step.slice(0, step.indexOf(" ")) as Role, mode, ...error, after: random.chance(70) ? 0 : random.int(4), step };
     }

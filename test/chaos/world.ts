@@ -68,7 +68,7 @@ export class World {
     execFileSync("mount", ["-t", "tmpfs", "-o", `size=${rootSize},mode=700`, "chaos", join(scratch, "root")]);
     const network = await NetworkNamespace.open();
     try {
-      if (shipped) cpSync(join(repository, "dist"), join(scratch, "program"), { recursive: true });
+      if (shipped) copyProgram(join(repository, "dist"), join(scratch, "program"));
       else await buildProgram(repository, join(scratch, "program"), breakage);
       await build({ entryPoints: [join(repository, "test/chaos/checker/main.ts")], outfile: join(scratch, "checker.mjs"), bundle: true, platform: "node", format: "esm", target: "node20.19" });
       const layout = workloadImage(repository, scratch);
@@ -166,6 +166,20 @@ export class World {
     execFileSync("umount", ["-l", this.root]);
     rmSync(this.scratch, { recursive: true, force: true });
   }
+}
+
+/** The program as it is, but that its agent answers SIGUSR2 with what its heap holds after a collection, in `ROOT.heap`. */
+function copyProgram(from: string, to: string): void {
+  cpSync(from, to, { recursive: true });
+  const probe = `process.on("SIGUSR2", () => {
+  require("node:v8").setFlagsFromString("--expose-gc");
+  require("node:vm").runInNewContext("gc")();
+  const path = process.env.STACK_ROOT + ".heap";
+  require("node:fs").writeFileSync(path + ".new", JSON.stringify(process.memoryUsage()));
+  require("node:fs").renameSync(path + ".new", path);
+});
+`;
+  writeFileSync(join(to, "agent.js"), readFileSync(join(to, "agent.js"), "utf8").replace('"use strict";\n', `"use strict";\n${probe}`));
 }
 
 export function kill(pid: number, signal: NodeJS.Signals = "SIGKILL"): void {
