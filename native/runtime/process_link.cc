@@ -157,7 +157,7 @@ void ProcessLink::request(const Json& request, std::function<void(const Status&)
   int64_t id = next_id_++;
   Json message = Json::object();
   message.set("id", id);
-  for (const char* key : {"process", "action", "signal", "graceMs"})
+  for (const char* key : {"process", "action", "signal", "graceMs", "probe", "restarts"})
     if (request.has(key)) message.set(key, request[key]);
   std::string text = message.dump();
   if (::send(socket_.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {

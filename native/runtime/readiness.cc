@@ -81,6 +81,8 @@ std::string describe(const ReadyProbe& probe) {
       return "file " + probe.path;
     case ReadyProbe::Kind::exit:
       return "exit " + std::to_string(probe.code);
+    case ReadyProbe::Kind::told:
+      return probe.text;
   }
   return {};
 }
@@ -114,8 +116,13 @@ class Readiness::Question : public std::enable_shared_from_this<Question> {
         return;
       case ReadyProbe::Kind::exit:
         return;  // the process's end answers it
+      case ReadyProbe::Kind::told:
+        return;  // Readiness::told does
     }
   }
+
+  const ReadyProbe& probe() const { return probe_; }
+  void holds() { answer(true); }
 
   void forget() {
     if (owner_ == nullptr) return;
@@ -225,7 +232,7 @@ class Readiness::Question : public std::enable_shared_from_this<Question> {
 };
 
 Readiness::Readiness(EventLoop& loop, const std::vector<ReadyProbe>& probes, Needs needs)
-    : loop_(loop), needs_(std::move(needs)), open_(probes.size()) {
+    : loop_(loop), probes_(probes), needs_(std::move(needs)), open_(probes.size()) {
   for (const ReadyProbe& probe : probes) {
     auto question = std::make_shared<Question>(*this, probe);
     questions_.push_back(question);
@@ -247,6 +254,16 @@ Readiness::Readiness(EventLoop& loop, const std::vector<ReadyProbe>& probes, Nee
 Readiness::~Readiness() {
   for (EventLoop::TimerId id : deadlines_) loop_.cancel(id);
   for (auto& question : questions_) question->forget();
+}
+
+bool Readiness::told(size_t probe) {
+  if (probe >= probes_.size() || probes_[probe].kind != ReadyProbe::Kind::told) return false;
+  auto found = std::ranges::find_if(
+      questions_, [&](const auto& each) { return &each->probe() == &probes_[probe]; });
+  if (found == questions_.end()) return false;
+  auto question = *found;
+  question->holds();
+  return true;
 }
 
 void Readiness::answered(Question* question) {

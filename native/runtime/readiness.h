@@ -28,12 +28,15 @@ class Readiness {
   ~Readiness();
   Readiness(const Readiness&) = delete;
   Readiness& operator=(const Readiness&) = delete;
+  /** The probe at this position, which somebody else asks, holds. False: it is none such, or holds already. */
+  bool told(size_t probe);
 
  private:
   class Question;
   void answered(Question* question);
 
   EventLoop& loop_;
+  const std::vector<ReadyProbe>& probes_;
   Needs needs_;
   std::vector<std::shared_ptr<Question>> questions_;
   std::vector<EventLoop::TimerId> deadlines_;

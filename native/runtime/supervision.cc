@@ -59,6 +59,9 @@ Result<ReadyProbe> parse_probe(const Json& json, const std::string& member) {
     complete = probe.path.starts_with('/');
   } else if (kind == "exit") {
     probe.kind = ReadyProbe::Kind::exit;
+  } else if (kind == "told") {
+    probe.kind = ReadyProbe::Kind::told;
+    probe.text = json["text"].as_string();
   } else {
     return bad(member, "has a probe of unknown kind: \"" + kind + "\"");
   }

@@ -16,12 +16,14 @@ namespace stack {
 // src/runtime/formats.ts.
 
 struct ReadyProbe {
-  enum class Kind : uint8_t { tcp, http, exec, file, exit };
+  /** told: somebody else asks, and tells when it holds. */
+  enum class Kind : uint8_t { tcp, http, exec, file, exit, told };
   Kind kind = Kind::tcp;
   uint16_t port = 0;
   std::string path;  // http, file
   std::vector<std::pair<int, int>> status;
   std::vector<std::string> args;
+  std::string text;         // told: what is asked
   int code = 0;             // exit
   int64_t timeout_ms = -1;  // -1: none
   int64_t interval_ms = 0;  // between two looks; 0: soon at first, then ever more seldom

@@ -79,6 +79,13 @@ void Supervisor::handle(int connection, const Json& request) {
     signal_process(process, signal);
     return reply(connection, id, nullptr);
   }
+  if (action == "ready") {
+    const Slot& slot = slots_[process];
+    bool same = board_.status()[process].restarts == request["restarts"].as_int(-1);
+    if (!same || !slot.readiness || !slot.readiness->told(request["probe"].as_uint()))
+      return refuse("nobody waits for this", ESRCH);
+    return reply(connection, id, nullptr);
+  }
   if (action == "stop") {
     board_.stop(process, now, grace);
     waiters_.push_back({connection, id, process, Waiter::For::ended});

@@ -6,13 +6,14 @@ import { configHash } from "../model/index.ts";
 import type { Service } from "../model/index.ts";
 import { installProgram } from "../native/index.ts";
 import {
+  containerArgs,
   containerHostname,
   FORMAT_VERSION,
   inspectHost,
   logWarnings,
   ociWarnings,
   planRootfs,
-  containerArgs,
+  processReadiness,
   resolveUser,
   toHealthSpec,
   toMonitorSpec,
@@ -184,6 +185,7 @@ class Making {
     const request = this.#request;
     const hash = configHash(service);
     const health = toHealthSpec(service.healthcheck, image?.config.healthcheck);
+    const processReady = processReadiness(service);
     return {
       version: FORMAT_VERSION,
       id: this.#id,
@@ -222,6 +224,7 @@ class Making {
       ...(request.oneoff || service.ready.length === 0 ? {} : { ready: service.ready }),
       ...(request.oneoff || service.on_unhealthy === undefined ? {} : { onUnhealthy: unhealthySpec(service, service.on_unhealthy) }),
       ...(service.expect.length === 0 ? {} : { expect: true }),
+      ...(processReady === undefined ? {} : { processReady }),
       stop: toStop(service, image?.config ?? null),
       removeOnExit: request.removeOnExit,
     };

@@ -5,6 +5,7 @@ import type { Remedy } from "../reconcile/index.ts";
 import { killRemains, MonitorClient, processLives, readState } from "../runtime/index.ts";
 import type { ContainerRecord, ContainerState, ContainerStatus, ForkServer, Subscription } from "../runtime/index.ts";
 import { lastWords } from "./last-words.ts";
+import { ProcessReadiness } from "./process-readiness.ts";
 import { readHealth, summaryOf } from "./summary.ts";
 import type { ContainerChange, ContainerSummary, EngineEvent, HealthRecord } from "./types.ts";
 import { Vitals } from "./vitals.ts";
@@ -21,6 +22,7 @@ interface Tracked {
   daemons: string;
   state: ContainerState | undefined;
   readonly vitals: Vitals;
+  readonly processes: ProcessReadiness;
   subscription: Subscription | undefined;
   /** Resolves when the monitor has gone, and what follows from it is done. */
   over: Promise<void>;
@@ -133,7 +135,8 @@ export class Hub {
       },
       onRemedy: (remedy) => this.#options.onRemedy(record, remedy),
     });
-    return { record, directory, monitor, vitals, status: undefined, told: "", daemons: "", state: undefined, subscription: undefined, over: Promise.resolve() };
+    const processes = new ProcessReadiness({ record, directory, monitor, clock: this.#options.clock });
+    return { record, directory, monitor, vitals, processes, status: undefined, told: "", daemons: "", state: undefined, subscription: undefined, over: Promise.resolve() };
   }
 
   untrack(id: ContainerId): void {
@@ -141,6 +144,7 @@ export class Hub {
     if (container === undefined) return;
     this.#containers.delete(id);
     container.vitals.end();
+    container.processes.end();
     container.subscription?.close();
     this.#options.onGone(container.record);
     this.events.emit({ type: "container", container: summarise(container), change: "removed" });
@@ -150,6 +154,7 @@ export class Hub {
     this.#closed = true;
     for (const container of this.#containers.values()) {
       container.vitals.end();
+      container.processes.end();
       container.subscription?.close();
     }
   }
@@ -220,6 +225,7 @@ export class Hub {
       container.vitals.daemons(container.state?.supervision?.problem ?? "", container.state?.supervision?.expected === true);
     }
     if (status !== "running" && status !== "paused") container.vitals.end();
+    container.processes.look(container.state);
     const told = `${status} ${run} ${container.state?.failures ?? 0}`;
     const daemons = `${container.state?.supervision?.expected ?? ""} ${container.state?.supervision?.problem ?? ""}`;
     const only = told === container.told && daemons !== container.daemons;

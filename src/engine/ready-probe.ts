@@ -18,6 +18,8 @@ export interface ProbedRun {
   readonly log: string;
   /** Microseconds since the epoch when this run began. */
   readonly since: number;
+  /** Whose lines of the log count; absent: all. */
+  readonly process?: string;
 }
 
 /** What is asked for, in the words of the file. */
@@ -106,7 +108,7 @@ function logAttempt(probe: Kind<"log">, run: ProbedRun): Attempt {
   return async (signal) => {
     const found = new AbortController();
     try {
-      for await (const lines of readLog(run.log, { since: run.since, follow: true, signal: AbortSignal.any([signal, found.signal]) }))
+      for await (const lines of readLog(run.log, { since: run.since, ...(run.process === undefined ? {} : { process: run.process }), follow: true, signal: AbortSignal.any([signal, found.signal]) }))
         if (lines.some(({ text }) => pattern.test(text.slice(0, longestLine)))) return { ok: true, why: "" };
     } finally {
       found.abort();

@@ -187,7 +187,7 @@ describe("our own keys", () => {
     ["a process called main", "processes: {main: {command: x}}", "invalid-value"],
     ["waiting for the end of what is always restarted", "processes: {a: {command: x}, b: {command: x, depends_on: {a: completed}}}", "invalid-value"],
     ["a circle", "processes: {a: {command: x, depends_on: [b]}, b: {command: x, depends_on: [a]}}", "invalid-value"],
-    ["readiness by the log of a process", "processes: {a: {command: x, ready: {log: up}}}", "invalid-value"],
+    ["readiness by the log of a process without a log", "logging: {driver: none}\nprocesses: {a: {command: x, ready: {log: up}}}", "conflict"],
     ["readiness by the end of what is always restarted", "processes: {a: {command: x, ready: {exit: 0}}}", "invalid-value"],
   ])("leave no place for what cannot be supervised: %s", async (_what, text, rule) => {
     const found = await findings({ "stack.yaml": service(text) });

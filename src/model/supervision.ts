@@ -1,5 +1,5 @@
 import type { SubProcess } from "./project.ts";
-import { child, childMap, isNull, scalarText } from "./tree.ts";
+import { child, childMap, childString, isNull, scalarText } from "./tree.ts";
 import type { MapNode, Node } from "./tree.ts";
 import { parseDuration } from "./units.ts";
 
@@ -16,8 +16,6 @@ export function restartsForEver(process: Node | undefined): boolean {
 export function checkProcess(node: MapNode, process: SubProcess, bad: (at: Node, key: string, problem: string, hint?: string) => void): void {
   const ready = node.entries.get("ready") ?? node;
   for (const probe of process.ready) {
-    if (probe.kind === "log") bad(ready, "ready", "a process cannot be ready by its log", "Use tcp, http, file or exec; `ready: {log: …}` of the service looks at all of its output.");
-    if (probe.kind === "http" && probe.body !== undefined) bad(ready, "ready", "only the status of a process's answer is looked at, not its body", "Use exec, or `ready` of the service.");
     if (probe.kind === "exit" && restartsForEver(node))
       bad(ready, "ready", "it is ready when it has ended, and started again whenever it ends", 'Make it a oneshot, or give it restart: "no".');
   }
@@ -42,6 +40,17 @@ export function checkSupervision(service: MapNode, fail: (at: Node | undefined, 
   const pid = service.entries.get("pid");
   if (pid?.kind === "scalar" && pid.value !== null && scalarText(pid) !== "") refuse(pid, "and in a shared pid namespace there is no process 1 to be", "Leave `pid` out.");
   checkGraces(service, own, fail);
+  checkLogs(service, own, fail);
+}
+
+/** Who waits for a line of a process's log needs one. */
+function checkLogs(service: MapNode, own: MapNode, fail: (at: Node | undefined, rule: string, message: string, hint?: string) => void): void {
+  if (childString(childMap(service, "logging"), "driver") !== "none") return;
+  for (const [name, process] of childMap(own, "processes")?.entries ?? []) {
+    const ready = child(process, "ready");
+    const log = (ready?.kind === "seq" ? ready.items : [ready]).map((probe) => child(probe, "log")).find((found) => found !== undefined);
+    if (log !== undefined) fail(log, "conflict", `processes.${name}.ready waits for a line of the log, but with \`logging.driver: none\` there is none`, "Take the logging driver away, or wait for something else.");
+  }
 }
 
 function asked(node: Node | undefined): boolean {

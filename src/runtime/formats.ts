@@ -53,6 +53,8 @@ export interface ContainerRecord {
   readonly onUnhealthy?: UnhealthySpec;
   /** It has daemons by name that have to be there (`expect`): its init's word is a health check. */
   readonly expect?: boolean;
+  /** Probes of supervised processes that init leaves to the agent (`told`), by process and their position in its `ready`. */
+  readonly processReady?: Readonly<Record<string, Readonly<Record<number, ReadySpec>>>>;
   /** Signal number and milliseconds. */
   readonly stop: { readonly signal: number; readonly graceMs: number };
   readonly removeOnExit: boolean;
@@ -379,4 +381,6 @@ export type ProcessProbe = { readonly timeoutMs?: number; readonly intervalMs?: 
   | { readonly kind: "exec"; readonly args: readonly string[] }
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "exit"; readonly code: number }
+  /** Asked by the agent (`ContainerRecord.processReady`), which tells when it holds; `text`: what it is, for messages. */
+  | { readonly kind: "told"; readonly text: string }
 );

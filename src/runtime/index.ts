@@ -9,7 +9,7 @@ export type * from "./oci.ts";
 export { containerHostname, ociWarnings, serializeOciConfig, toOciConfig } from "./oci-config.ts";
 export { logWarnings, toHealthSpec, toMonitorSpec } from "./monitor-spec.ts";
 export { toStop } from "./restart-spec.ts";
-export { containerArgs, MAIN } from "./supervision.ts";
+export { containerArgs, MAIN, processReadiness } from "./supervision.ts";
 export type { MonitorInput } from "./monitor-spec.ts";
 export { planMounts } from "./mounts.ts";
 export type { PlannedMount } from "./mounts.ts";

@@ -221,7 +221,7 @@ export interface SubProcessInput {
   readonly stop_grace_period: number;
   readonly ready: readonly (
     | { readonly kind: "tcp"; readonly port: number; readonly timeout?: number; readonly interval?: number }
-    | { readonly kind: "http"; readonly port: number; readonly path: string; readonly status: readonly (readonly [number, number])[]; readonly timeout?: number; readonly interval?: number }
+    | { readonly kind: "http"; readonly port: number; readonly path: string; readonly status: readonly (readonly [number, number])[]; readonly body?: string; readonly timeout?: number; readonly interval?: number }
     | { readonly kind: "log"; readonly pattern: string; readonly timeout?: number; readonly interval?: number }
     | { readonly kind: "exec"; readonly command: readonly string[]; readonly timeout?: number; readonly interval?: number }
     | { readonly kind: "file"; readonly path: string; readonly timeout?: number; readonly interval?: number }

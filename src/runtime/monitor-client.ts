@@ -270,6 +270,11 @@ export class MonitorClient {
     await this.#ask("publish", {});
   }
 
+  /** A probe of a process that init left to us holds, for the start after so many restarts. */
+  async processReady(process: string, probe: number, restarts: number): Promise<void> {
+    await this.#ask("process", { process, action: "ready", probe, restarts });
+  }
+
   /** One supervised process. Resolves when it has ended, been executed, or got the signal. */
   async process(process: string, action: "start" | "stop" | "restart" | "kill", options: { readonly signal?: number; readonly graceMs?: number } = {}): Promise<ContainerState> {
     const reply = await this.#ask("process", { process, action, ...options });

@@ -1,6 +1,6 @@
 import { StackError } from "../core/index.ts";
 import { processArgs } from "./command.ts";
-import type { SupervisedProcess, SupervisionSpec } from "./formats.ts";
+import type { ContainerRecord, SupervisedProcess, SupervisionSpec } from "./formats.ts";
 import { mustBeFirst } from "./init.ts";
 import type { ImageInput, ServiceInput, SubProcessInput } from "./input.ts";
 import { toRestart, toStop } from "./restart-spec.ts";
@@ -104,12 +104,12 @@ function toProcess(service: ServiceInput, name: string, process: SubProcessInput
     essential: process.essential,
     oneshot: process.oneshot,
     stop: { signal: parseSignal(process.stop_signal ?? "SIGTERM"), graceMs: Math.round(process.stop_grace_period) },
-    ready: process.ready.map((probe) => toProbe(service, name, probe)),
+    ready: process.ready.map(toProbe),
     dependsOn: [...written, ...implied],
   };
 }
 
-function toProbe(service: ServiceInput, name: string, probe: SubProcessInput["ready"][number]): SupervisedProcess["ready"][number] {
+function toProbe(probe: SubProcessInput["ready"][number]): SupervisedProcess["ready"][number] {
   const times = {
     ...(probe.timeout === undefined ? {} : { timeoutMs: Math.round(probe.timeout) }),
     ...(probe.interval === undefined ? {} : { intervalMs: Math.max(1, Math.round(probe.interval)) }),
@@ -118,6 +118,7 @@ function toProbe(service: ServiceInput, name: string, probe: SubProcessInput["re
     case "tcp":
       return { kind: "tcp", port: probe.port, ...times };
     case "http":
+      if (probe.body !== undefined) return { kind: "told", text: `http ${probe.port}${probe.path}`, ...times };
       return { kind: "http", port: probe.port, path: probe.path, status: probe.status, ...times };
     case "exec":
       return { kind: "exec", args: probe.command, ...times };
@@ -126,7 +127,15 @@ function toProbe(service: ServiceInput, name: string, probe: SubProcessInput["re
     case "exit":
       return { kind: "exit", code: probe.code, ...times };
     case "log":
-      // The model refuses it with its place.
-      throw new StackError("unsupported", `Service "${service.name}": processes.${name}.ready: log is not possible for a process`);
+      return { kind: "told", text: `log /${probe.pattern}/`, ...times };
   }
+}
+
+/** What init cannot ask (it has no regular expressions): lines of a process's log, bodies of its answers. */
+export function processReadiness(service: ServiceInput): ContainerRecord["processReady"] {
+  const of = (process: SubProcessInput): Readonly<Record<number, SubProcessInput["ready"][number]>> =>
+    Object.fromEntries(process.ready.flatMap((probe, index) => (toProbe(probe).kind === "told" ? [[index, probe]] : [])));
+  const all = Object.entries(service.processes ?? {}).map(([name, process]) => [name, of(process)] as const);
+  const asked = all.filter(([, probes]) => Object.keys(probes).length > 0);
+  return asked.length === 0 ? undefined : Object.fromEntries(asked);
 }

@@ -64,6 +64,32 @@ describe("ready", () => {
     expect(await machine.ok("plan", "web", "after")).toContain("nothing to do");
   });
 
+  test("declared processes can wait for a line of their own log and for what an answer says, at each start", async () => {
+    const machine = used.current;
+    services(`
+  web:
+    image: busybox:1
+    processes:
+      http: {command: [sh, -c, "mkdir -p /www; echo no > /www/state; exec httpd -f -p 80 -h /www"], ready: {http: {port: 80, path: /state, body: ^yes}}}
+      queue: {command: [sh, -c, "echo other said up; sleep 0.2; echo queue is up; exec sleep 1000"], ready: {log: ^queue is up$}}
+      noise: {command: [sh, -c, "echo queue is up; exec sleep 1000"]}
+      behind: {command: [sleep, "1000"], depends_on: {http: ready, queue: ready}}
+`);
+    await machine.ok("up", "-d");
+    const processes = (): readonly { readonly name: string; readonly status: string; readonly restarts: number }[] => machine.container("project-web-1").state?.supervision?.processes ?? [];
+    const untilIs = (name: string, status: string, restarts = 0): Promise<unknown> => machine.until(`${name} is ${status}`, () => processes().some((p) => p.name === name && p.status === status && p.restarts === restarts));
+    await untilIs("queue", "running");
+    expect(processes().find(({ name }) => name === "http")?.status).toBe("starting");
+    expect(processes().find(({ name }) => name === "behind")?.status).toBe("waiting");
+    await machine.ok("exec", "-T", "web", "sh", "-c", "echo yes > /www/state");
+    await untilIs("behind", "running");
+    // The lines of the run before do not count for the next one: it is ready when it says so again.
+    await machine.ok("restart", "web:queue");
+    const started = machine.container("project-web-1").state?.supervision?.processes?.find(({ name }) => name === "queue");
+    await untilIs("queue", "running", 1);
+    expect(Date.parse(started?.startedAt ?? "") + 190).toBeLessThan(Date.now());
+  });
+
   test("one that is too late says which, and why, with the last lines of the log", async () => {
     const machine = used.current;
     services(`

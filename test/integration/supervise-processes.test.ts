@@ -60,6 +60,24 @@ describe("order", () => {
     expect(stateOf(c, "web")).toMatchObject({ status: "fatal", reason: "prep, on which it depends, has failed" });
   });
 
+  test("ready by what somebody else asks: when it is told, of this very start, and not by what init asks itself", async () => {
+    const db = shell("db", "sleep 1000", { restart: always, ready: [{ kind: "told", text: "log /up/" }, { kind: "file", path: "/there" }] });
+    const c = container([db, shell("web", "sleep 1000", { dependsOn: [{ process: "db", condition: "ready" }] }), shell("late", "sleep 1000", { ready: [{ kind: "told", text: "log /never/", timeoutMs: 100 }], restart: { ...always, policy: "on-failure", maxAttempts: 1 } })]);
+    await c.started();
+    await untilStatus(c, "late", "fatal");
+    expect(stateOf(c, "late")?.reason).toBe("not ready within 100 ms: log /never/");
+    const told = (probe: number, restarts: number): Promise<unknown> => c.request("process", { process: "db", action: "ready", probe, restarts });
+    await c.until(() => of(c, "process-start", "db").length === 1, "it is executed");
+    await expect(told(0, 1)).rejects.toThrow("nobody waits for this");
+    await expect(told(1, 0)).rejects.toThrow("nobody waits for this");
+    await told(0, 0);
+    await expect(told(0, 0)).rejects.toThrow("nobody waits for this");
+    expect(stateOf(c, "db")).toMatchObject({ status: "starting", ready: false });
+    await c.request("exec", { args: ["touch", "/there"], capture: 10 });
+    await untilStatus(c, "web", "running");
+    await expect(told(0, 0)).rejects.toThrow("nobody waits for this");
+  });
+
   test.each([
     ["tcp", { kind: "tcp" as const, port: 8080 }],
     ["http", { kind: "http" as const, port: 8080, path: "/page", status: [[200, 299]] as const }],

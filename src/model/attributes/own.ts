@@ -1,4 +1,4 @@
-import { below, each, honoured, refused } from "./support.ts";
+import { below, each, honoured } from "./support.ts";
 import type { Rows, Support } from "./support.ts";
 
 const TIMING = ["first_delay", "delay", "factor", "max_delay", "jitter", "reset_after"];
@@ -21,8 +21,6 @@ export const OWN: Rows = {
   ...below("services.*.processes.*", {
     ...each("restart_policy", TIMING, honoured),
     ...ready("ready", honoured),
-    "ready.log": refused("the loader refuses it: init, which looks, does not read what processes write"),
-    "ready.http.body": refused("the loader refuses it: init asks for the status alone"),
     ...Object.fromEntries(
       ["command", "user", "environment", "working_dir", "restart", "restart_policy", "essential", "oneshot", "stop_signal", "stop_grace_period", "depends_on"].map(
         (name) => [name, honoured],

@@ -26,8 +26,6 @@ export const refusals: readonly Refusal[] = [
   { of: service("ports.[].protocol"), members: "ports: ['80:80/sctp']", says: /80\/sctp cannot be published/ },
   { of: service("provider"), file: "services: {web: {provider: {type: x}}}", says: /made by a provider \(x\), which is not supported/ },
   { of: service("models"), file: `services: {web: {${IMAGE}, models: [llm]}}\nmodels: {llm: {model: ai/x}}`, says: /`models` is not supported/ },
-  { of: service("processes.*.ready.log"), members: "x-stack: {processes: {p: {command: x, ready: {log: up}}}}", says: /log/ },
-  { of: service("processes.*.ready.http.body"), members: "x-stack: {processes: {p: {command: x, ready: {http: {port: 1, body: up}}}}}", says: /body/ },
   { of: service("build"), file: "services: {web: {build: .}}", says: /would have to be built, which is not possible yet/ },
   { of: ["networks.*.driver"], file: `services: {web: {${IMAGE}, networks: [n]}}\nnetworks: {n: {driver: overlay}}`, says: /driver "overlay" is not supported/ },
   { of: ["volumes.*.driver"], file: `services: {web: {${IMAGE}, volumes: ['vol:/v']}}\nvolumes: {vol: {driver: vieux}}`, says: /there is no volume driver "vieux"/ },

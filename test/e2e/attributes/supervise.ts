@@ -43,6 +43,7 @@ services:
         stop_grace_period: 3s
         depends_on: {http: ready}
       files: {command: [sh, -c, 'touch /tmp/there; exec sleep 100000'], ready: {file: /tmp/there, exec: [test, -e, /tmp/page], timeout: 20s, interval: 50ms}}
+      told: {command: [sh, -c, 'echo told up; exec sleep 100000'], depends_on: [http], ready: [{log: ^told up$}, {http: {port: 8080, path: /page, body: ^prepared}}]}
       job: {command: [sh, -c, 'exit 3'], oneshot: true, restart: "no", ready: {exit: 3}}
   ender:
     rootfs: /
@@ -60,17 +61,18 @@ services:
   },
   checks: [
     {
-      of: [...service("processes"), ...process("command", "oneshot", "depends_on", "ready", "ready.tcp", "ready.http", "ready.http.port", "ready.http.path", "ready.http.status", "ready.file", "ready.exec", "ready.exit")],
+      of: [...service("processes"), ...process("command", "oneshot", "depends_on", "ready", "ready.tcp", "ready.http", "ready.http.port", "ready.http.path", "ready.http.status", "ready.http.body", "ready.log", "ready.file", "ready.exec", "ready.exit")],
       seen: "their order and states; `ps --processes`, `top` and `logs` name them",
       look: async (w) => {
         await until(w, "web", "worker", "running");
         await until(w, "web", "files", "running");
+        await until(w, "web", "told", "running");
         const order = starts(w, "web");
         expect(order.indexOf("prep")).toBeLessThan(order.indexOf("http"));
         expect(order.indexOf("http")).toBeLessThan(order.indexOf("worker"));
         expect(stateOf(w, "web", "job")).toMatchObject({ status: "exited", exitCode: 3, ready: true });
         const rows = await w.machine.json<{ Process: string; State: string }>("ps", "--processes", "--format", "json", "web");
-        expect(Object.fromEntries(rows.map((row) => [row.Process, row.State]))).toEqual({ prep: "exited", http: "running", worker: "running", files: "running", job: "exited" });
+        expect(Object.fromEntries(rows.map((row) => [row.Process, row.State]))).toEqual({ prep: "exited", http: "running", worker: "running", files: "running", told: "running", job: "exited" });
         expect(await w.machine.ok("top", "web")).toMatch(/worker +daemon .*sleep 100000/);
       },
     },
