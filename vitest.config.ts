@@ -1,5 +1,6 @@
 import { defineConfig } from "vitest/config";
 
+// faults: every system call of the native part made to fail in turn, with every error: some minutes; not part of `npm test`.
 // firewalls: beside a real Docker Engine, ufw and firewalld, which it installs; not part of `npm test`.
 // vm: on an emulated machine with cgroups of version 2 alone; not part of `npm test`.
 // unit: beside the code, parallel, no root, seconds. integration: root, real kernel. e2e: the real command, one file at a time.
@@ -32,6 +33,15 @@ export default defineConfig({
           name: "chaos",
           include: ["test/chaos/**/*.test.ts"],
           testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: "faults",
+          include: ["test/faults/**/*.test.ts"],
+          testTimeout: 3_600_000,
           hookTimeout: 120_000,
           fileParallelism: false,
         },

@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -185,6 +184,9 @@ void Cgroup::hand_down(const std::string& directory, const std::vector<std::stri
 
 Status Cgroup::try_directory(const CgroupHierarchy& hierarchy, const Json& resources) {
   Place place{hierarchy, hierarchy.mountpoint + path_};
+  // From here on it is ours to remove, however far this gets.
+  auto known = std::ranges::find(places_, place.directory, &Place::directory);
+  if (known == places_.end()) places_.push_back(place);
   // Where the stack has containers, all but the last is there.
   bool made = ::mkdir(place.directory.c_str(), 0755) == 0;
   std::vector<std::string> levels = prefixes(path_);
@@ -197,6 +199,7 @@ Status Cgroup::try_directory(const CgroupHierarchy& hierarchy, const Json& resou
       warnings_.push_back("no limits by " +
                           (hierarchy.unified ? "cgroup v2" : joined(hierarchy.controllers, ",")) +
                           ": " + directory + ": " + error_text(err));
+      std::erase_if(places_, [&](const Place& each) { return each.directory == place.directory; });
       return ok();
     }
     std::string parent = hierarchy.mountpoint + (i == 0 ? "" : levels[i - 1]);
@@ -208,7 +211,6 @@ Status Cgroup::try_directory(const CgroupHierarchy& hierarchy, const Json& resou
     if (::mkdir(leaf.c_str(), 0755) != 0 && errno != EEXIST)
       return sys_fail("cgroup", "mkdir", leaf);
   }
-  places_.push_back(std::move(place));
   return ok();
 }
 
@@ -506,17 +508,22 @@ uint64_t Cgroup::oom_kills() const {
   return count;
 }
 
-Result<UniqueFd> Cgroup::oom_events() const {
+bool OomNews::take() const {
+  char drop[4096];
+  // An eventfd has no offset, and takes no pread.
+  return (events == POLLPRI ? ::pread(fd.get(), drop, sizeof drop, 0)
+                            : ::read(fd.get(), drop, sizeof drop)) > 0;
+}
+
+Result<OomNews> Cgroup::oom_events() const {
   const Place* place = place_of("memory");
-  if (place == nullptr) return UniqueFd();
+  if (place == nullptr) return OomNews{};
   if (place->hierarchy.unified) {
     std::string file = place->directory + "/memory.events";
-    UniqueFd fd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-    if (!fd) return sys_fail("oom events", "inotify_init1");
-    if (::inotify_add_watch(fd.get(), file.c_str(), IN_MODIFY) < 0) {
-      return sys_fail("oom events", "inotify_add_watch", file);
-    }
-    return fd;
+    OomNews news{UniqueFd(::open(file.c_str(), O_RDONLY | O_CLOEXEC)), POLLPRI};
+    if (!news.fd) return sys_fail("oom events", "open", file);
+    (void)news.take();  // what was before is no news
+    return news;
   }
   std::string file = place->directory + "/memory.oom_control";
   UniqueFd control(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
@@ -525,7 +532,7 @@ Result<UniqueFd> Cgroup::oom_events() const {
   if (!event) return sys_fail("oom events", "eventfd");
   std::string line = std::to_string(event.get()) + " " + std::to_string(control.get());
   TRY(write_existing(place->directory + "/cgroup.event_control", line));
-  return event;
+  return OomNews{std::move(event), POLLIN};
 }
 
 std::string Cgroup::directory_of(std::string_view controller) const {

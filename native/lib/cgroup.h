@@ -26,6 +26,18 @@ struct CgroupHierarchy {
 /** Found once from /proc/self/{mountinfo,cgroup}, per controller: mixtures (hybrid) are normal. */
 Result<std::vector<CgroupHierarchy>> find_cgroup_hierarchies();
 
+/** Where the kernel tells that memory was exhausted. Empty: it tells nobody. */
+struct OomNews {
+  UniqueFd fd;
+  /** What to wait for with poll(2) or epoll. On v2 memory.events itself, which is always readable,
+   * and marked with POLLPRI at each change until it is read again: an inotify instance would be one
+   * of the 128 that a user has by default (fs.inotify.max_user_instances). v1: an eventfd. */
+  uint32_t events = 0;
+  explicit operator bool() const { return fd.valid(); }
+  /** This news has been heard. False: there was none. */
+  bool take() const;
+};
+
 /**
  * A container's cgroup: the same path below every hierarchy that is mounted. On the unified one
  * processes live only in leaves below it (`init`, `exec`), on v1 in the directory itself, which
@@ -107,7 +119,7 @@ class Cgroup {
   /** Becomes readable when memory runs out: v1 an eventfd (read 8 bytes), v2 an inotify descriptor
      on memory.events (read and drop the events, compare oom_kills()). Invalid: no memory
      controller. */
-  Result<UniqueFd> oom_events() const;
+  Result<OomNews> oom_events() const;
 
   /** Directory of a controller's hierarchy ("memory"), "" if there is none; for tests and stats. */
   std::string directory_of(std::string_view controller) const;

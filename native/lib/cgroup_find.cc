@@ -42,9 +42,14 @@ std::vector<MountLine> cgroup_mounts(const std::string& mountinfo) {
 }
 
 /** Something else may have been mounted over it since: only what can be reached counts. */
-bool reachable(const MountLine& mount) {
+Result<bool> reachable(const MountLine& mount) {
   struct statfs info {};
-  if (::statfs(mount.mountpoint.c_str(), &info) != 0) return false;
+  if (::statfs(mount.mountpoint.c_str(), &info) != 0) {
+    // What cannot be reached at all is not there; what cannot be told must not pass for it, or
+    // limits would silently be none.
+    if (errno == ENOENT || errno == ENOTDIR || errno == EACCES) return false;
+    return sys_fail("find cgroups", "statfs", mount.mountpoint);
+  }
   long magic = mount.unified ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC;
   return static_cast<long>(info.f_type) == magic;
 }
@@ -87,9 +92,9 @@ Result<std::vector<CgroupHierarchy>> look_for_hierarchies() {
         split(std::string_view(line).substr(first + 1, second - first - 1), ',');
     hierarchy.unified = hierarchy.controllers.empty();
     std::string path = line.substr(second + 1);
-    auto mount = std::find_if(mounts.begin(), mounts.end(), [&](const MountLine& m) {
-      return belongs(m, hierarchy.unified, hierarchy.controllers) && reachable(m);
-    });
+    auto mount = mounts.begin();
+    for (; mount != mounts.end(); ++mount)
+      if (belongs(*mount, hierarchy.unified, hierarchy.controllers) && TRY(reachable(*mount))) break;
     if (mount == mounts.end()) continue;
     hierarchy.mountpoint = mount->mountpoint;
     hierarchy.own_path = below_root(path, mount->root);

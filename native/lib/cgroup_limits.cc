@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cmath>
 
 #include "cgroup.h"
 #include "fs.h"
@@ -46,13 +45,39 @@ void Cgroup::mirror(const Place& place, const std::string& file, const std::stri
   if (comparing_ == nullptr) (void)write_existing(place.directory + "/init/" + file, value).ok();
 }
 
+namespace {
+
+// libm's log2 and pow bring 20 KB of tables into each monitor, for one number in its life.
+
+/** Of at least 1. By log2((1+z)/(1-z)) = 2/ln 2 (z + z³/3 + …), |z| ≤ 1/3. */
+double log2_of(double value) {
+  double whole = 0;
+  for (; value >= 2; value /= 2) whole++;
+  double z = (value - 1) / (value + 1), power = z, sum = 0;
+  for (int i = 1; i < 60; i += 2, power *= z * z) sum += power / i;
+  return whole + sum * 2 / 0.693147180559945309417;
+}
+
+/** 10^x for 0 ≤ x ≤ 5, by the series of e^(x ln 10 / 64), taken to its 64th power. */
+double power_of_ten(double x) {
+  double y = x * 2.302585092994045684018 / 64, term = 1, sum = 1;
+  for (int i = 1; i < 20; ++i) sum += term *= y / i;
+  for (int i = 0; i < 6; ++i) sum *= sum;
+  return sum;
+}
+
+}  // namespace
+
 uint64_t cpu_weight_of_shares(uint64_t shares) {
   if (shares == 0) return 0;  // not set
   if (shares <= 2) return 1;
   if (shares >= 262144) return 10000;
-  double l = std::log2(static_cast<double>(shares));
+  double l = log2_of(static_cast<double>(shares));
   double exponent = (l * l + 125 * l) / 612.0 - 7.0 / 34.0;
-  return static_cast<uint64_t>(std::ceil(std::pow(10, exponent)));
+  // Rounded up, as crun and runc do; what these series are off by must not make 100 a 101.
+  double weight = power_of_ten(exponent) - 1e-9;
+  auto whole = static_cast<uint64_t>(weight);
+  return whole + (static_cast<double>(whole) < weight ? 1 : 0);
 }
 
 uint64_t io_weight_of_blkio(uint64_t weight) {
@@ -89,9 +114,8 @@ Status Cgroup::apply_memory_v1(const std::string& directory, const Json& memory)
   int64_t limit = number(memory, "limit"), swap = number(memory, "swap");
   if (limit == 0) limit = kAbsent;
   if (swap == 0) swap = kAbsent;
-  if (limit == -1 && swap == kAbsent && exists(directory + "/memory.memsw.limit_in_bytes"))
-    swap = -1;
-  bool has_swap_file = exists(directory + "/memory.memsw.limit_in_bytes");
+  bool has_swap_file = TRY(is_there(directory + "/memory.memsw.limit_in_bytes"));
+  if (limit == -1 && swap == kAbsent && has_swap_file) swap = -1;
   if (swap != kAbsent && !has_swap_file) {
     warn_unsupported("memory.swap");
     swap = kAbsent;
@@ -172,7 +196,7 @@ Status Cgroup::apply_memory(const Json& memory) {
   if (number(memory, "kernelTCP") > 0) warn_unsupported("memory.kernelTCP");
   const Place* place = place_of("memory");
   if (place == nullptr ||
-      !exists(place->directory + (place->hierarchy.unified ? "/memory.max" : ""))) {
+      !TRY(is_there(place->directory + (place->hierarchy.unified ? "/memory.max" : "")))) {
     return missing("memory", "memory");
   }
   if (!place->hierarchy.unified) return apply_memory_v1(place->directory, memory);
@@ -221,7 +245,7 @@ Status Cgroup::apply_cpu(const Json& cpu) {
     }
     return ok();
   }
-  if (!exists(directory + "/cpu.weight")) return missing("cpu", "cpu");
+  if (!TRY(is_there(directory + "/cpu.weight"))) return missing("cpu", "cpu");
   if (realtime) {
     return fail("cgroup cpu", "realtime limits do not exist in cgroup v2", ENOTSUP,
                 "cpu.realtimeRuntime");
@@ -249,7 +273,7 @@ Status Cgroup::apply_cpuset(const Json& cpu) {
   const std::string &cpus = cpu["cpus"].as_string(), &mems = cpu["mems"].as_string();
   if (cpus.empty() && mems.empty()) return ok();
   const Place* place = place_of("cpuset");
-  if (place == nullptr || !exists(place->directory + "/cpuset.cpus"))
+  if (place == nullptr || !TRY(is_there(place->directory + "/cpuset.cpus")))
     return missing("cpuset", "cpuset");
   if (!cpus.empty()) TRY(set(place->directory, "cpuset.cpus", cpus));
   if (!mems.empty()) TRY(set(place->directory, "cpuset.mems", mems));
@@ -259,7 +283,7 @@ Status Cgroup::apply_cpuset(const Json& cpu) {
 Status Cgroup::apply_pids(const Json& pids) {
   if (!given(pids, "limit")) return ok();
   const Place* place = place_of("pids");
-  if (place == nullptr || !exists(place->directory + "/pids.max")) return missing("pids", "pids");
+  if (place == nullptr || !TRY(is_there(place->directory + "/pids.max"))) return missing("pids", "pids");
   int64_t limit = number(pids, "limit");
   return set_and_mirror(*place, "pids.max", limit <= 0 ? "max" : text_of(limit));
 }
@@ -299,8 +323,8 @@ Status Cgroup::apply_block_io(const Json& block) {
   // one.
   std::string bfq = v2 ? "io.bfq.weight" : "blkio.bfq.weight";
   std::string plain = v2 ? "io.weight" : "blkio.weight";
-  bool use_bfq = exists(directory + "/" + bfq);
-  bool any_weight = use_bfq || exists(directory + "/" + plain);
+  bool use_bfq = TRY(is_there(directory + "/" + bfq));
+  bool any_weight = use_bfq || TRY(is_there(directory + "/" + plain));
   auto weight_text = [&](int64_t weight) {
     uint64_t value = static_cast<uint64_t>(weight);
     return std::to_string(v2 && !use_bfq ? io_weight_of_blkio(value) : value);
@@ -315,7 +339,7 @@ Status Cgroup::apply_block_io(const Json& block) {
     }
     std::string file = use_bfq ? bfq : plain;
     if (!v2) file += suffix;
-    if (!exists(directory + "/" + file)) {
+    if (!TRY(is_there(directory + "/" + file))) {
       warn_unsupported("blockIO.weightDevice");
       return ok();
     }
@@ -335,13 +359,13 @@ Status Cgroup::apply_hugepages(const Json& limits) {
     if (place == nullptr) return missing("hugetlb", "huge pages");
     bool v2 = place->hierarchy.unified;
     std::string file = "hugetlb." + size + (v2 ? ".max" : ".limit_in_bytes");
-    if (!exists(place->directory + "/" + file)) {
+    if (!TRY(is_there(place->directory + "/" + file))) {
       return fail("cgroup hugetlb", "there are no huge pages of size " + size, EINVAL, file);
     }
     std::string value = std::to_string(entry["limit"].as_uint());
     TRY(set(place->directory, file, value));
     std::string reserved = "hugetlb." + size + (v2 ? ".rsvd.max" : ".rsvd.limit_in_bytes");
-    if (exists(place->directory + "/" + reserved)) TRY(set(place->directory, reserved, value));
+    if (TRY(is_there(place->directory + "/" + reserved))) TRY(set(place->directory, reserved, value));
   }
   return ok();
 }
@@ -383,7 +407,7 @@ Status Cgroup::apply_unified(const Json& files) {
     if (file.find('/') != std::string::npos || file.find('.') == std::string::npos) {
       return fail("cgroup unified", "not the name of a cgroup file: " + file, EINVAL, file);
     }
-    if (!exists(place->directory + "/" + file)) {
+    if (!TRY(is_there(place->directory + "/" + file))) {
       return missing(file.substr(0, file.find('.')), file);
     }
     const std::string& lines = value.as_string();

@@ -71,7 +71,9 @@ Result<std::string> without_links(int root, const std::string& path) {
     auto found = open_in_root(root, next, O_PATH | O_NOFOLLOW);
     struct stat info {};
     if (!found.ok() && found.failure().err != ENOENT) return std::move(found).failure();
-    if (!found.ok() || ::fstat(found->get(), &info) != 0 || !S_ISLNK(info.st_mode)) {
+    if (found.ok() && ::fstat(found->get(), &info) != 0)
+      return sys_fail("open in root", "fstat", next);
+    if (!found.ok() || !S_ISLNK(info.st_mode)) {
       out = std::move(next);
       continue;
     }
@@ -236,11 +238,15 @@ class TreeRemoval {
       if (own >= 0) ::close(own);
       return failure;
     }
+    errno = 0;
     while (dirent* entry = ::readdir(stream)) {
       std::string_view child = entry->d_name;
       if (child != "." && child != "..") names.emplace_back(child);
+      errno = 0;
     }
+    int err = errno;
     ::closedir(stream);
+    if (err != 0) return sys_fail("remove", "getdents64", "", err);
     return ok();
   }
 
@@ -276,6 +282,12 @@ Status remove_tree(int parent, const std::string& name) {
 }
 
 bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+Result<bool> is_there(const std::string& path) {
+  if (::access(path.c_str(), F_OK) == 0) return true;
+  if (errno == ENOENT || errno == ENOTDIR) return false;
+  return sys_fail("look for", "access", path);
+}
 
 std::string clean_path(std::string_view path) {
   std::vector<std::string> kept;

@@ -48,6 +48,8 @@ Status make_directories(const std::string& path, mode_t mode = 0755);
  */
 Status remove_tree(int parent, const std::string& name);
 bool exists(const std::string& path);
+/** The same where "it could not be told" must not pass for "it is not there". */
+Result<bool> is_there(const std::string& path);
 
 /** "/a//b/../c/." → "/a/c": lexically, always absolute. */
 std::string clean_path(std::string_view path);

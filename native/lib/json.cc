@@ -95,7 +95,7 @@ Json::Json(unsigned long value)
 
 int64_t Json::as_int(int64_t otherwise) const {
   if (kind_ == Kind::integer) return unsigned_ ? INT64_MAX : integer_;
-  if (kind_ == Kind::real && std::nearbyint(real_) == real_ && std::fabs(real_) < 9.2e18) {
+  if (kind_ == Kind::real && std::fabs(real_) < 9.2e18 && static_cast<double>(static_cast<int64_t>(real_)) == real_) {
     return static_cast<int64_t>(real_);
   }
   return otherwise;

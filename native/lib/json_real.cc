@@ -1,5 +1,6 @@
 #include "json_real.h"
 
+#include <bit>
 #include <cfloat>
 #include <charconv>
 #include <cmath>
@@ -30,17 +31,26 @@ long double scale(long double value, int exponent) {
   return exponent < 0 ? value / power_of_ten(-exponent) : value * power_of_ten(exponent);
 }
 
+/** Of a positive value, from its binary exponent: right, or one too low. (libm's are 20 KB.) */
+int about_log10(double value) {
+  int shift = value < DBL_MIN ? 64 : 0;  // what is not normalised has no exponent of its own
+  if (shift != 0) value *= 0x1p64;
+  int binary = static_cast<int>(std::bit_cast<uint64_t>(value) >> 52 & 0x7ff) - 1023 - shift;
+  constexpr int64_t kLog10Of2 = 1292913986;  // times 2^32
+  return static_cast<int>(binary * kLog10Of2 >> 32);
+}
+
 /** The first `digits` digits of a positive value, rounded, and the exponent of the first. */
 std::pair<uint64_t, int> leading_digits(double value, int digits) {
-  int exponent = static_cast<int>(std::floor(std::log10(value)));
+  int exponent = about_log10(value);
   auto whole = [&] {
-    return static_cast<uint64_t>(std::nearbyintl(scale(value, digits - 1 - exponent)));
+    return static_cast<uint64_t>(scale(value, digits - 1 - exponent) + 0.5L);
   };
   uint64_t limit = 1;
   for (int i = 0; i < digits; ++i) limit *= 10;
   uint64_t found = whole();
-  if (found >= limit) exponent++, found = whole();  // log10 or rounding was one too low
-  if (found < limit / 10) exponent--, found = whole();
+  while (found >= limit) exponent++, found = whole();  // it was one too low, or was rounded up
+  while (found < limit / 10) exponent--, found = whole();
   return {found, exponent};
 }
 

@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
 
 namespace stack::net {
@@ -41,6 +40,7 @@ Status loopback_up() {
 }  // namespace
 
 Result<NetnsScope> NetnsScope::enter(int netns_fd) {
+  TRY(return_home());
   if (netns_fd < 0) return NetnsScope(UniqueFd());
   UniqueFd back = TRY(open_file(kOwnNetns, "enter network namespace"));
   if (::setns(netns_fd, CLONE_NEWNET) != 0) return sys_fail("enter network namespace", "setns");
@@ -49,11 +49,27 @@ Result<NetnsScope> NetnsScope::enter(int netns_fd) {
 
 NetnsScope::NetnsScope(NetnsScope&& other) noexcept : back_(std::move(other.back_)) {}
 
+namespace {
+// Where this thread belongs, while it could not get back there; a plain number, because an object
+// that is destroyed with its thread brings 300 KB of C++ runtime along.
+thread_local int stray_from = -1;
+}  // namespace
+
+Status return_home() {
+  if (stray_from < 0) return ok();
+  if (::setns(stray_from, CLONE_NEWNET) != 0)
+    return sys_fail("return to own network namespace", "setns");
+  ::close(std::exchange(stray_from, -1));
+  return ok();
+}
+
 NetnsScope::~NetnsScope() {
-  if (back_ && ::setns(back_.get(), CLONE_NEWNET) != 0) std::abort();
+  if (!back_ || ::setns(back_.get(), CLONE_NEWNET) == 0) return;
+  if (stray_from < 0) stray_from = back_.release();
 }
 
 Result<UniqueFd> create_netns() {
+  TRY(return_home());
   UniqueFd back = TRY(open_file(kOwnNetns, "create network namespace"));
   if (::unshare(CLONE_NEWNET) != 0) return sys_fail("create network namespace", "unshare");
   NetnsScope home = NetnsScope::from(std::move(back));
@@ -65,6 +81,8 @@ Result<UniqueFd> create_netns() {
 Result<UniqueFd> open_netns(const std::string& path) {
   UniqueFd fd = TRY(open_file(path, "open network namespace"));
   int type = ::ioctl(fd.get(), NS_GET_NSTYPE);
+  if (type < 0 && errno != ENOTTY)
+    return sys_fail("open network namespace", "ioctl NS_GET_NSTYPE", path);
   if (type != CLONE_NEWNET)
     return fail("open network namespace", path + " is not a network namespace", EINVAL, path);
   return fd;

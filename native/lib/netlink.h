@@ -60,13 +60,17 @@ class NetnsScope {
   NetnsScope& operator=(NetnsScope&&) = delete;
   NetnsScope(const NetnsScope&) = delete;
   NetnsScope& operator=(const NetnsScope&) = delete;
-  /// Aborts the process if the way back is closed: going on in the wrong namespace is worse.
+  /// If the way back is closed, everything here that begins in the own namespace first tries it
+  /// again, and fails as long as it does.
   ~NetnsScope();
 
  private:
   explicit NetnsScope(UniqueFd back) : back_(std::move(back)) {}
   UniqueFd back_;
 };
+
+/// For who is about to do something else in this thread's own namespace: start a program, clone.
+Status return_home();
 
 /// socket(2) born in a namespace (-1: the current one). SOCK_CLOEXEC is added.
 Result<UniqueFd> socket_in(int netns_fd, int domain, int type, int protocol);

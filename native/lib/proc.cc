@@ -37,16 +37,19 @@ Result<Ended> wait_pidfd(int pidfd) {
   return Ended{128 + info.si_status, info.si_status};
 }
 
-void close_all_except(std::vector<int> keep) {
+Status close_all_except(std::vector<int> keep) {
   std::sort(keep.begin(), keep.end());
   unsigned from = 3;
   for (int fd : keep) {
     if (fd < static_cast<int>(from)) continue;
     unsigned next = static_cast<unsigned>(fd);
-    if (next > from) ::syscall(SYS_close_range, from, next - 1, 0);
+    if (next > from && ::syscall(SYS_close_range, from, next - 1, 0) != 0)
+      return sys_fail("close descriptors", "close_range");
     from = next + 1;
   }
-  ::syscall(SYS_close_range, from, ~0u, 0);
+  if (::syscall(SYS_close_range, from, ~0u, 0) != 0)
+    return sys_fail("close descriptors", "close_range");
+  return ok();
 }
 
 void reset_signals() {

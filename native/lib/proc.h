@@ -28,7 +28,7 @@ struct Ended {
 Result<Ended> wait_pidfd(int pidfd);
 
 /** Closes every descriptor from 3 on but those of `keep`. */
-void close_all_except(std::vector<int> keep);
+Status close_all_except(std::vector<int> keep);
 /** Unblocks all signals and sets each to its default. */
 void reset_signals();
 /** Is 0, 1 or 2 closed? Then opens /dev/null there, so that nothing of ours gets these numbers. */

@@ -288,7 +288,13 @@ Status start(Launched& container) {
 
 Status start_over(int start_socket) {
   char go = sync_message::kStart;
-  if (::send(start_socket, &go, 1, MSG_NOSIGNAL) != 1) return sys_fail("start", "send");
+  ssize_t sent;
+  do {
+    sent = ::send(start_socket, &go, 1, MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  // It may have ended already, and said why before.
+  bool gone = sent < 0 && (errno == EPIPE || errno == ECONNRESET);
+  if (sent != 1 && !gone) return sys_fail("start", "send");
   bool about_to_exec = false;
   for (;;) {
     Received message = TRY(recv_fds(start_socket));

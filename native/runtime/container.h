@@ -25,13 +25,15 @@ namespace stack {
 /** What PID 1 needs to go on, valid in the child only. */
 struct InitPlan {
   const OciConfig* config = nullptr;
-  /** Close-on-exec. PID 1 closes its copy after it has forked the main process. */
+  /** Close-on-exec. PID 1 closes its copy when it has forked the main process and lost its rights. */
   int start_fd = -1;
   /** LaunchOptions::init_data and ::init_fds (same numbers as in the caller). */
   void* data = nullptr;
   /** Slave of the terminal as 0, 1, 2; exec_main makes it the main process's controlling terminal.
    */
   bool tty = false;
+  /** exec_main waits here for one byte: init has lost its rights. Its end: it could not. -1: none. */
+  int gate_fd = -1;
   const struct ChildState* state = nullptr;
 };
 
@@ -57,6 +59,8 @@ Status drop_init_rights(const InitPlan& plan);
 Status keep_init_rights(const InitPlan& plan);
 /** In a child of such a PID 1: what was kept takes effect. */
 Status raise_kept_rights();
+/** Tells whoever waits in start() why there is none. */
+void tell_start_failure(int start_fd, const Failure& failure);
 /** Answers start() in the main process's place. */
 void tell_started(int start_fd);
 

@@ -150,7 +150,9 @@ void wait_for_start(ChildState& state) {
       if (connection) state.start = std::move(connection);
       return;
     }
-    if (!state.start_listens) ::_exit(0);
+    if (n < 0 && !state.start_listens)
+      send_text(socket, sync_message::kFailure, failure_to_json(*sys_fail("start", "recv")).dump());
+    if (!state.start_listens) ::_exit(n < 0 ? 1 : 0);
   }
 }
 
@@ -207,7 +209,17 @@ void report_ready(ChildState& state, Console& console) {
   must(state, send_fds(state.sync.get(), std::string_view(&sync_message::kReady, 1), &master,
                        console.master ? 1 : 0));
   char answer[32] = {};
-  if (::recv(state.sync.get(), answer, sizeof answer - 1, 0) < 1) ::_exit(1);
+  ssize_t n;
+  do {
+    n = ::recv(state.sync.get(), answer, sizeof answer - 1, 0);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) {
+    std::string why = failure_to_json(*sys_fail("create", "recv")).dump();
+    send_text(state.sync.get(), sync_message::kFailure, why);
+    // The caller may have gone on, and waits there for an answer.
+    if (!state.start_listens) send_text(state.start.get(), sync_message::kFailure, why);
+  }
+  if (n < 1) ::_exit(1);
   state.host_pid = std::atoi(answer + 1);
   console.master.reset();
   state.sync.reset();
@@ -228,7 +240,11 @@ void warn(const ChildState& state, const std::string& text) {
 Status ask_parent(const ChildState& state, char what) {
   if (::send(state.sync.get(), &what, 1, MSG_NOSIGNAL) != 1) return sys_fail("create", "send");
   char byte = 0;
-  ssize_t n = ::recv(state.sync.get(), &byte, 1, 0);
+  ssize_t n;
+  do {
+    n = ::recv(state.sync.get(), &byte, 1, 0);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) return sys_fail("create", "recv");
   if (n != 1) return fail("create", "the parent went away", EPIPE);
   return ok();
 }
@@ -273,12 +289,12 @@ Status become_root_of_userns(const ChildState& state) {
 
 void run_container_child(ChildState& state) {
   ::umask(0);
-  ::prctl(PR_SET_DUMPABLE, 0);
+  must(state, forbid_tracing());
   must(state, enter_cgroup(state));
   reset_affinity();
   if (state.new_userns) must(state, ask_parent(state, sync_message::kMap));
   must(state, become_root_of_userns(state));
-  ::prctl(PR_SET_DUMPABLE, 0);  // setresuid may have set it again
+  must(state, forbid_tracing());  // setresuid may have set it again
   must(state, join_namespaces(state, ~0));
   state.joins.clear();
   if (state.unshare_cgroup && ::unshare(CLONE_NEWCGROUP) != 0) {
@@ -294,14 +310,12 @@ void run_container_child(ChildState& state) {
   warn_about_capabilities(state);
   if (!state.options->init_finds_executable) must(state, find_executable(state));
   if (!labels) state.private_proc.reset();
-  ::setsid();
-  take_stdio(state, console.slave ? &console : nullptr);
+  must(state, begin_session());
+  must(state, take_stdio(state, console.slave ? &console : nullptr));
   console.slave.reset();
-  close_all_except([&] {
-    auto keep = descriptors_to_keep(state);
-    if (console.master) keep.push_back(console.master.get());
-    return keep;
-  }());
+  auto keep = descriptors_to_keep(state);
+  if (console.master) keep.push_back(console.master.get());
+  must(state, close_all_except(keep));
   report_ready(state, console);
   wait_for_start(state);
   if (!hooks.start_container.empty()) {
@@ -326,14 +340,26 @@ void run_container_child(ChildState& state) {
   ::_exit(state.options->init_main(plan));
 }
 
+void tell_start_failure(int start_fd, const Failure& failure) {
+  send_text(start_fd, sync_message::kFailure, failure_to_json(failure).dump());
+}
+
 void exec_main(const InitPlan& plan) {
-  ::setsid();
-  if (plan.state->options->init_finds_executable) {
-    auto found = find_executable(*const_cast<ChildState*>(plan.state));
-    if (!found.ok()) {
-      send_text(plan.start_fd, sync_message::kFailure, failure_to_json(found.failure()).dump());
-      ::_exit(start_exit_code(found.failure()));
-    }
+  Status ready = begin_session();
+  if (ready.ok() && plan.state->options->init_finds_executable)
+    ready = find_executable(*const_cast<ChildState*>(plan.state));
+  if (!ready.ok()) {
+    tell_start_failure(plan.start_fd, ready.failure());
+    ::_exit(start_exit_code(ready.failure()));
+  }
+  if (plan.gate_fd >= 0) {
+    char byte = 0;
+    ssize_t n;
+    do {
+      n = ::read(plan.gate_fd, &byte, 1);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) tell_start_failure(plan.start_fd, *sys_fail("init", "read"));
+    if (n != 1) ::_exit(128);  // at its end init has said why
   }
   become_user_process(*plan.state, plan.start_fd, plan.tty);
 }

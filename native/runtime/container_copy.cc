@@ -86,7 +86,13 @@ Status copy_children(int from, int to) {
   if (stream == nullptr) return sys_fail("copy up", "fdopendir");
   list.release();
   Status status;
-  while (dirent* entry = ::readdir(stream)) {
+  for (;;) {
+    errno = 0;
+    dirent* entry = ::readdir(stream);
+    if (entry == nullptr) {
+      if (errno != 0) status = sys_fail("copy up", "getdents64");
+      break;
+    }
     std::string_view name = entry->d_name;
     if (name == "." || name == "..") continue;
     status = copy_entry(from, to, entry->d_name);

@@ -116,8 +116,13 @@ Status make_links(int root) {
   TRY(make_link(dev.get(), "stdin", "/proc/self/fd/0"));
   TRY(make_link(dev.get(), "stdout", "/proc/self/fd/1"));
   TRY(make_link(dev.get(), "stderr", "/proc/self/fd/2"));
-  if (exists("/proc/kcore")) TRY(make_link(dev.get(), "core", "/proc/kcore"));
-  if (!open_in_root(root, "/dev/pts/ptmx", O_PATH | O_NOFOLLOW).ok()) return ok();
+  if (TRY(is_there("/proc/kcore"))) TRY(make_link(dev.get(), "core", "/proc/kcore"));
+  auto multiplexer = open_in_root(root, "/dev/pts/ptmx", O_PATH | O_NOFOLLOW);
+  if (!multiplexer.ok()) {
+    int err = multiplexer.failure().err;
+    if (err == ENOENT || err == ENOTDIR) return ok();
+    return std::move(multiplexer).failure();
+  }
   // A ptmx that the image brings would open terminals of another devpts, the host's.
   if (::unlinkat(dev.get(), "ptmx", 0) != 0 && errno != ENOENT) {
     return sys_fail("device /dev/ptmx", "unlinkat", "/dev/ptmx");

@@ -38,7 +38,8 @@ Result<int> different_namespaces(pid_t pid) {
     std::string ours = std::string("/proc/self/ns/") + file.name;
     struct stat a {
     }, b{};
-    if (::stat(ours.c_str(), &b) != 0) continue;  // a kernel without it
+    if (::stat(ours.c_str(), &b) != 0 && errno == ENOENT) continue;  // a kernel without it
+    if (b.st_ino == 0) return sys_fail("join namespaces", "stat", ours);
     if (::stat(theirs.c_str(), &a) != 0) return sys_fail("join namespaces", "stat", theirs);
     if (a.st_ino != b.st_ino || a.st_dev != b.st_dev) flags |= file.flag;
   }
@@ -67,8 +68,8 @@ Status join_all(int pidfd, int flags, ChildState& state, bool labels) {
   auto step = [&](const Status& status) {
     if (!status.ok()) die(state, status.failure());
   };
-  ::prctl(PR_SET_DUMPABLE, 0);
-  ::setsid();
+  step(forbid_tracing());
+  step(begin_session());
   Console console;
   if (state.process->terminal) {
     UniqueFd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -77,23 +78,27 @@ Status join_all(int pidfd, int flags, ChildState& state, bool labels) {
     console = std::move(opened).take();
   }
   step(find_executable(state));
-  take_stdio(state, console.slave ? &console : nullptr);
+  step(take_stdio(state, console.slave ? &console : nullptr));
   std::vector<int> keep = {state.sync.get()};
   if (state.private_proc) keep.push_back(state.private_proc.get());
   if (console.master) keep.push_back(console.master.get());
   if (state.listener_socket) keep.push_back(state.listener_socket.get());
   for (int i = 0; i < state.preserve_fds; i++) keep.push_back(3 + i);
-  close_all_except(keep);
+  step(close_all_except(keep));
   int master = console.master.get();
   step(send_fds(state.sync.get(), std::string_view(&sync_message::kReady, 1), &master,
                 console.master ? 1 : 0));
   console.master.reset();
-  if (state.listener_socket) {
-    // It is told its pid as the host sees it, for the listener's message.
-    char answer[32] = {};
-    if (::recv(state.sync.get(), answer, sizeof answer - 1, 0) < 1) ::_exit(1);
-    state.host_pid = std::atoi(answer + 1);
-  }
+  // Nothing is executed that the caller does not know, and could not end. It tells our pid as the
+  // host sees it, for a seccomp listener's message.
+  char answer[32] = {};
+  ssize_t n;
+  do {
+    n = ::recv(state.sync.get(), answer, sizeof answer - 1, 0);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) die(state, *sys_fail("exec", "recv"));
+  if (n == 0) ::_exit(1);
+  state.host_pid = std::atoi(answer + 1);
   become_user_process(state, state.sync.get(), state.process->terminal);
 }
 
@@ -102,7 +107,7 @@ Status join_all(int pidfd, int flags, ChildState& state, bool labels) {
     if (!status.ok()) die(state, status.failure());
   };
   ::umask(0);
-  ::prctl(PR_SET_DUMPABLE, 0);
+  step(forbid_tracing());
   step(set_initial_affinity(*state.process));
   step(enter_cgroup(state));
   step(set_final_affinity(*state.process));
@@ -113,25 +118,26 @@ Status join_all(int pidfd, int flags, ChildState& state, bool labels) {
                 (!state.process->apparmor_profile.empty() || !state.process->selinux_label.empty());
   step(join_all(pidfd, flags, state, labels));
   if (state.rootfs) step(enter_shared_rootfs(state));
-  ::prctl(PR_SET_DUMPABLE, 0);
+  step(forbid_tracing());
   auto cloned = clone_process(CLONE_PARENT);
   if (!cloned.ok()) die(state, cloned.failure());
   if (cloned->pid == 0) run_exec_child(state);
   std::string message(1, sync_message::kPid);
   message += std::to_string(cloned->pid);
   int child = cloned->pidfd.get();
-  (void)send_fds(state.sync.get(), message, &child, 1).ok();
+  step(send_fds(state.sync.get(), message, &child, 1));
   ::_exit(0);
 }
 
 /** The caller's half: collects the child, its terminal, and whether execve succeeded. */
 class ExecParent {
  public:
-  ExecParent(const ExecOptions& options, UniqueFd sync, Cloned stage, bool tell_pid)
-      : options_(options), sync_(std::move(sync)), stage_(std::move(stage)), tell_pid_(tell_pid) {}
+  ExecParent(const ExecOptions& options, UniqueFd sync, Cloned stage)
+      : options_(options), sync_(std::move(sync)), stage_(std::move(stage)) {}
 
   Result<ExecChild> run() {
     auto outcome = converse();
+    sync_.reset();  // who still waits for an answer ends
     if (stage_.pidfd) (void)wait_pidfd(stage_.pidfd.get()).ok();
     if (!outcome.ok()) {
       if (out_.pidfd) {
@@ -145,14 +151,15 @@ class ExecParent {
 
  private:
   Status converse() {
-    bool about_to_exec = false, ready = false;
+    bool ready = false, told = false, about_to_exec = false;
     Failure failure;
     for (;;) {
       // The stage's message and the process's come in any order.
-      if (ready && tell_pid_ && out_.pid > 0) {
+      if (ready && out_.pidfd && !told) {
+        told = true;
         std::string answer = sync_message::kGo + std::to_string(out_.pid);
-        (void)!::send(sync_.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
-        tell_pid_ = false;
+        if (::send(sync_.get(), answer.data(), answer.size(), MSG_NOSIGNAL) < 1 && errno != EPIPE)
+          return sys_fail("exec", "send");
       }
       Received message = TRY(recv_fds(sync_.get()));
       if (message.data.empty()) break;
@@ -199,7 +206,6 @@ class ExecParent {
   const ExecOptions& options_;
   UniqueFd sync_;
   Cloned stage_;
-  bool tell_pid_;
   ExecChild out_;
 };
 
@@ -262,9 +268,8 @@ Result<ExecChild> exec_in(const ExecOptions& options) {
     if (stage.pid == 0) run_exec_stage(state, pidfd.get(), flags);
   }
   state.sync.reset();
-  bool tell_pid = state.listener_socket.valid();
   state.listener_socket.reset();
-  return ExecParent(options, std::move(sync.first), std::move(stage), tell_pid).run();
+  return ExecParent(options, std::move(sync.first), std::move(stage)).run();
 }
 
 }  // namespace stack

@@ -33,7 +33,7 @@ constexpr size_t kMaxOutput = 4096;  // of what a failed hook wrote: enough to s
       ::_exit(126);
     }
   }
-  close_all_except({});
+  if (!close_all_except({}).ok()) ::_exit(126);
   reset_signals();
   std::vector<char*> args, env;
   for (const std::string& word : hook.args) args.push_back(const_cast<char*>(word.c_str()));

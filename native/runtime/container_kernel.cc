@@ -30,8 +30,8 @@ int namespace_of_sysctl(const std::string& path) {
   return 0;
 }
 
-Failure at_sysctl(const std::string& key, std::string why, int err) {
-  return fail("sysctl " + key, std::move(why), err, key);
+Failure at_sysctl(const std::string& key, std::string why, int err, const char* call = "") {
+  return Failure{"sysctl " + key, call, err, key, std::move(why)};
 }
 
 /** "net.ipv4.ip_forward" or with slashes, as sysctl(8): the first separator decides. */
@@ -59,9 +59,9 @@ Status set_sysctl(ChildState& state, const std::string& key, const std::string& 
   }
   int proc = TRY(private_proc(state));
   auto fd = open_in_root(proc, "sys/" + path, O_WRONLY);
-  if (!fd.ok()) return at_sysctl(key, key + ": " + error_text(fd.failure().err), fd.failure().err);
+  if (!fd.ok()) return at_sysctl(key, key + ": " + error_text(fd.failure().err), fd.failure().err, "openat2");
   if (::write(fd->get(), value.data(), value.size()) < 0) {
-    return at_sysctl(key, key + " = " + value + ": " + error_text(errno), errno);
+    return at_sysctl(key, key + " = " + value + ": " + error_text(errno), errno, "write");
   }
   return ok();
 }

@@ -99,8 +99,22 @@ std::string state_document(const OciConfig& config, const std::string& id,
 Status LaunchParent::go() {
   std::string answer(1, sync_message::kGo);
   answer += std::to_string(child_.pid);
-  if (::send(sync_.get(), answer.data(), answer.size(), MSG_NOSIGNAL) < 1) return child_died();
-  return ok();
+  ssize_t sent;
+  do {
+    sent = ::send(sync_.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  if (sent > 0) return ok();
+  // Only who has no other end any more has died; any other failure leaves it waiting.
+  if (errno == EPIPE || errno == ECONNRESET) return last_word();
+  return sys_fail("create", "send");
+}
+
+Failure LaunchParent::last_word() {
+  for (;;) {
+    auto message = recv_fds(sync_.get());
+    if (!message.ok() || message->data.empty()) return child_died();
+    if (message->data[0] == sync_message::kFailure) return sent_failure(*message);
+  }
 }
 
 Failure LaunchParent::child_died() {

@@ -42,6 +42,8 @@ class LaunchParent {
   Status on_hooks();
   Status on_ready(Received& message, Launched& out);
   Failure child_died();
+  /** Of who has closed its end: why, if it said so before. */
+  Failure last_word();
   Status go();
 
   const OciConfig& config_;

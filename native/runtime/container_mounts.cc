@@ -116,9 +116,10 @@ Result<bool> is_directory(int fd) {
   return S_ISDIR(info.st_mode);
 }
 
-bool lies_on(int fd, long magic) {
+Result<bool> lies_on(int fd, long magic) {
   struct statfs info {};
-  return ::fstatfs(fd, &info) == 0 && static_cast<long>(info.f_type) == magic;
+  if (::fstatfs(fd, &info) != 0) return sys_fail("mount", "fstatfs");
+  return static_cast<long>(info.f_type) == magic;
 }
 
 /** Files below /proc that may be mounted over, as lxcfs and systemd do; anything else could hide or
@@ -160,7 +161,7 @@ Result<Target> open_target(const ChildState& state, const OciMount& mount, bool 
     if (pseudo && !TRY(is_directory(found->get()))) {
       return fail("mount", mount.destination + " is not a directory", ENOTDIR);
     }
-    bool proc = lies_on(found->get(), PROC_SUPER_MAGIC);
+    bool proc = TRY(lies_on(found->get(), PROC_SUPER_MAGIC));
     if (proc && !pseudo && !allowed_in_proc(mount.destination) && mount.destination != "/proc") {
       return fail("mount", "mounting inside /proc is not allowed: " + mount.destination, EPERM);
     }
@@ -199,7 +200,7 @@ Status mount_bind(ChildState& state, const OciMount& mount, MountSource& source)
   UniqueFd tree = std::move(source.tree);
   if (!tree) tree = TRY(clone_source(mount, source.options, *state.config));
   bool directory = TRY(is_directory(tree.get()));
-  if (mount.destination == "/proc" && !lies_on(tree.get(), PROC_SUPER_MAGIC)) {
+  if (mount.destination == "/proc" && !TRY(lies_on(tree.get(), PROC_SUPER_MAGIC))) {
     return fail("mount", "only procfs can be mounted on /proc", EPERM);
   }
   Target target = TRY(open_target(state, mount, directory));
@@ -227,8 +228,8 @@ bool gid_is_mapped(const OciConfig& config, uint32_t gid) {
 }
 
 /** Options for the file system itself, adjusted to the place. */
-std::string file_system_data(const ChildState& state, const OciMount& mount,
-                             const MountOptions& options, const Target& target) {
+Result<std::string> file_system_data(const ChildState& state, const OciMount& mount,
+                                     const MountOptions& options, const Target& target) {
   std::string data = options.data;
   if (mount.type == "devpts" && !gid_is_mapped(*state.config, 5)) {
     std::string kept;
@@ -242,11 +243,10 @@ std::string file_system_data(const ChildState& state, const OciMount& mount,
   }
   if (mount.type == "tmpfs" && target.existed && ("," + data).find(",mode=") == std::string::npos) {
     struct stat info {};
-    if (::fstat(target.fd.get(), &info) == 0) {
-      char mode[32];
-      std::snprintf(mode, sizeof mode, "mode=%04o", info.st_mode & 07777);
-      data += (data.empty() ? "" : ",") + std::string(mode);
-    }
+    if (::fstat(target.fd.get(), &info) != 0) return sys_fail("mount", "fstat");
+    char mode[32];
+    std::snprintf(mode, sizeof mode, "mode=%04o", info.st_mode & 07777);
+    data += (data.empty() ? "" : ",") + std::string(mode);
   }
   const std::string& label = state.config->mount_label;
   if (!label.empty() && mount.type != "proc" && mount.type != "sysfs") {
@@ -263,7 +263,7 @@ Result<UniqueFd> make_file_system(const ChildState& state, const OciMount& mount
   // Of a file system on a device "ro" is the whole one's state; of a virtual one only this mount's.
   bool device = mount.source.starts_with('/');
   if (device && (options.set & MOUNT_ATTR_RDONLY) != 0) TRY(context.flag("ro"));
-  TRY(context.options(file_system_data(state, mount, options, target)));
+  TRY(context.options(TRY(file_system_data(state, mount, options, target))));
   uint64_t attributes = options.set & ~uint64_t{MOUNT_ATTR_NOSYMFOLLOW};
   bool later = mount.destination == "/dev" || mount.type == "tmpfs";
   if (later) attributes &= ~uint64_t{MOUNT_ATTR_RDONLY};

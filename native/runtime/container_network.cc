@@ -181,14 +181,16 @@ void ContainerNetwork::unpublish() {
   published_.clear();
 }
 
-void ContainerNetwork::close() {
+Status ContainerNetwork::close() {
   unpublish();
-  if (router_) (void)net::detach_container(router_.get(), peers_);
+  Status detached;
+  if (router_) detached = net::detach_container(router_.get(), peers_);
   peers_.clear();
   dns_udp_.reset();
   dns_tcp_.reset();
   netns_.reset();
   router_.reset();
+  return detached;
 }
 
 }  // namespace stack

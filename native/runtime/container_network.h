@@ -45,8 +45,8 @@ class ContainerNetwork {
   /** Takes the elements out of the maps: from now on others may publish the same ports. */
   void unpublish();
   /** Gives everything back: maps, interfaces. Never fails half-way. Takes tens of milliseconds
-   * (net::detach_container). */
-  void close();
+   * (net::detach_container). Links that cannot be deleted go with their namespace, a moment later. */
+  Status close();
 
  private:
   explicit ContainerNetwork(const NetworkSpec& spec) : spec_(&spec) {}

@@ -143,7 +143,7 @@ Status prepare_working_directory(ChildState& state, int root) {
 namespace {
 /** process.env as the process gets it: of a variable that is given twice the last value, and HOME
     from the container's /etc/passwd where there is none. */
-void complete_environment(ChildState& state) {
+Status complete_environment(ChildState& state) {
   const std::vector<std::string>& given = state.process->env;
   std::unordered_set<std::string_view> seen;
   bool has_home = false;
@@ -161,15 +161,17 @@ void complete_environment(ChildState& state) {
     state.env.push_back(*entry);
   }
   std::reverse(state.env.begin(), state.env.end());
-  if (has_home) return;
+  if (has_home) return ok();
   UniqueFd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
   auto user = resolve_user(root.get(), std::to_string(state.process->uid));
+  if (!user.ok() && !user.failure().call.empty()) return std::move(user).failure();
   state.env.push_back("HOME=" + (user.ok() ? user->home : "/"));
+  return ok();
 }
 }  // namespace
 
 Status find_executable(ChildState& state) {
-  complete_environment(state);
+  TRY(complete_environment(state));
   const OciProcess& process = *state.process;
   const std::string& name = process.args[0];
   if (name.empty()) return executable_failure(name, ENOENT, true);
@@ -192,25 +194,39 @@ Status find_executable(ChildState& state) {
       state.executable = directory + "/" + name;
       return ok();
     }
-    if (err == EACCES) worst = EACCES;
+    bool elsewhere = err == ENOENT || err == ENOTDIR || err == EISDIR;
+    if (err == EACCES || (!elsewhere && worst == ENOENT)) worst = err;
   }
   return executable_failure(name, worst, true);
 }
 
-void take_stdio(const ChildState& state, const Console* console) {
+Status take_streams(const int (&wanted)[3]) {
+  UniqueFd copies[3];
+  for (int i = 0; i < 3; i++) {
+    // First out of the way: a source may itself be 0, 1 or 2.
+    copies[i].reset(::fcntl(wanted[i], F_DUPFD_CLOEXEC, 3));
+    if (!copies[i]) return sys_fail("standard streams", "fcntl");
+  }
+  for (int i = 0; i < 3; i++) {
+    if (::dup2(copies[i].get(), i) < 0) return sys_fail("standard streams", "dup2");
+  }
+  return ok();
+}
+
+Status take_stdio(const ChildState& state, const Console* console) {
   const LaunchOptions& options = *state.options;
   int wanted[3] = {options.stdin_fd, options.stdout_fd, options.stderr_fd};
-  int copies[3];
-  for (int i = 0; i < 3; i++) {
-    int source = console != nullptr ? console->slave.get() : wanted[i];
+  for (int& source : wanted) {
+    if (console != nullptr) source = console->slave.get();
     if (source < 0) source = state.null_file.get();
-    // First out of the way: a source may itself be 0, 1 or 2.
-    copies[i] = ::fcntl(source, F_DUPFD_CLOEXEC, 3);
   }
-  for (int i = 0; i < 3; i++) {
-    ::dup2(copies[i], i);
-    ::close(copies[i]);
-  }
+  return take_streams(wanted);
+}
+
+Status begin_session() {
+  // Not where this process leads one already, as PID 1 of a new namespace may.
+  if (::setsid() < 0 && ::getsid(0) != ::getpid()) return sys_fail("session", "setsid");
+  return ok();
 }
 
 }  // namespace stack

@@ -40,16 +40,16 @@ Status set_capability_sets(const OciCapabilities& sets) {
   return ok();
 }
 
-uint64_t permitted_now() {
+Result<uint64_t> permitted_now() {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[2] = {};
-  if (::syscall(SYS_capget, &header, data) != 0) return 0;
+  if (::syscall(SYS_capget, &header, data) != 0) return sys_fail("capabilities", "capget");
   return data[0].permitted | (uint64_t{data[1].permitted} << 32);
 }
 
 /** What is not there to give cannot be given; that is warned about, not refused (config.md). */
-OciCapabilities grantable(const OciCapabilities& wanted) {
-  uint64_t have = permitted_now();
+Result<OciCapabilities> grantable(const OciCapabilities& wanted) {
+  uint64_t have = TRY(permitted_now());
   OciCapabilities out = wanted;
   out.bounding &= have;
   out.permitted &= have;
@@ -62,7 +62,8 @@ OciCapabilities grantable(const OciCapabilities& wanted) {
 Status drop_bounding(uint64_t keep) {
   for (int cap = 0; cap < 64; cap++) {
     int there = ::prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
-    if (there < 0) return ok();  // beyond the kernel's last
+    if (there < 0 && errno == EINVAL) return ok();  // beyond the kernel's last
+    if (there < 0) return sys_fail("capabilities", "PR_CAPBSET_READ");
     if (there == 0 || (keep >> cap & 1) != 0) continue;
     if (::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0) {
       return sys_fail("capabilities", "PR_CAPBSET_DROP",
@@ -102,13 +103,13 @@ Status set_ambient(uint64_t wanted) {
 
 Status take_user_and_capabilities(const ChildState& state) {
   const OciProcess& process = *state.process;
-  OciCapabilities sets = grantable(process.capabilities.value_or(OciCapabilities{}));
+  OciCapabilities sets = TRY(grantable(process.capabilities.value_or(OciCapabilities{})));
   TRY(drop_bounding(sets.bounding));
   if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return sys_fail("capabilities", "PR_SET_KEEPCAPS");
   TRY(set_user(process));
   // A change of the user id empties the effective set; capset fills what is to stay.
   TRY(set_capability_sets(sets));
-  ::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
+  if (::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0) return sys_fail("capabilities", "PR_SET_KEEPCAPS");
   return set_ambient(sets.ambient);
 }
 
@@ -150,7 +151,8 @@ Status set_labels(const ChildState& state) {
 Status own_stdio(const OciProcess& process) {
   for (int fd = 0; fd < 3; fd++) {
     struct stat info {};
-    if (::fstat(fd, &info) != 0 || info.st_uid == process.uid) continue;
+    if (::fstat(fd, &info) != 0) return sys_fail("standard streams", "fstat");
+    if (info.st_uid == process.uid) continue;
     bool terminal = process.terminal && S_ISCHR(info.st_mode) && ::isatty(fd) == 1;
     if (!S_ISFIFO(info.st_mode) && !terminal) continue;
     // Not ours to give away: he can still use what is open.
@@ -327,21 +329,31 @@ void become_user_process(const ChildState& state, int start_fd, bool tty) {
   std::vector<char*> env = pointers(state.env);
   // Whatever is still open must not go along; CLOEXEC and not closed, for the answer's sake.
   constexpr unsigned kCloexec = 4;
-  ::syscall(SYS_close_range, 3u + static_cast<unsigned>(state.preserve_fds), ~0u, kCloexec);
+  if (::syscall(SYS_close_range, 3u + static_cast<unsigned>(state.preserve_fds), ~0u, kCloexec) !=
+      0) {
+    send_failure(start_fd, sys_fail("close descriptors", "close_range"));
+    ::_exit(128);
+  }
   char about = sync_message::kExec;
-  (void)!::send(start_fd, &about, 1, MSG_NOSIGNAL);
+  // What nobody was told of must not run.
+  if (::send(start_fd, &about, 1, MSG_NOSIGNAL) != 1) ::_exit(128);
   ::execve(state.executable.c_str(), args.data(), env.data());
   Failure failure = exec_failure(state.executable, errno);
   send_failure(start_fd, failure);
   ::_exit(start_exit_code(failure));
 }
 
+Status forbid_tracing() {
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return sys_fail("rights", "PR_SET_DUMPABLE");
+  return ok();
+}
+
 Status drop_init_rights(const InitPlan& plan) {
   (void)plan;
-  ::prctl(PR_SET_DUMPABLE, 0);
+  TRY(forbid_tracing());
   // To signal processes of any user of the container; nothing else is left to do for it.
   OciCapabilities kill_only;
-  kill_only.permitted = kill_only.effective = (1ull << CAP_KILL) & permitted_now();
+  kill_only.permitted = kill_only.effective = (1ull << CAP_KILL) & TRY(permitted_now());
   TRY(drop_bounding(0));
   TRY(set_capability_sets(kill_only));
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
@@ -351,7 +363,7 @@ Status drop_init_rights(const InitPlan& plan) {
 }
 
 Status keep_init_rights(const InitPlan& plan) {
-  ::prctl(PR_SET_DUMPABLE, 0);
+  TRY(forbid_tracing());
   ChildState& state = *const_cast<ChildState*>(plan.state);
   const OciProcess& process = *state.process;
   OciCapabilities wanted = process.capabilities.value_or(OciCapabilities{});
@@ -370,7 +382,7 @@ Status keep_init_rights(const InitPlan& plan) {
   if (filter) keep |= 1ull << CAP_SYS_ADMIN;
   if (process.scheduler || process.io_priority) keep |= 1ull << CAP_SYS_NICE;
   OciCapabilities sets;
-  sets.permitted = keep & permitted_now();
+  sets.permitted = keep & TRY(permitted_now());
   sets.effective = sets.permitted & (1ull << CAP_KILL);
   sets.inheritable = wanted.inheritable & sets.permitted;
   TRY(drop_bounding(sets.permitted));
@@ -379,7 +391,7 @@ Status keep_init_rights(const InitPlan& plan) {
 
 Status raise_kept_rights() {
   OciCapabilities sets;
-  sets.permitted = sets.effective = permitted_now();
+  sets.permitted = sets.effective = TRY(permitted_now());
   return set_capability_sets(sets);
 }
 

@@ -155,6 +155,12 @@ Status find_executable(ChildState& state);
 void warn_about_capabilities(const ChildState& state);
 /** What become_user_process does before execve, for a startContainer hook. */
 Status lose_rights_for_hook(const ChildState& state);
-void take_stdio(const ChildState& state, const Console* console);
+Status take_stdio(const ChildState& state, const Console* console);
+/** These become 0, 1 and 2; they may be any of these themselves. */
+Status take_streams(const int (&wanted)[3]);
+/** A session of its own, so that no terminal of the caller's is reached. */
+Status begin_session();
+/** Nobody without CAP_SYS_PTRACE may look into this process, nor into what it has open. */
+Status forbid_tracing();
 
 }  // namespace stack

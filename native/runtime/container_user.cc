@@ -16,14 +16,24 @@ namespace {
 constexpr size_t kMaxFile = 4u << 20;
 constexpr uint64_t kLastId = 2147483647;  // as Docker: what is above is a mistake or an attack
 
-std::string read_in_root(int root, const char* path) {
+/** "" where the image has none, or something else. */
+Result<std::string> read_in_root(int root, const char* path) {
   // O_NONBLOCK: the image could have put a FIFO there.
   auto fd = open_in_root(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-  if (!fd.ok()) return "";
+  if (!fd.ok()) {
+    int err = fd.failure().err;
+    // Of a user without rights, of links in a ring, of a FIFO's like.
+    constexpr int kNone[] = {ENOENT, ENOTDIR, EACCES, ELOOP, ENXIO, ENODEV, EISDIR, EPERM};
+    if (std::find(std::begin(kNone), std::end(kNone), err) != std::end(kNone)) return std::string();
+    return std::move(fd).failure();
+  }
   struct stat info {};
-  if (::fstat(fd->get(), &info) != 0 || !S_ISREG(info.st_mode)) return "";
+  if (::fstat(fd->get(), &info) != 0) return sys_fail("user", "fstat", path);
+  if (!S_ISREG(info.st_mode)) return std::string();
   auto text = read_all(fd->get(), kMaxFile);
-  return text.ok() ? std::move(text).take() : "";
+  if (!text.ok() && text.failure().err != EFBIG)
+    return sys_fail("user", "read", path, text.failure().err);
+  return text.ok() ? std::move(text).take() : std::string();
 }
 
 std::vector<std::string> split(std::string_view line, char separator) {
@@ -68,7 +78,7 @@ Result<ResolvedUser> resolve_user(int root_fd, const std::string& spec) {
     group = spec.substr(colon + 1);
   }
   if (user.empty()) user = "0";
-  std::string passwd = read_in_root(root_fd, "/etc/passwd");
+  std::string passwd = TRY(read_in_root(root_fd, "/etc/passwd"));
   uint64_t number = 0;
   bool numeric = parse_id(user, number);
   bool found = false;
@@ -100,7 +110,7 @@ Result<ResolvedUser> resolve_user(int root_fd, const std::string& spec) {
     TRY(check_id(number, spec));
     out.uid = static_cast<uid_t>(number);
   }
-  std::string groups = read_in_root(root_fd, "/etc/group");
+  std::string groups = TRY(read_in_root(root_fd, "/etc/group"));
   if (has_group && !group.empty()) {
     bool group_found = false;
     uint64_t gid = 0;

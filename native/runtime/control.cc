@@ -48,15 +48,18 @@ Result<std::unique_ptr<ControlServer>> ControlServer::open(Monitor& monitor, int
   int err = errno;
   ::umask(mask);
   if (bound < 0) return sys_fail(kStage, "bind", kName, err);
-  if (::listen(socket.get(), 128) < 0) return sys_fail(kStage, "listen", kName);
   std::unique_ptr<ControlServer> server(new ControlServer(monitor, std::move(socket), directory));
+  if (::listen(server->socket_.get(), 128) < 0) return sys_fail(kStage, "listen", kName);
   ControlServer* self = server.get();
   TRY(monitor.loop().add(self->socket_.get(), EPOLLIN, [self](uint32_t) { self->accept_all(); }));
   return server;
 }
 
 ControlServer::~ControlServer() {
-  if (socket_) monitor_.loop().remove(socket_.get());
+  if (socket_) {  // the start has failed: nobody will answer there
+    monitor_.loop().remove(socket_.get());
+    ::unlinkat(directory_, kName, 0);
+  }
   auto clients = std::move(clients_);
   clients_.clear();
 }

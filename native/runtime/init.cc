@@ -50,6 +50,7 @@ void reap(pid_t main, MainEnd& end) {
   for (;;) {
     int status = 0;
     pid_t pid = ::waitpid(-1, &status, WNOHANG);
+    if (pid < 0 && errno == EINTR) continue;
     if (pid <= 0) return;
     if (pid != main || !(WIFEXITED(status) || WIFSIGNALED(status))) continue;
     end.ended = true;
@@ -114,12 +115,34 @@ void leave_output(const InitData& data) {
   await_log(data.monitor);
 }
 
+int give_up(const InitPlan& plan, const Failure& failure) {
+  if (plan.start_fd >= 0) tell_start_failure(plan.start_fd, failure);
+  return 128;
+}
+
+// The main process executes nothing before this one has lost its rights: for a moment the user's
+// program would have a PID 1 beside it that may do everything.
+Result<pid_t> fork_main(const InitPlan& plan) {
+  FdPair gate = TRY(make_pipe());
+  pid_t main = ::fork();
+  if (main < 0) return sys_fail("create process", "fork");
+  if (main == 0) {
+    gate.second.reset();
+    InitPlan own = plan;
+    own.gate_fd = gate.first.get();
+    exec_main(own);
+  }
+  TRY(drop_init_rights(plan));
+  if (::write(gate.second.get(), "g", 1) != 1) return sys_fail("init", "write");
+  return main;
+}
+
 // The main process may be started late and again, so its streams stay open here.
 int run_supervisor(const InitPlan& plan, const InitData& data) {
   if (data.terminal_socket >= 0) hold_terminal(data.terminal_socket);
-  if (auto kept = keep_init_rights(plan); !kept) return 128;
+  if (auto kept = keep_init_rights(plan); !kept) return give_up(plan, kept.failure());
   auto supervisor = Supervisor::create(plan, data);
-  if (!supervisor) return 128;
+  if (!supervisor) return give_up(plan, supervisor.failure());
   ProcessBoard::End end = (*supervisor)->run();
   record_exit(data, {true, end.code, end.signal}, (*supervisor)->restart_wanted());
   leave_output(data);
@@ -135,13 +158,12 @@ int container_init(const InitPlan& plan) {
   // In a shared pid namespace we are not the one that orphans go to by nature.
   if (::getpid() != 1) ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   if (data.supervision != nullptr) return run_supervisor(plan, data);
-  pid_t main = ::fork();
-  if (main < 0) return 128;
-  if (main == 0) exec_main(plan);
+  auto forked = fork_main(plan);
+  if (!forked) return give_up(plan, forked.failure());
+  pid_t main = *forked;
   if (plan.start_fd >= 0) ::close(plan.start_fd);
   for (int fd = 0; fd < 3; ++fd) ::close(fd);
   if (data.terminal_socket >= 0) hold_terminal(data.terminal_socket);
-  if (auto dropped = drop_init_rights(plan); !dropped) return 128;
   give_heap_back();
   release_program_pages();
   MainEnd end = supervise(main);

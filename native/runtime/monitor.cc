@@ -23,6 +23,9 @@ namespace {
 // A monitor that has ended its container holds its lock for a last moment.
 constexpr time_t kLockSeconds = 3;
 
+// A write that fails may have met a moment without a descriptor or memory.
+constexpr int kWriteAttempts = 3;
+
 Status lock_within(int fd, bool ending) {
   if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return ok();
   if (!ending) return sys_fail("lock container", "flock", "lock");
@@ -78,7 +81,11 @@ Status Monitor::take_lock() {
 Status Monitor::read_task() {
   std::string text = TRY(read_file(directory_ + "/monitor.json", 16u << 20));
   spec_ = TRY(parse_monitor_spec(TRY(Json::parse(text))));
-  if (auto old = read_record(directory_)) record_ = std::move(old).take();
+  auto old = read_record(directory_);
+  // A record that is there and cannot be read is not "none": restarts would be counted anew.
+  bool none = !old && (old.failure().call.empty() || old.failure().err == ENOENT);
+  if (!old && !none) return std::move(old).failure();
+  if (old) record_ = std::move(old).take();
   if (!spec_.runtime.empty()) {
     spec_.init = false;  // its PID 1 is the user's process
     foreign_ = std::make_unique<ForeignRuntime>(spec_.runtime, spec_.id, directory_);
@@ -87,7 +94,7 @@ Status Monitor::read_task() {
     processes_ = std::make_unique<ProcessLink>(
         loop_, directory_fd_.get(), *spec_.supervision, [this](const Json& state) {
           record_.supervision = state;
-          announce();
+          (void)announce();
         });
   }
   record_.id = spec_.id;
@@ -99,7 +106,8 @@ Status Monitor::open_signals() {
   sigset_t all;
   ::sigfillset(&all);
   ::sigprocmask(SIG_SETMASK, &all, nullptr);
-  ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
+    return sys_fail("event loop", "PR_SET_CHILD_SUBREAPER");
   signals_.reset(::signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) return sys_fail("event loop", "signalfd");
   return loop_.add(signals_.get(), EPOLLIN, [this](uint32_t) {
@@ -117,7 +125,9 @@ Status Monitor::open_signals() {
 void Monitor::reap() {
   for (;;) {
     siginfo_t info{};
-    if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0) return;
+    int waited = ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG);
+    if (waited < 0 && errno == EINTR) continue;
+    if (waited < 0 || info.si_pid == 0) return;
     ProcessEnd end;
     if (info.si_code == CLD_EXITED)
       end.code = info.si_status;
@@ -145,10 +155,21 @@ void Monitor::expect_child(pid_t pid, std::function<void(ProcessEnd)> ended) {
 
 Status Monitor::run() { return loop_.run(); }
 
-void Monitor::announce() {
+Status Monitor::announce() {
   record_.monitor_pid = ::getpid();
-  (void)write_record(directory_fd_.get(), record_);
+  Status written;
+  for (int attempt = 0; attempt < kWriteAttempts; ++attempt) {
+    written = write_record(directory_fd_.get(), record_);
+    if (written) break;
+  }
+  note_failed("the container's state", written);
   if (control_) control_->state_changed();
+  return written;
+}
+
+void Monitor::note_failed(std::string_view what, const Status& status) {
+  if (status) return;
+  events_.add("warning", Json::object().set("message", std::string(what) + ": " + status.failure().text()));
 }
 
 void Monitor::agent_came() {
@@ -197,7 +218,7 @@ Status Monitor::pause() {
   TRY(cgroup_.freeze());
   record_.phase = ContainerRecord::Phase::paused;
   events_.add("pause");
-  announce();
+  (void)announce();
   return ok();
 }
 
@@ -207,7 +228,7 @@ Status Monitor::unpause() {
   TRY(cgroup_.thaw());
   record_.phase = ContainerRecord::Phase::running;
   events_.add("unpause");
-  announce();
+  (void)announce();
   return ok();
 }
 

@@ -167,9 +167,13 @@ class Monitor {
   void hold_start(Launched launched);
   void release_start();
   Status watch_oom();
+  /** Ends a run of which nobody was told. */
+  void undo_run();
   void record_start_failure(const Failure& failure);
   void note_start_failure(const Failure& failure);
-  void announce();
+  /** Writes state.json and tells subscribers. What cannot be written is tried again at once, and
+   * said in events.log. */
+  Status announce();
 
   // monitor_exit.cc
   void main_ended(ProcessEnd end);
@@ -182,6 +186,7 @@ class Monitor {
   void end_for_good();
   void release();
   void release_network();
+  void note_failed(std::string_view what, const Status& status);
 
   // monitor_stop.cc
   Status signal_main(int signal);
@@ -213,7 +218,7 @@ class Monitor {
   std::unique_ptr<AgentKeeper> agent_;
   std::unique_ptr<ForeignRuntime> foreign_;
   std::unique_ptr<ProcessLink> processes_;
-  UniqueFd oom_;
+  OomNews oom_;
   bool oom_seen_ = false;
   bool ended_ = false;
   Run run_;

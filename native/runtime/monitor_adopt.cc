@@ -103,7 +103,7 @@ Status Monitor::adopt_living() {
   record_.ports = ports_->bound();
   record_.netns = network_->path();
   TRY(loop_.add(run_.pidfd.get(), EPOLLIN, [this](uint32_t events) { adopted_ended(events); }));
-  announce();
+  (void)announce();
   return ok();
 }
 

@@ -122,7 +122,7 @@ void Monitor::schedule(int64_t delay_ms) {
     restart_timer_ = 0;
     restart_now();
   });
-  announce();
+  (void)announce();
 }
 
 void Monitor::restart_now() {
@@ -131,7 +131,7 @@ void Monitor::restart_now() {
   auto done = std::move(restart_done_);
   restart_done_ = nullptr;
   if (started) {
-    announce();
+    (void)announce();
     if (done) done(ok());
     return;
   }
@@ -145,7 +145,7 @@ void Monitor::end_for_good() {
   record_.phase = Phase::exited;
   record_.next_restart_at.clear();
   release();
-  announce();  // gates open by this
+  (void)announce();  // gates open by this
   // An overlay's upper directory has one mount at a time, and to let go of it takes ten milliseconds:
   // who starts the container again waits for the lock, and nobody else for this.
   root_.reset();
@@ -167,8 +167,8 @@ void Monitor::when_ended(std::function<void()> task) {
 
 // What the next owner of the ports or the cgroup needs to be free; the container's own layer follows.
 void Monitor::release() {
-  if (oom_) loop_.remove(oom_.get());
-  oom_.reset();
+  if (oom_) loop_.remove(oom_.fd.get());
+  oom_ = {};
   ports_.reset();
   if (network_) network_->unpublish();
   record_.ports.clear();
@@ -179,7 +179,7 @@ void Monitor::release() {
     if (!cgroup_.remove().ok()) {
       (void)cgroup_.kill_all();
       (void)cgroup_.wait_empty(1000);
-      (void)cgroup_.remove();
+      note_failed("the container's cgroup stays", cgroup_.remove());
     }
     cgroup_ = Cgroup();
   }
@@ -187,7 +187,7 @@ void Monitor::release() {
 
 // What takes its time and nobody waits for: links go after a grace period of RCU.
 void Monitor::release_network() {
-  if (network_) network_->close();
+  if (network_) note_failed("the container's links stay", network_->close());
   network_.reset();
 }
 

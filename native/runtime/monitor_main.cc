@@ -45,18 +45,22 @@ std::optional<Options> parse_options(int argc, char** argv) {
 }
 
 // The parent returns at once; who started us waits for the line on the status descriptor.
-bool become_daemon(Waited waited) {
+Status become_daemon(Waited waited) {
+  constexpr const char* kStage = "start monitor";
   pid_t pid = waited == Waited::yes ? ::fork() : 0;
-  if (pid != 0) ::_exit(pid < 0 ? 125 : 0);
+  if (pid < 0) return sys_fail(kStage, "fork");
+  if (pid > 0) ::_exit(0);
   ::setsid();
   pid = ::fork();  // not a session leader: no terminal can become ours
-  if (pid != 0) ::_exit(pid < 0 ? 125 : 0);
+  if (pid < 0) return sys_fail(kStage, "fork");
+  if (pid > 0) ::_exit(0);
   UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  if (!null) return false;
+  if (!null) return sys_fail(kStage, "open", "/dev/null");
   for (int fd = 0; fd < 3; ++fd)
-    if (::dup2(null.get(), fd) < 0) return false;
+    if (::dup2(null.get(), fd) < 0) return sys_fail(kStage, "dup2", "/dev/null");
   ::umask(022);
-  return ::chdir("/") == 0;
+  if (::chdir("/") != 0) return sys_fail(kStage, "chdir", "/");
+  return ok();
 }
 
 void tell(UniqueFd& status, const Json& line) {
@@ -69,17 +73,18 @@ void tell_failure(UniqueFd& status, const Failure& failure) {
   tell(status, Json::object().set("ok", false).set("error", failure_to_json(failure)));
 }
 
-int oom_score() {
-  auto text = read_file("/proc/self/oom_score_adj", 64);
-  return text ? ::atoi(text->c_str()) : 0;
+Result<int> oom_score() {
+  std::string text = TRY(read_file("/proc/self/oom_score_adj", 64));
+  return ::atoi(text.c_str());
 }
 
 // The kernel is to prefer anybody else when memory runs out. Without the right to ask for it we
 // stay as we are.
-Monitor::Inherited protect_from_oom(const MonitorSpec& spec) {
+Result<Monitor::Inherited> protect_from_oom(const MonitorSpec& spec) {
   Monitor::Inherited original;
-  original.oom_score = oom_score();
-  ::getrlimit(RLIMIT_NOFILE, &original.descriptors);
+  original.oom_score = TRY(oom_score());
+  if (::getrlimit(RLIMIT_NOFILE, &original.descriptors) != 0)
+    return sys_fail("start monitor", "getrlimit");
   int wanted = spec.oom_score_adj.value_or(-999);
   if (wanted < original.oom_score)
     (void)write_existing("/proc/self/oom_score_adj", std::to_string(wanted));
@@ -88,7 +93,7 @@ Monitor::Inherited protect_from_oom(const MonitorSpec& spec) {
 
 Status supervise(const MonitorOptions& options, UniqueFd& status) {
   auto monitor = TRY(Monitor::open(options.directory));
-  monitor->set_inherited(protect_from_oom(monitor->spec()));
+  monitor->set_inherited(TRY(protect_from_oom(monitor->spec())));
   TRY(options.adopt ? monitor->adopt() : monitor->start());
   Json ports = Json::array();
   for (const BoundPort& port : monitor->record().ports) ports.push(to_json(port));
@@ -112,13 +117,13 @@ bool accept_directory(std::string& directory) {
 int run_monitor(const MonitorOptions& options, UniqueFd status, Waited waited) {
   forget_environment();
   ::prctl(PR_SET_NAME, "stack-monitor", 0, 0, 0);
-  if (status) (void)set_cloexec(status.get(), true);
   // One heap, given back as a whole: large pieces would otherwise become mappings that init
   // inherits.
   ::mallopt(M_MMAP_THRESHOLD, 1 << 30);
   ::signal(SIGPIPE, SIG_IGN);
-  if (!become_daemon(waited)) return 125;
-  Status done = supervise(options, status);
+  Status done = status ? set_cloexec(status.get(), true) : ok();
+  if (done) done = become_daemon(waited);
+  if (done) done = supervise(options, status);
   if (done) return 0;
   tell_failure(status, done.failure());
   return 125;

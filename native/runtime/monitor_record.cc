@@ -82,15 +82,20 @@ Status replace_json(int directory, const std::string& name, const Json& json) {
   UniqueFd file(::openat(directory, fresh.c_str(),
                          O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file) return sys_fail(stage, "openat", fresh);
-  TRY(write_all(file.get(), json.dump() + "\n"));
-  if (::renameat(directory, fresh.c_str(), directory, name.c_str()) < 0)
-    return sys_fail(stage, "renameat", name);
-  return ok();
+  Status written = write_all(file.get(), json.dump() + "\n");
+  if (!written)
+    written = sys_fail(stage, "write", fresh, written.failure().err);
+  else if (::renameat(directory, fresh.c_str(), directory, name.c_str()) < 0)
+    written = sys_fail(stage, "renameat", name);
+  if (!written) ::unlinkat(directory, fresh.c_str(), 0);
+  return written;
 }
 
 }  // namespace
 
 Status write_record(int directory, const ContainerRecord& record) {
+  // Without it the record would pass for one of another boot.
+  if (boot_id().empty()) return sys_fail("write state.json", "read", "/proc/sys/kernel/random/boot_id");
   return replace_json(directory, "state.json", to_json(record));
 }
 

@@ -14,8 +14,10 @@
 #include "fs.h"
 #include "init.h"
 #include "monitor.h"
+#include "netlink.h"
 #include "populate.h"
 #include "resident.h"
+#include "proc.h"
 #include "process_link.h"
 
 namespace stack {
@@ -60,13 +62,13 @@ Status Monitor::populate_volumes() {
 }
 
 Status Monitor::start() {
-  if (!control_) control_ = TRY(ControlServer::open(*this, directory_fd_.get()));
   if (spec_.agent) agent_ = std::make_unique<AgentKeeper>(*this, *spec_.agent);
   events_.add("monitor-started");
   record_.stop_requested = false;
   record_.failures = 0;
   record_.error.reset();
   auto attempt = [this]() -> Status {
+    if (!control_) control_ = TRY(ControlServer::open(*this, directory_fd_.get()));
     TRY(prepare());
     TRY(populate_volumes());
     TRY(launch_run());
@@ -75,21 +77,25 @@ Status Monitor::start() {
   Status started = attempt();
   if (started) {
     record_.ports = ports_->bound();
-    announce();
-    return ok();
+    started = announce();  // nobody is to find a container that runs and has no record
+    if (started) return ok();
   }
-  if (run_.pid !=
-      0) {  // only the ports failed: nobody is to find a container that is half reachable
-    (void)cgroup_.kill_all();
-    run_ = Run{};
-  }
+  // Only the ports or the record failed: nobody is to find a container that is half reachable.
+  if (run_.pid != 0) undo_run();
   record_start_failure(started.failure());
   record_.phase = Phase::exited;
   release();
   root_.reset();
   release_network();
-  announce();
+  (void)announce();
   return started;
+}
+
+void Monitor::undo_run() {
+  bool killed = cgroup_.valid() && cgroup_.kill_all().ok();
+  killed = signal_main(SIGKILL).ok() || killed;
+  if (killed && !foreign_) (void)wait_pidfd(run_.pidfd.get());
+  run_ = Run{};
 }
 
 void Monitor::record_start_failure(const Failure& failure) {
@@ -138,6 +144,7 @@ Result<OciConfig> Monitor::load_config() const {
 }
 
 Result<Launched> Monitor::launch_own(const OciConfig& config) {
+  TRY(net::return_home());  // children begin where this process is
   if (!root_)
     root_.emplace(
         TRY(RootMount::create(spec_.rootfs)));  // a monitor that took over mounts it only now
@@ -187,8 +194,11 @@ Result<Launched> Monitor::launch_own(const OciConfig& config) {
     TRY(stdio_->use_terminal(std::move(launched.console_master)));
   }
   // Only the first run can wait: a restart has nobody who is about to come.
-  if (!spec_.start_on_attach || record_.restarts > 0) TRY(::stack::start(launched));
-  return launched;
+  if (spec_.start_on_attach && record_.restarts == 0) return launched;
+  Status started = ::stack::start(launched);
+  if (started) return launched;
+  if (signal_pidfd(launched.pidfd.get(), SIGKILL).ok()) (void)wait_pidfd(launched.pidfd.get());
+  return std::move(started).failure();
 }
 
 // The runtime named by the user makes the cgroup too.
@@ -230,7 +240,7 @@ Status Monitor::launch_run() {
   ::malloc_trim(0);  // the configuration is large, and needed only now
   loop_.after(kCalmMs, [] { release_program_pages(); });
   oom_seen_ = false;
-  if (!oom_) (void)watch_oom();
+  if (!oom_) (void)watch_oom();  // without: counted at the end of the run
   record_.pid = run_.pid;
   record_.pid_start = run_.start_time;
   record_.phase = Phase::running;
@@ -272,9 +282,9 @@ void Monitor::release_start() {
 Status Monitor::watch_oom() {
   oom_ = TRY(cgroup_.oom_events());
   if (!oom_) return ok();
-  return loop_.add(oom_.get(), EPOLLIN, [this](uint32_t) {
-    char buffer[4096];
-    if (::read(oom_.get(), buffer, sizeof buffer) <= 0 || run_.pid == 0) return;
+  return loop_.add(oom_.fd.get(), oom_.events, [this](uint32_t) {
+    (void)oom_.take();
+    if (run_.pid == 0) return;
     if (oom_seen_ || cgroup_.oom_kills() == run_.oom_before) return;
     oom_seen_ = true;
     events_.add("oom");

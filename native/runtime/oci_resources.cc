@@ -132,7 +132,7 @@ Result<long> parse_interval(const std::string& text) {
 
 Result<int> follow_events(const Cgroup& cgroup, const std::string& id, pid_t pid, long interval) {
   UniqueFd pidfd = TRY(open_pidfd(pid));
-  UniqueFd oom = TRY(cgroup.oom_events());
+  OomNews oom = TRY(cgroup.oom_events());
   UniqueFd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC));
   if (!timer) return sys_fail("events", "timerfd_create");
   timespec period{interval / 1000, interval % 1000 * 1000000};
@@ -140,13 +140,13 @@ Result<int> follow_events(const Cgroup& cgroup, const std::string& id, pid_t pid
   ::timerfd_settime(timer.get(), 0, &every, nullptr);
   uint64_t kills = cgroup.oom_kills();
   for (;;) {
-    pollfd waits[3] = {{pidfd.get(), POLLIN, 0}, {timer.get(), POLLIN, 0}, {oom.get(), POLLIN, 0}};
+    pollfd waits[3] = {{pidfd.get(), POLLIN, 0}, {timer.get(), POLLIN, 0}, {oom.fd.get(), static_cast<short>(oom.events), 0}};
     if (::poll(waits, 3, -1) < 0 && errno != EINTR) return sys_fail("events", "poll");
     char drop[512];
     if (waits[2].revents != 0) {
       // v1 tells by an eventfd, before it kills: the counter is behind. v2 tells of any change
       // there.
-      bool told = ::read(oom.get(), drop, sizeof drop) == static_cast<ssize_t>(sizeof(uint64_t));
+      bool told = oom.take() && oom.events == POLLIN;
       uint64_t now = cgroup.oom_kills();
       if (told || now > kills) print_event("oom", id, nullptr);
       kills = now;

@@ -34,13 +34,21 @@ Result<Directory> list(int fd) {
   return Directory(directory);
 }
 
+/** Null: no more. readdir(3) tells a failure from the end by errno alone. */
+Result<dirent*> next_entry(const Directory& directory) {
+  errno = 0;
+  dirent* entry = ::readdir(directory.get());
+  if (entry == nullptr && errno != 0) return sys_fail(kStage, "getdents64");
+  return entry;
+}
+
 bool is_dot(const char* name) {
   return name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0));
 }
 
 Result<bool> is_empty(int fd) {
   Directory directory = TRY(list(fd));
-  while (dirent* entry = ::readdir(directory.get()))
+  while (dirent* entry = TRY(next_entry(directory)))
     if (!is_dot(entry->d_name) && std::string_view(entry->d_name) != "lost+found") return false;
   return true;
 }
@@ -54,7 +62,7 @@ class Copier {
 
   Status directory(int from, int to) {
     Directory directory = TRY(list(from));
-    while (dirent* entry = ::readdir(directory.get()))
+    while (dirent* entry = TRY(next_entry(directory)))
       if (!is_dot(entry->d_name)) TRY(one(from, to, entry->d_name));
     return ok();
   }
@@ -72,10 +80,11 @@ class Copier {
  private:
   static Status extended(const std::string& from, const std::string& to) {
     ssize_t size = ::listxattr(from.c_str(), nullptr, 0);
+    if (size < 0 && errno != ENOTSUP) return sys_fail(kStage, "listxattr");
     if (size <= 0) return ok();
     std::string names(static_cast<size_t>(size), 0);
     size = ::listxattr(from.c_str(), names.data(), names.size());
-    if (size <= 0) return ok();
+    if (size < 0) return sys_fail(kStage, "listxattr");
     names.resize(static_cast<size_t>(size));
     for (size_t at = 0; at < names.size();) {
       std::string name = names.c_str() + at;

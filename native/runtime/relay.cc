@@ -51,18 +51,18 @@ Result<UniqueFd> bind_one(const PortSpec& port, int family, uint16_t number) {
   int type = port.udp ? SOCK_DGRAM : SOCK_STREAM;
   UniqueFd fd(socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return sys_fail("bind port", "socket", path);
-  int on = 1;
-  if (family == AF_INET6) setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-  if (port.udp) {
+  auto set = [&](int level, int option) {
+    int on = 1;
+    return setsockopt(fd.get(), level, option, &on, sizeof on) == 0;
+  };
+  bool done = family != AF_INET6 || set(IPPROTO_IPV6, IPV6_V6ONLY);
+  if (done && port.udp) {
     // Answers must leave from the address that was asked, also where we listen on all of them.
-    if (family == AF_INET6) {
-      setsockopt(fd.get(), IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
-    } else {
-      setsockopt(fd.get(), IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
-    }
-  } else {
-    setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    done = family == AF_INET6 ? set(IPPROTO_IPV6, IPV6_RECVPKTINFO) : set(IPPROTO_IP, IP_PKTINFO);
+  } else if (done) {
+    done = set(SOL_SOCKET, SO_REUSEADDR);
   }
+  if (!done) return sys_fail("bind port", "setsockopt", path);
   if (bind(fd.get(), address.get(), address.length) < 0) return sys_fail("bind port", "bind", path);
   if (!port.udp && listen(fd.get(), kBacklog) < 0) {
     // Two sockets may be bound to one port with SO_REUSEADDR as long as neither listens.
@@ -71,10 +71,11 @@ Result<UniqueFd> bind_one(const PortSpec& port, int family, uint16_t number) {
   return fd;
 }
 
-uint16_t bound_number(int fd) {
+Result<uint16_t> bound_number(int fd) {
   SocketAddress address;
   address.length = sizeof address.storage;
-  getsockname(fd, address.get(), &address.length);
+  if (getsockname(fd, address.get(), &address.length) < 0)
+    return sys_fail("bind port", "getsockname");
   return address.port();
 }
 
@@ -87,7 +88,7 @@ Result<uint16_t> bind_number(const PortSpec& port, uint16_t number, std::vector<
   bool both = port.host_ip.empty();
   int first = port.host_ip.find(':') == std::string::npos ? AF_INET : AF_INET6;
   UniqueFd fd = TRY(bind_one(port, first, number));
-  uint16_t bound = bound_number(fd.get());
+  uint16_t bound = TRY(bound_number(fd.get()));
   if (both) {
     auto second = bind_one(port, AF_INET6, bound);
     if (!second.ok() && !no_such_family(second.failure())) return std::move(second).failure();

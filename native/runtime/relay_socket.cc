@@ -1,5 +1,7 @@
 #include "relay_socket.h"
 
+#include "netlink.h"
+
 #include <arpa/inet.h>
 #include <sched.h>
 #include <unistd.h>
@@ -56,6 +58,7 @@ bool parse_address(const std::string& text, int family, uint16_t port, SocketAdd
 }
 
 Result<UniqueFd> socket_in(int netns, int home, int family, int type) {
+  if (Status home_again = net::return_home(); !home_again) return std::move(home_again).failure();
   if (netns >= 0 && setns(netns, CLONE_NEWNET) < 0)
     return sys_fail("enter network namespace", "setns");
   UniqueFd fd(socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));

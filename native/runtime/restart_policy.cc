@@ -1,7 +1,6 @@
 #include "restart_policy.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace stack {
 
@@ -30,9 +29,11 @@ std::string_view restart_policy_name(RestartPolicy policy) {
 static int64_t delay_for(const RestartSpec& spec, int64_t failures, double random) {
   double delay = static_cast<double>(spec.first_delay_ms);
   if (failures > 1) {
-    // pow() of a large count is infinity, which the limit below turns into the longest delay.
-    delay = static_cast<double>(spec.delay_ms) *
-            std::pow(std::max(spec.factor, 1.0), static_cast<double>(failures - 2));
+    delay = static_cast<double>(spec.delay_ms);
+    double factor = std::max(spec.factor, 1.0), longest = static_cast<double>(spec.max_delay_ms);
+    // Few rounds, however often it has failed: a factor of 1 changes nothing, any other is there soon.
+    for (int64_t i = 2; i < failures && factor > 1 && delay > 0 && delay < longest; ++i)
+      delay *= factor;
   }
   delay = std::min(delay, static_cast<double>(spec.max_delay_ms));
   delay *= 1 + std::clamp(spec.jitter, 0.0, 1.0) * (2 * random - 1);

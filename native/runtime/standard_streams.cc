@@ -238,6 +238,9 @@ void Stdio::take(Output& output, size_t bytes) {
   while (bytes > 0) {
     ssize_t n = ::splice(output.fd.get(), nullptr, null_.get(), nullptr, bytes, SPLICE_F_NONBLOCK);
     if (n < 0 && errno == EINTR) continue;
+    // What stays there would be logged twice.
+    char away[4096];
+    if (n < 0) n = ::read(output.fd.get(), away, std::min(bytes, sizeof away));
     if (n <= 0) break;
     bytes -= static_cast<size_t>(n);
   }
@@ -329,7 +332,14 @@ bool Stdio::pump_fifo(Output& output, bool final) {
   size_t got = 0;
   while (got < static_cast<size_t>(n)) {
     ssize_t r = ::read(scratch_read_.get(), shared_buffer() + got, static_cast<size_t>(n) - got);
-    if (r <= 0) break;
+    if (r < 0 && errno == EINTR) continue;
+    if (r <= 0) {  // a copy that stays in there would be taken for the next one
+      if (auto fresh = make_pipe(O_NONBLOCK); fresh) {
+        scratch_read_ = std::move(fresh->first);
+        scratch_write_ = std::move(fresh->second);
+      }
+      return false;
+    }
     got += static_cast<size_t>(r);
   }
   std::string_view pending(shared_buffer(), got);

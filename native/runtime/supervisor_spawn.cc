@@ -48,20 +48,6 @@ Status take_user(OciProcess& process, const std::string& user) {
   return ok();
 }
 
-struct Streams {
-  int in, out, error;
-};
-
-void take_streams(const Streams& streams) {
-  int wanted[3] = {streams.in, streams.out, streams.error};
-  int copies[3];
-  for (int i = 0; i < 3; ++i) copies[i] = ::fcntl(wanted[i], F_DUPFD_CLOEXEC, 3);
-  for (int i = 0; i < 3; ++i) {
-    ::dup2(copies[i], i);
-    ::close(copies[i]);
-  }
-}
-
 // Not by clone3 where the container's cgroup namespace hides its own neighbour (nsdelegate).
 void enter_own_cgroup(const ProcessFds& fds, bool there) {
   if (fds.cgroup_procs < 0) return;
@@ -77,7 +63,7 @@ void enter_own_cgroup(const ProcessFds& fds, bool there) {
   // PID 1 holds them permitted only.
   if (auto raised = raise_kept_rights(); !raised) give_up(sync, raised.failure(), 128);
   enter_own_cgroup(fds, in_cgroup);
-  ::setsid();
+  if (auto begun = begin_session(); !begun) give_up(sync, begun.failure(), 128);
   InitPlan own = plan;
   own.start_fd = sync;
   if (spec.main && args == nullptr) exec_main(own);
@@ -94,7 +80,8 @@ void enter_own_cgroup(const ProcessFds& fds, bool there) {
   state.process = &process;
   int out = args != nullptr ? data.null_fd : fds.output;
   int error = args != nullptr ? data.null_fd : fds.error;
-  take_streams({data.null_fd, out, error});
+  if (auto taken = take_streams({data.null_fd, out, error}); !taken)
+    give_up(sync, taken.failure(), 128);
   if (auto found = find_executable(state); !found)
     give_up(sync, found.failure(), start_exit_code(found.failure()));
   become_user_process(state, sync, false);

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
@@ -217,6 +218,11 @@ void weights_convert() {
         cpu_weight_of_shares(512) == 59);
   CHECK(cpu_weight_of_shares(2048) == 174 && cpu_weight_of_shares(262144) == 10000 &&
         cpu_weight_of_shares(0) == 0);
+  for (uint64_t shares = 3; shares < 262144; shares++) {
+    double l = std::log2(static_cast<double>(shares));
+    double weight = std::ceil(std::pow(10, (l * l + 125 * l) / 612.0 - 7.0 / 34.0));
+    CHECK(cpu_weight_of_shares(shares) == static_cast<uint64_t>(weight));
+  }
   CHECK(io_weight_of_blkio(10) == 1 && io_weight_of_blkio(500) == 4950 &&
         io_weight_of_blkio(1000) == 10000);
 }

@@ -77,6 +77,10 @@ export class TestContainer {
   readonly #world: MonitorWorld;
   readonly #options: ContainerOptions;
   readonly #connections: Connection[] = [];
+  /** The process that `start` has started has ended: its exit status, or the signal. */
+  ended: Promise<number | string> = Promise.resolve(0);
+  /** What the monitor runs under. */
+  under: readonly string[] = [];
 
   constructor(world: MonitorWorld, options: ContainerOptions) {
     this.#world = world;
@@ -141,9 +145,14 @@ export class TestContainer {
 
   /** Starts the monitor; resolves with the line on its status descriptor. */
   start(...more: readonly string[]): Promise<Started> {
-    const [file = binary, ...args] = [...(this.#options.enter ?? []), binary, "monitor", "--dir", this.directory, "--status-fd", "3", ...more];
+    const [file = binary, ...args] = [...(this.#options.enter ?? []), ...this.under, binary, "monitor", "--dir", this.directory, "--status-fd", "3", ...more];
+    const child = spawn(file, args, { stdio: ["ignore", "inherit", "inherit", "pipe"] });
+    this.ended = new Promise((resolve) => {
+      child.once("exit", (code, signal) => {
+        resolve(code ?? signal ?? "");
+      });
+    });
     return new Promise((resolve, reject) => {
-      const child = spawn(file, args, { stdio: ["ignore", "inherit", "inherit", "pipe"] });
       let text = "";
       child.stdio[3]?.on("data", (part: Buffer) => (text += part.toString()));
       child.stdio[3]?.on("end", () => {
