@@ -203,6 +203,10 @@ Result<Launched> Monitor::launch_own(const OciConfig& config) {
 
 // The runtime named by the user makes the cgroup too.
 Result<Launched> Monitor::launch_foreign() {
+  if (!root_) {  // a monitor that took over mounts it only now
+    root_.emplace(TRY(RootMount::create(spec_.rootfs)));
+    TRY(foreign_->mount(*root_));
+  }
   Stdio::Ends ends = TRY(stdio_->container_ends());
   stdio_->begin_run();
   foreign_->remove();  // of a run before
