@@ -47,10 +47,10 @@ async function main(): Promise<number> {
   const input: { used?: NodeJS.ReadStream } = {};
   let context: Context | undefined;
   try {
-    const status = await runProgram(process.argv.slice(2), (globals) => {
+    const status = await runProgram(process.argv.slice(2), (globals, env = process.env) => {
       context = {
         globals,
-        env: process.env,
+        env,
         cwd: process.cwd(),
         get stdin() {
           return (input.used ??= process.stdin);

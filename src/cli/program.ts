@@ -1,5 +1,6 @@
 import { StackError } from "../core/index.ts";
 import type { Context } from "./context.ts";
+import { withEnvFile } from "./env-file.ts";
 import { globalFlags, resolveGlobals } from "./globals.ts";
 import { entry, renderFlags } from "./help.ts";
 import { initialValues, parseFlags } from "./parse.ts";
@@ -7,7 +8,7 @@ import { commands, findCommand } from "./registry.ts";
 import { nearest } from "./suggest.ts";
 
 /** From the words of the command line to the exit status of the command. */
-export async function runProgram(argv: readonly string[], makeContext: (globals: Context["globals"]) => Context): Promise<number> {
+export async function runProgram(argv: readonly string[], makeContext: (globals: Context["globals"], env?: Context["env"]) => Context): Promise<number> {
   const syntax = { name: "stack", flags: globalFlags, interspersed: false, positionals: ["[command...]"] };
   const withoutFlags = (): Context => makeContext(resolveGlobals(initialValues(globalFlags), {}));
   const parsed = parseFlags(syntax, argv);
@@ -19,7 +20,9 @@ export async function runProgram(argv: readonly string[], makeContext: (globals:
     await context.stdout.write(rootHelp());
     return 0;
   }
-  const context = makeContext(resolveGlobals(parsed.flags, withoutFlags().env));
+  const scene = withoutFlags();
+  const env = await withEnvFile(parsed.flags, scene.env, scene.cwd);
+  const context = makeContext(resolveGlobals(parsed.flags, env), env);
   if (name === "help") return invoke(rest[0] ?? "help", ["--help"], context);
   return invoke(name, rest, context);
 }

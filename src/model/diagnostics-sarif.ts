@@ -49,7 +49,7 @@ function result(d: Diagnostic, rules: readonly SarifRule[], base: string): Reado
 
 function location(place: Place, base: string): { readonly physicalLocation: Readonly<Record<string, unknown>> } {
   const path = relativeTo(base, place.file);
-  const artifact = place.file === "-" ? { uri: "stdin" } : path === place.file ? { uri: pathToFileURL(path).href } : { uri: encodeURI(path).replace(/[?#]/g, encodeURIComponent), uriBaseId: "SRCROOT" };
+  const artifact = place.file === "-" ? { uri: "stdin" } : path === place.file ? { uri: pathToFileURL(path).href } : { uri: encodeURI(path).replace(/[?#:]/g, encodeURIComponent), uriBaseId: "SRCROOT" };
   return {
     physicalLocation: {
       artifactLocation: artifact,

@@ -37,7 +37,7 @@ export const ONE_WAY: Readonly<Record<string, Applies>> = {
   // that was a number or a truth is not made absolute.
   "ssh-key": (project) =>
     services(project).some((s) => Object.entries(partOf(partsOf(s, "build"), "ssh")).some(([id, path]) => !String(path).startsWith("/") && (id !== "default" || path !== ""))),
-  "negative-zero": (_, text) => /[:-] -0,?$/m.test(text),
+  "negative-zero": (_, text) => /(?:[:-]|^) *-0,?$/m.test(text),
   // JSON forgets models and zeros of limits, names the devices of blkio_config otherwise, and writes characters bare
   // that YAML allows nowhere.
   model: (project, _, style) => style === "json" && services(project).some((s) => Object.keys(s.models).length > 0),

@@ -54,6 +54,14 @@ describe("config --format json", () => {
 });
 
 describe("config", () => {
+  it("hashes what is written with --no-interpolate, and what it stands for without", async () => {
+    writeFileSync(join(directory, "variable.yaml"), 'services:\n  web:\n    image: "nginx:${TAG:-1}"\n');
+    const written = await config("variable.yaml", "--no-interpolate", "--hash", "*");
+    const filled = await config("variable.yaml", "--hash", "*");
+    for (const { status, out } of [written, filled]) expect([status, out]).toEqual([0, expect.stringMatching(/^web [0-9a-f]{64}\n$/)]);
+    expect(written.out).not.toBe(filled.out);
+  });
+
   it("prints what only the making of a container would refuse, with a warning at its place", async () => {
     const { status, out, err } = await config("misspelt.yaml");
     expect(status).toBe(0);

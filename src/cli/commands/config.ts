@@ -50,7 +50,7 @@ export const command = defineCommand({
       envResolution: flags.noEnvResolution,
     };
     // As with Docker Compose: the document and the names of services are not of the project that would be made of them.
-    if (flags.noInterpolate && (flags.services || flags.hash !== undefined || !isList(flags))) {
+    if (flags.noInterpolate && (flags.services || !isList(flags))) {
       const text = await uninterpolated(context, flags, services, skip);
       if (!flags.quiet || flags.services) await print(context, flags, text);
       return 0;
@@ -90,8 +90,8 @@ async function print(context: Context, flags: ConfigFlags, text: string): Promis
 
 /** The merged document as it was written: values may still be variables, so nothing is made of it. */
 async function uninterpolated(context: Context, flags: ConfigFlags, services: readonly string[], skip: NonNullable<LoadRequest["skip"]>): Promise<string> {
-  if (flags.hash !== undefined || flags.resolveImageDigests || flags.lockImageDigests)
-    throw new StackError("usage", "--no-interpolate cannot be combined with --hash, --resolve-image-digests or --lock-image-digests");
+  if (flags.resolveImageDigests || flags.lockImageDigests)
+    throw new StackError("usage", "--no-interpolate cannot be combined with --resolve-image-digests or --lock-image-digests");
   const { model } = await reported(context, flags, await mergeFiles(loadRequest(context, services, { skip })));
   if (flags.services) return lines(Object.keys((model["services"] ?? {})).sort());
   return modelText(model, flags.format === "json" ? "json" : "yaml");

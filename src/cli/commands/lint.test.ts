@@ -49,6 +49,23 @@ describe("the exit status of lint", () => {
   });
 });
 
+describe("what will not be carried out as written", () => {
+  const support = async (...argv: readonly string[]) => {
+    writeFileSync(join(directory, "support.yaml"), "services:\n  web:\n    image: nginx:1.27\n    use_api_socket: true\n    gpus: all\n    pull_policy: build\n");
+    const { status, out } = await lint("support.yaml", "--format", "json", ...argv);
+    const { diagnostics } = JSON.parse(out) as { readonly diagnostics: readonly { readonly rule: string; readonly severity: string; readonly place: { readonly line: number } }[] };
+    return { status, found: diagnostics.map((d) => [d.rule, d.severity, d.place.line]) };
+  };
+
+  it("is told at its place", async () => {
+    expect(await support()).toEqual({ status: 0, found: [["not-carried-out", "warning", 4], ["refused-attribute", "warning", 5], ["partly-carried-out", "warning", 6]] });
+  });
+
+  it("is switched off and raised as every rule is", async () => {
+    expect(await support("--disable", "not-carried-out,partly-carried-out", "--rule", "refused-attribute=error")).toEqual({ status: 1, found: [["refused-attribute", "error", 5]] });
+  });
+});
+
 describe("what lint prints", () => {
   it("is nothing where nothing is found", async () => {
     expect(await lint("clean.yaml")).toEqual({ status: 0, out: "", err: "" });

@@ -8,7 +8,7 @@ import { defineCommand, refuse } from "../command.ts";
 import type { Context } from "../context.ts";
 import { boolean, integer, list, text } from "../flags.ts";
 import type { FlagValues } from "../flags.ts";
-import { isSet } from "../globals.ts";
+import { orphanOptions } from "../orphans.ts";
 import { checkService, loadProject } from "../project.ts";
 import { reconcileOptions } from "../../reconcile/index.ts";
 
@@ -129,8 +129,7 @@ function upOptions(context: Context, flags: UpFlags, services: readonly string[]
     recreate: flags.forceRecreate ? "force" : flags.noRecreate ? "never" : "diverged",
     recreateDependencies: flags.alwaysRecreateDeps,
     renewAnonymousVolumes: flags.renewAnonVolumes,
-    removeOrphans: flags.removeOrphans || isSet(context.env["COMPOSE_REMOVE_ORPHANS"]),
-    ignoreOrphans: isSet(context.env["COMPOSE_IGNORE_ORPHANS"]),
+    ...orphanOptions(context.env, flags.removeOrphans),
     scale: scaleOf(flags.scale),
     wait: flags.wait,
     ...pullOf(flags.pull),

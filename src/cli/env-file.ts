@@ -1,0 +1,45 @@
+import { readFileSync, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { isSet } from "./globals.ts";
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+interface Where {
+  readonly file: readonly string[];
+  readonly envFile: readonly string[];
+  readonly projectDirectory: string | undefined;
+}
+
+/**
+ * The environment with the `COMPOSE_…` variables of the environment file, which speak to the command as those of the
+ * shell do (`COMPOSE_IGNORE_ORPHANS`, `COMPOSE_PROGRESS` …); the shell's win. What is wrong in the file the model says.
+ */
+export async function withEnvFile(flags: Where, env: Env, cwd: string): Promise<Env> {
+  const texts = envFiles(flags, env, cwd).map(readOrNothing);
+  // Most have none, and then nothing is to be parsed.
+  if (!texts.some((text) => text.includes("COMPOSE_"))) return env;
+  const { parseDotenv } = await import("../model/index.ts");
+  const values = new Map<string, string>();
+  for (const text of texts) for (const [name, value] of parseDotenv(text, (name) => env[name], values).values) values.set(name, value);
+  const known = Object.fromEntries([...values].filter(([name]) => name.startsWith("COMPOSE_")));
+  return { ...known, ...env };
+}
+
+function envFiles(flags: Where, env: Env, cwd: string): readonly string[] {
+  if (flags.envFile.length > 0) return flags.envFile.map((file) => resolve(cwd, file));
+  const listed = env["COMPOSE_ENV_FILES"] ?? "";
+  if (listed !== "") return listed.split(",").map((file) => resolve(cwd, file.trim()));
+  if (isSet(env["COMPOSE_DISABLE_ENV_FILE"])) return [];
+  const [first] = flags.file;
+  const beside = first === undefined || first === "-" ? cwd : dirname(resolve(cwd, first));
+  return [join(resolve(cwd, flags.projectDirectory ?? beside), ".env")];
+}
+
+/** Only what is a file: a FIFO would be empty when the model comes to read it. */
+function readOrNothing(file: string): string {
+  try {
+    return statSync(file).isFile() ? readFileSync(file, "utf8") : "";
+  } catch {
+    return "";
+  }
+}
