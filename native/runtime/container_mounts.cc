@@ -413,7 +413,8 @@ Status attach_rootfs(ChildState& state) {
   // over "/": any directory would do, and this one always exists. Paths still start from the root
   // below it, so that bind sources are found until the root is switched.
   UniqueFd place;
-  if (state.options->rootfs_fd < 0) {
+  // Without pivot_root it has to cover "/", or chroot alone would stand before the host.
+  if (state.options->rootfs_fd < 0 && !state.options->no_pivot) {
     std::string path = rootfs_path(*state.config, state.options->bundle);
     place.reset(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   }
