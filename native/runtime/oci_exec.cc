@@ -134,6 +134,7 @@ Result<int> oci_exec(const OciGlobals& globals, const std::vector<std::string>& 
   options.window = terminal_size(process);
   options.plain_line_ends = !detach;
   options.ignore_paused = args.has("ignore-paused");
+  if (options.ignore_paused) container = OciContainer();  // or nobody could resume it
   if (!detach) hold_signals();
   ExecChild child = TRY(exec_in(options));
   for (const std::string& text : child.warnings) oci_warn(globals, text);
