@@ -10,4 +10,5 @@ export * from "./event-source.ts";
 export * from "./ids.ts";
 export * from "./mounts.ts";
 export * from "./json-lines.ts";
+export * from "./linked-signal.ts";
 export * from "./paths.ts";

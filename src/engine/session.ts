@@ -1,6 +1,5 @@
-import { setMaxListeners } from "node:events";
 import { readdir, rm } from "node:fs/promises";
-import { EventSource, paths, StackError, sweepHalfWritten, systemClock, toStackError } from "../core/index.ts";
+import { EventSource, linkSignals, paths, StackError, sweepHalfWritten, systemClock, toStackError } from "../core/index.ts";
 import type { ContainerId, DataRoot, ProjectName } from "../core/index.ts";
 import { emptyProject } from "../model/index.ts";
 import type { Project, Service } from "../model/index.ts";
@@ -252,10 +251,9 @@ export class ProjectSession {
   async #apply(request: ApplyRequest, clientSignal: AbortSignal, emit: (event: EngineEvent) => void, remember = true): Promise<ApplyResult> {
     const abort = new AbortController();
     this.#current = { options: request.options, abort };
+    using linked = linkSignals([clientSignal, this.#ending.signal, abort.signal]);
     try {
-      const signal = AbortSignal.any([clientSignal, this.#ending.signal, abort.signal]);
-      setMaxListeners(0, signal); // every operation of a large stack may listen
-      return await this.#timed(request, signal, emit, remember);
+      return await this.#timed(request, linked.signal, emit, remember);
     } finally {
       this.#current = undefined;
       if (request.options.goal !== "heal") await this.#wanted.set(this.#desired, this.#hub.all);

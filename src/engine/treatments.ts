@@ -1,4 +1,4 @@
-import { systemClock } from "../core/index.ts";
+import { linkSignals, systemClock } from "../core/index.ts";
 import type { ContainerId } from "../core/index.ts";
 import type { Project } from "../model/index.ts";
 import { reconcile, reconcileOptions } from "../reconcile/index.ts";
@@ -37,7 +37,7 @@ export class Treatments {
     const abort = new AbortController();
     this.#following.set(id, abort);
     try {
-      return await this.#carryOut(this.#plan(id, remedy), id, AbortSignal.any([abort.signal, this.#options.signal]));
+      return await this.#carryOut(this.#plan(id, remedy), id, abort.signal);
     } catch (error) {
       return `on_unhealthy: ${error instanceof Error ? error.message : String(error)}`;
     }
@@ -57,9 +57,11 @@ export class Treatments {
     return reconcile(project, observed, reconcileOptions("treat"), reconcileContext(systemClock.now()));
   }
 
-  async #carryOut(plan: Plan, id: ContainerId, signal: AbortSignal): Promise<string | undefined> {
+  async #carryOut(plan: Plan, id: ContainerId, replaced: AbortSignal): Promise<string | undefined> {
     const own = plan.operations.findIndex((operation) => operation.kind === "treat-container" && operation.container === id);
     if (own < 0) return undefined; // it does not run any more
+    const linked = linkSignals([replaced, this.#options.signal]);
+    const { signal } = linked;
     return new Promise((resolve) => {
       const emit = (event: EngineEvent): void => {
         if (event.type !== "operation" || event.status === "running") return;
@@ -70,6 +72,7 @@ export class Treatments {
       execute(plan, { executors: executorsFor(this.#options.work(this.#options.project())), signal, emit, clock: systemClock, parallel: plan.operations.length })
         .catch(() => undefined)
         .finally(() => {
+          linked[Symbol.dispose]();
           resolve(undefined); // aborted before its turn came
         });
     });
