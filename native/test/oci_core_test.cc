@@ -239,7 +239,10 @@ void mount_options_mean_what_mount_says() {
 
 void arguments_are_runcs() {
   std::vector<OciOption> options = {{"bundle", "b", true}, {"detach", "d", false}};
-  auto args = OciArgs::parse({"-b", "x", "--detach", "id", "--bundle", "y"}, options);
+  std::vector<std::string> words = {"-b", "x", "--detach", "id", "--bundle", "y"};
+  auto args = OciArgs::parse(words, options);
+  CHECK(args.ok() && args->get("bundle") == "y" && args->has("detach") && args->rest().size() == 1);
+  args = OciArgs::parse(words, options, OciArgs::Order::before_words);
   CHECK(args.ok() && args->get("bundle") == "x" && args->has("detach") && args->rest().size() == 3);
   CHECK(OciArgs::parse({"--bundle=z", "--", "-x"}, options)->rest()[0] == "-x");
   CHECK(!OciArgs::parse({"--nosuch"}, options).ok() && !OciArgs::parse({"-b"}, options).ok());

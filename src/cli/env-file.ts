@@ -35,10 +35,14 @@ function envFiles(flags: Where, env: Env, cwd: string): readonly string[] {
   return [join(resolve(cwd, flags.projectDirectory ?? beside), ".env")];
 }
 
-/** Only what is a file: a FIFO would be empty when the model comes to read it. */
+/** As `FILE_LIMIT` of the model, which is not to be loaded for this. */
+const largest = 16_000_000;
+
+/** Only what is a file: a FIFO would be empty when the model comes to read it. What is too large the model refuses. */
 function readOrNothing(file: string): string {
   try {
-    return statSync(file).isFile() ? readFileSync(file, "utf8") : "";
+    const info = statSync(file);
+    return info.isFile() && info.size <= largest ? readFileSync(file, "utf8") : "";
   } catch {
     return "";
   }

@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execFileSync } from "node:child_process";
+import { buildSync } from "esbuild";
 import { expect, it } from "vitest";
 import { replaceFile, sweepHalfWritten } from "./atomic-file.ts";
 
@@ -12,7 +13,7 @@ it("what a writer that was killed before its rename has left is swept, and nothi
       fs.renameSync = () => process.kill(process.pid, "SIGKILL"); syncBuiltinESMExports();
       const { replaceFile } = await import(process.argv[1]); replaceFile(process.argv[2], "half");`;
     const bundle = join(directory, "bundle.mjs");
-    execFileSync(process.execPath, [join(import.meta.dirname, "../../node_modules/esbuild/bin/esbuild"), join(import.meta.dirname, "atomic-file.ts"), "--format=esm", "--platform=node", `--outfile=${bundle}`], { stdio: "ignore" });
+    buildSync({ entryPoints: [join(import.meta.dirname, "atomic-file.ts")], format: "esm", platform: "node", outfile: bundle });
     replaceFile(join(directory, "record.json"), "whole");
     writeFileSync(join(directory, ".lock"), "");
     expect(() => execFileSync(process.execPath, ["--input-type=module", "-e", program, bundle, join(directory, "record.json")], { stdio: "ignore" })).toThrow();

@@ -44,7 +44,8 @@ export async function soak({ repository, minutes, seed, say }: SoakOptions): Pro
     const run = async (args: readonly string[]): Promise<void> => {
       const { code, output } = await world.stack(...args);
       commands += 1;
-      if (code !== 0) throw new Error(`stack ${args.join(" ")} ended with ${String(code)}\n${output}`);
+      // What was killed a moment ago may be about to start again.
+      if (code !== 0 && !(args[0] === "exec" && output.includes("the container does not run"))) throw new Error(`stack ${args.join(" ")} ended with ${String(code)}\n${output}`);
     };
     const write = (): void => {
       writeFileSync(join(world.project, "stack.yaml"), stackFile(wish, world.marker, world.books));

@@ -55,7 +55,9 @@ describe("rootfs: /", () => {
     for (const empty of ["home", "root", "tmp", "var/lib", "var/log", "var/tmp", "srv", "proc", "sys", "dev"]) expect([empty, readdirSync(join(at, empty))]).toEqual([empty, []]);
     expect(readdirSync(join(at, "run"))).toEqual(["lock"]);
     const etc = readdirSync(join(at, "etc"));
-    for (const secret of ["shadow", "gshadow", "sudoers", "ssh", "hostname", "machine-id", "environment", "docker"]) expect(etc).not.toContain(secret);
+    for (const secret of ["shadow", "gshadow", "sudoers", "ssh", "machine-id", "environment", "docker"]) expect(etc).not.toContain(secret);
+    // Places for the container's own files, not the host's.
+    for (const name of ["hosts", "hostname", "resolv.conf"]) expect([name, readFileSync(join(at, "etc", name), "utf8")]).toEqual([name, ""]);
     expect(() => statSync(join(at, "etc/ssl/private"))).toThrow();
     expect(readFileSync(join(at, "etc/passwd"), "utf8")).toMatch(/^root:x:0:0::/m);
     expect(statSync(join(at, "tmp")).mode & 0o7777).toBe(0o1777);
@@ -137,8 +139,8 @@ describe("rootfs: DIR", () => {
       native.mount({ source: other, target: join(source, "data"), type: "none", flags: 4096, data: "" });
       mounted.push(join(source, "data"));
       // The data root lies outside of it, so only the mount is laid over.
-      const plan = await planRootfs({ directory, root: parseHostPath("/nonexistent")!, layers: [], rootfs: source });
-      expect(plan.spec).toMatchObject({ layers: [source], overlays: [{ target: "/data", source: join(source, "data") }] });
+      const plan = await planRootfs({ directory, root, layers: [], rootfs: source });
+      expect(plan.spec).toMatchObject({ layers: [source, join(root, "cache/mount-points-1")], overlays: [{ target: "/data", source: join(source, "data") }] });
       const at = await mount(plan);
       expect(readFileSync(join(at, "data/file"), "utf8")).toBe("x");
     } finally {
