@@ -167,6 +167,15 @@ describe("mounts", () => {
     expect(world.call(["run", "--no-pivot", "-b", world.bundle((c) => (c.process.args = ["ls", "/"])), "nopivot"])).toMatchObject({ code: 0, stdout: expect.stringContaining("proc\n") });
   });
 
+  it("without pivot_root the host's root stays covered: a /proc without masks cannot be had in a user namespace", () => {
+    const script = "unshare -U -m -p -f sh -c 'mount -t proc none /proc && cat /proc/sysrq-trigger'; echo $?";
+    expect(world.call(["run", "--no-pivot", "-b", world.bundle((c) => (c.process.args = ["sh", "-c", script])), "covered"])).toMatchObject({
+      code: 0,
+      stdout: "1\n",
+      stderr: expect.stringMatching(/permission denied/),
+    });
+  });
+
   it("leaves the root file system's owner and mode alone", () => {
     const bundle = world.bundle((c) => (c.process.args = ["true"]));
     const before = statSync(join(bundle, "rootfs"));
