@@ -205,6 +205,8 @@ Status Cgroup::apply_memory(const Json& memory) {
   if (limit != kAbsent && limit != 0) {
     mirror(*place, "memory.max", max_or(limit));
   }
+  auto swap = read_file(place->directory + "/memory.swap.max");
+  if (swap.ok()) mirror(*place, "memory.swap.max", *swap);
   return ok();
 }
 

@@ -103,6 +103,8 @@ const promises = {
   "limits are in the container's group": () => {
     const group = groupOf("project-web-1");
     is(["memory.max", "cpu.max", "pids.max"].map((file) => text(join(group, file))), ["67108864", "50000 100000", "50"], "limits");
+    // The container sees its leaf as the root: what programs read there is what holds.
+    for (const file of ["memory.max", "memory.swap.max", "cpu.max", "pids.max"]) is(text(join(group, "init", file)), text(join(group, file)), `${file} of the leaf`);
   },
   "processes are in leaves, each supervised one in its own": () => {
     const group = groupOf("project-multi-1");
