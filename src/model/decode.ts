@@ -212,7 +212,7 @@ class Decoder {
 
   #bytes(node: ScalarNode, path: Path): string | undefined {
     const text = scalarText(node);
-    const bytes = typeof node.value !== "number" ? parseBytes(text) : Number.isInteger(node.value) ? node.value : undefined;
+    const bytes = typeof node.value !== "number" ? parseBytes(text) : Number.isSafeInteger(node.value) ? node.value : undefined;
     if (bytes === undefined)
       return this.#bad(node, path, `"${text}" is not a size`, 'Write a number of bytes, or one with a unit: "64m", "1.5g".');
     return bytes === 0 ? undefined : (node.text ?? formatNumber(bytes));
