@@ -3,6 +3,7 @@ import type { PendingAgent } from "../agent/client.ts";
 import { StackError } from "../core/index.ts";
 import type { ContainerId, DataRoot, Digest, HostPath, ProjectName } from "../core/index.ts";
 import type { ContainerSummary, Engine } from "../engine/index.ts";
+import { emptyProject } from "../model/index.ts";
 import type { LoadResult, Project } from "../model/index.ts";
 import type { Context } from "./context.ts";
 import type { Globals } from "./globals.ts";
@@ -124,20 +125,9 @@ export function fakeContext(rooms: FakeRooms = {}): FakeContext {
 export function fakeProject(services: readonly (string | ({ readonly name: string } & Partial<Record<"depends_on" | "scale" | "attach" | "image" | "pull_policy" | "container_name", unknown>>))[]): Project {
   const all = services.map((s) => (typeof s === "string" ? { name: s } : s)).map((s) => [s.name, { depends_on: {}, scale: 1, attach: true, profiles: [], networks: {}, volumes: [], ...s }]);
   return {
-    version: 1,
-    name: "shop" as ProjectName,
-    working_dir: "/srv/shop" as HostPath,
+    ...emptyProject("shop" as ProjectName, "/srv/shop" as HostPath),
     files: ["/srv/shop/compose.yaml" as HostPath],
-    env_files: [],
-    profiles: [],
     services: Object.fromEntries(all) as Project["services"],
-    disabled_services: {},
-    networks: {},
-    volumes: {},
-    configs: {},
-    secrets: {},
-    models: {},
-    extensions: {},
   };
 }
 

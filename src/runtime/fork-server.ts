@@ -10,6 +10,11 @@ interface Running {
   readonly ended: Promise<unknown>;
 }
 
+/** A foreign runtime (`runtime: runc`) is looked for in PATH; nothing else of our environment is a monitor's business. */
+export function monitorEnvironment(): readonly string[] {
+  return [`PATH=${process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin"}`];
+}
+
 /**
  * One process of the runtime binary that monitors are forked from (native/runtime/fork_server.cc). It saves each of them
  * two executions of a program, and this process standing still meanwhile. It ends with us, however we end.
@@ -38,7 +43,7 @@ export class ForkServer {
       this.#native.sendDescriptors(running.socket, JSON.stringify({ dir: directory, adopt }), [status]);
       return true;
     } catch {
-      this.#leave(running); // somebody killed it; the next start makes a new one
+      this.#leave(running); // somebody killed it; the next command that starts something makes a new one
       return false;
     }
   }
@@ -58,8 +63,7 @@ export class ForkServer {
         file: installProgram(this.#root).binary,
         // Room for a monitor's command line, which its fork writes over the server's (native/runtime/process_title.cc).
         argv: ["stack-runtime", "fork-server", "--socket", "3", "--containers", paths.containers(this.#root), "-".repeat(80)],
-        // A foreign runtime (`runtime: runc`) is looked for in PATH; nothing else of our environment is a monitor's business.
-        env: [`PATH=${process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin"}`],
+        env: monitorEnvironment(),
         fds: [-1, -1, -1, theirs],
       });
       const ended = this.#native.waitPidfd(pidfd);

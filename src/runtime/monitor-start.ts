@@ -7,6 +7,7 @@ import { installProgram } from "../native/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import { parseFailure, RuntimeFailure } from "./failure.ts";
 import type { BoundPort, MonitorSpec } from "./formats.ts";
+import { monitorEnvironment } from "./fork-server.ts";
 import type { ForkServer } from "./fork-server.ts";
 import { mountHostMounts } from "./host-mounts.ts";
 import { makeLayerDirectories } from "./rootfs.ts";
@@ -80,9 +81,7 @@ async function runMonitor(native: StartNative, file: string, directory: HostPath
   let child: { readonly pid: number; readonly pidfd: number };
   try {
     const argv = ["stack-runtime", "monitor", "--dir", directory, "--status-fd", "3", ...(adopt ? ["--adopt"] : [])];
-    // A foreign runtime (`runtime: runc`) is looked for in PATH; nothing else of our environment is the monitor's business.
-    const env = [`PATH=${process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin"}`];
-    child = native.spawn({ file, argv, env, fds: [-1, -1, stderr, writeEnd] });
+    child = native.spawn({ file, argv, env: monitorEnvironment(), fds: [-1, -1, stderr, writeEnd] });
   } catch (error) {
     native.close(readEnd);
     throw error;

@@ -7,8 +7,6 @@ import type { HostPath } from "../core/index.ts";
 const directories = ["proc", "sys", "dev", "etc"];
 export const identityFileNames: readonly string[] = ["hosts", "hostname", "resolv.conf"];
 
-const known = new Set<string>();
-
 /**
  * The lowest layer of every container: empty places for the mounts that all of them have. An image that lacks them would
  * get them in the container's own layer, one copy for each container, which costs the kernel more than everything else
@@ -16,9 +14,7 @@ const known = new Set<string>();
  */
 export function mountPointLayer(root: HostPath): string {
   const layer = join(root, "cache", "mount-points-1");
-  if (known.has(layer) && existsSync(layer)) return layer;
   if (!existsSync(layer)) make(layer);
-  known.add(layer);
   return layer;
 }
 

@@ -11,19 +11,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { dockerSide } from "./docker-side.mjs";
+import { alone, median, only, quick, writeTo } from "./run-options.mjs";
 import { stackSide } from "./stack-side.mjs";
 import { pull, readCommands, restartAfterKill, residentMemory, upDown } from "./measurements.mjs";
-
-const args = process.argv.slice(2);
-const quick = args.includes("--quick");
-const only = args.includes("--only") ? args[args.indexOf("--only") + 1].split(",") : undefined;
-const alone = args.includes("--side") ? args[args.indexOf("--side") + 1] : undefined;
-
-const median = (values) => {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-};
 
 const shown = (value, unit) => (value === undefined ? "–" : unit === "MB" ? `${value.toFixed(1)} MB` : value >= 1000 ? `${(value / 1000).toFixed(2)} s` : `${value.toFixed(value < 20 ? 1 : 0)} ms`);
 
@@ -60,9 +50,8 @@ try {
   const about = [`Linux ${release()}, ${cpus().length} × ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB, Node ${process.versions.node}`, ...sides.map((side) => side.version())].join("; ");
   const text = `${table(rows)}\n\n${about}.`;
   console.log(text);
-  if (args.includes("--write")) {
-    const file = args[args.indexOf("--write") + 1];
-    writeFileSync(file, readFileSync(file, "utf8").replace(/(<!-- bench:begin -->\n)[^]*(<!-- bench:end -->)/, (_, begin, end) => `${begin}${text}\n${end}`));
+  if (writeTo !== undefined) {
+    writeFileSync(writeTo, readFileSync(writeTo, "utf8").replace(/(<!-- bench:begin -->\n)[^]*(<!-- bench:end -->)/, (_, begin, end) => `${begin}${text}\n${end}`));
   }
 } finally {
   for (const side of sides.reverse()) await side.close();

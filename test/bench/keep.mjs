@@ -10,20 +10,11 @@ import { cpus, loadavg, release } from "node:os";
 import { join } from "node:path";
 import { dockerSide } from "./docker-side.mjs";
 import { gates, idle, memoryOf, probes, restarts, subProcesses } from "./keep-measurements.mjs";
+import { alone, median, only, quick } from "./run-options.mjs";
 import { stackSide } from "./stack-side.mjs";
 import { timed } from "./processes.mjs";
 import { fileURLToPath } from "node:url";
 
-const args = process.argv.slice(2);
-const quick = args.includes("--quick");
-const only = args.includes("--only") ? args[args.indexOf("--only") + 1].split(",") : undefined;
-const alone = args.includes("--side") ? args[args.indexOf("--side") + 1] : undefined;
-
-const median = (values) => {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-};
 const shown = (value, unit) => (value === undefined ? "–" : `${value >= 100 ? value.toFixed(0) : value.toFixed(unit === "" ? 0 : 1)}${unit === "" ? "" : ` ${unit}`}`);
 
 const scratch = mkdtempSync("/var/tmp/stack-keep-");
