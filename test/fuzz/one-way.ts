@@ -27,6 +27,9 @@ export const ONE_WAY: Readonly<Record<string, Applies>> = {
     [...Object.values(project.configs), ...Object.values(project.secrets)].some(
       ({ canonical: c }) => !["file", "environment", "content"].some((k) => Object.hasOwn(c, k)) && c["external"] !== true,
     ),
+  "empty-port-mode": (project) => services(project).some((s) => list(s.canonical["ports"]).some((p) => !p["mode"] || !p["protocol"])),
+  // A mapping without addresses is printed as an empty list, which reads as nothing.
+  "host-without-addresses": (project) => services(project).some((s) => [s.extra_hosts, s.build?.extra_hosts ?? {}].some((all) => Object.keys(all).length > 0 && Object.values(all).every((a) => a.length === 0))),
   "device-without-capabilities": (project) => services(project).some((s) => reserved(s).some((d) => d["capabilities"] === undefined)),
   "hook-without-command": (project) =>
     services(project).some((s) => [...list(s.canonical["pre_start"]), ...list(s.canonical["post_start"]), ...list(s.canonical["pre_stop"])].some((h) => h["command"] === undefined)),
