@@ -4,6 +4,9 @@ import { define, formatNumber, formatPath, scalarText, toPlain } from "./tree.ts
 import type { MapNode, Node, Path, ScalarNode } from "./tree.ts";
 import { formatDuration, parseBytes, parseDuration, splitCommand } from "./units.ts";
 
+/** Where Docker Compose's integers end, too. */
+const LARGEST_INTEGER = 2n ** 63n - 1n;
+
 /**
  * Reads a canonical tree as plain data: every member in the form in which it is printed, in the order of its
  * shape, what is empty left out. What cannot be read is reported at its place and left out.
@@ -233,9 +236,9 @@ class Decoder {
 
   #mode(node: ScalarNode, path: Path): string | undefined {
     const text = scalarText(node);
-    const bits = typeof node.value === "number" ? node.value : /^[0-7]{1,17}$/.test(text) ? parseInt(text, 8) : undefined;
-    if (bits === undefined || !Number.isInteger(bits) || bits < 0)
-      return this.#bad(node, path, `"${text}" is not a file mode`, 'Write it in octal digits: "0440".');
+    const digits = typeof node.value !== "number" ? (/^[0-7]{1,22}$/.test(text) ? `0o${text}` : "") : Number.isInteger(node.value) ? (node.text ?? node.value) : "";
+    const bits = digits === "" ? -1n : BigInt(digits);
+    if (bits < 0n || bits > LARGEST_INTEGER) return this.#bad(node, path, `"${text}" is not a file mode`, 'Write it in octal digits: "0440".');
     return `0${bits.toString(8)}`;
   }
 

@@ -91,13 +91,23 @@ async function load(entry: Entry, composition: Composition, session: Session, co
   session.report.enter({ at: entry.node.at, note: "included here" });
   try {
     const made = await compose({ files, directory, environment, including: stack }, session);
-    // A list's names without a value take it from there, before the including project's environment is asked.
-    for (const service of childMap(made, "services")?.entries.values() ?? [])
-      if (service.kind === "map" && service.entries.get("environment")?.kind === "seq") resolveVariables(service, "environment", environment, true);
+    if (made !== undefined) resolveHere(made, environment);
     return made;
   } finally {
     session.report.leave();
   }
+}
+
+/** Names of variables mean the included project's, before the including one's environment is asked: in lists, and as the source of a file. */
+function resolveHere(made: MapNode, environment: ReadonlyMap<string, string>): void {
+  for (const service of childMap(made, "services")?.entries.values() ?? [])
+    if (service.kind === "map" && service.entries.get("environment")?.kind === "seq") resolveVariables(service, "environment", environment, true);
+  for (const section of ["configs", "secrets"])
+    for (const resource of childMap(made, section)?.entries.values() ?? []) {
+      const variable = child(resource, "environment");
+      const value = environment.get(stringOf(variable) ?? "");
+      if (variable?.kind === "scalar" && value !== undefined) variable.held ??= value;
+    }
 }
 
 async function defaultEnvFile(directory: string, session: Session): Promise<readonly string[]> {

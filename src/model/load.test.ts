@@ -265,6 +265,24 @@ restart_policy: {jitter: 2, delay: soon}`);
 });
 
 describe("the project", () => {
+  it("takes a secret's variable from the environment of the file that names it", async () => {
+    const files = {
+      "compose.yaml": "include: [sub/compose.yaml]\nservices: {web: {image: a, secrets: [own]}}\nsecrets: {own: {environment: V}}\n",
+      "sub/compose.yaml": "include: [deep/compose.yaml]\nservices: {a: {image: a, secrets: [s], configs: [c, n]}}\nsecrets: {s: {environment: V}}\nconfigs: {c: {environment: V}, n: {environment: N}}\n",
+      "sub/.env": "V=inside\n",
+      "sub/deep/compose.yaml": "services: {d: {image: a, secrets: [d]}}\nsecrets: {d: {environment: D}}\n",
+      "sub/deep/.env": "D=deep of $V\n",
+    };
+    const held = async (text: Readonly<Record<string, string>>, env: Readonly<Record<string, string>>) => {
+      const { secrets, configs } = await projectOf(text, { env });
+      return Object.fromEntries(Object.entries({ ...secrets, ...configs }).map(([name, { from }]) => [name, from.kind === "environment" ? from.value : from.kind]));
+    };
+    expect(await held(files, {})).toEqual({ own: undefined, s: "inside", c: "inside", n: undefined, d: "deep of inside" });
+    expect(await held(files, { V: "shell" })).toEqual({ own: "shell", s: "shell", c: "shell", n: undefined, d: "deep of shell" });
+    const over = { ...files, "compose.yaml": files["compose.yaml"].replace("own: {environment: V}", "own: {environment: V}, s: {environment: W}") };
+    expect(await held(over, { W: "mine" })).toMatchObject({ s: "mine", c: "inside" });
+  });
+
   it("is typed, complete and frozen", async () => {
     const project = await projectOf(
       {

@@ -13,7 +13,8 @@ export function makeFileMount(m: Data, directory: string): FileMount {
     target: target.startsWith("/") ? target : `${directory}${target}`,
     uid: text(m, "uid"),
     gid: text(m, "gid"),
-    mode: mode === undefined ? undefined : parseInt(mode, 8),
+    // Files have no more bits than these.
+    mode: mode === undefined ? undefined : parseInt(mode.slice(-4), 8),
   });
 }
 

@@ -30,13 +30,13 @@ export function makeProject(root: MapNode, input: ProjectInput, report: Report):
   for (const [name, node] of childMap(root, "services")?.entries ?? [])
     (input.active.has(name) ? services : disabled).push([name, readService(name, node, input.directory, report)]);
   const used = usedResources(services.map(([, s]) => s));
-  const section = <T>(name: Exclude<Section, "services">, make: (key: string, canonical: Data) => T): Readonly<Record<string, T>> =>
+  const section = <T>(name: Exclude<Section, "services">, make: (key: string, canonical: Data, node: Node) => T): Readonly<Record<string, T>> =>
     sortedObject(
       [...(childMap(root, name)?.entries ?? [])]
         .filter(([key]) => used[name].has(key))
-        .map(([key, node]) => [key, make(key, data(decode(SECTIONS[name], node, [name, key], report)) ?? {})]),
+        .map(([key, node]) => [key, make(key, data(decode(SECTIONS[name], node, [name, key], report)) ?? {}, node)]),
     ) as Readonly<Record<string, T>>;
-  const sources = (key: string, canonical: Data): FileSource => makeSource(key, canonical, input.environment);
+  const sources = (key: string, canonical: Data, node: Node): FileSource => makeSource(key, canonical, (variable) => heldBy(node) ?? input.environment.get(variable));
   return {
     version: PROJECT_VERSION,
     name: input.name,
@@ -129,22 +129,28 @@ function makeVolume(key: string, c: Data): Volume {
   };
 }
 
-function makeSource(key: string, c: Data, environment: ReadonlyMap<string, string>): FileSource {
+function makeSource(key: string, c: Data, valueOf: (variable: string) => string | undefined): FileSource {
   return {
     name: text(c, "name") ?? key,
-    from: sourceOf(c, environment),
+    from: sourceOf(c, valueOf),
     labels: strings(c, "labels"),
     extensions: extensions(c),
     canonical: c,
   };
 }
 
-function sourceOf(c: Data, environment: ReadonlyMap<string, string>): FileSource["from"] {
+/** An included file's variables are those of its own environment. */
+function heldBy(resource: Node): string | undefined {
+  const variable = child(resource, "environment");
+  return variable?.kind === "scalar" ? variable.held : undefined;
+}
+
+function sourceOf(c: Data, valueOf: (variable: string) => string | undefined): FileSource["from"] {
   const path = text(c, "file");
   if (path !== undefined) return { kind: "file", path: path as HostPath };
   const variable = text(c, "environment");
   if (variable !== undefined) {
-    const value = environment.get(variable);
+    const value = valueOf(variable);
     return { kind: "environment", variable, ...(value === undefined ? {} : { value }) };
   }
   const content = text(c, "content");

@@ -30,6 +30,8 @@ export interface ScalarNode extends NodeBase {
   text?: string;
   /** Reading it failed and was reported; later phases leave it alone. */
   broken?: boolean;
+  /** What the variable of this name held where the file that names it was included. */
+  held?: string;
 }
 
 export interface MapNode extends NodeBase {
