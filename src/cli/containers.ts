@@ -9,6 +9,12 @@ export function isAlive(container: ContainerSummary): boolean {
   return container.status === "running" || container.status === "paused" || container.status === "restarting";
 }
 
+/** As `ofServices`; with no names only those of active services, where there is a file to say which these are: as with Docker Compose. */
+export function ofActive(containers: readonly ContainerSummary[], services: readonly string[], project: Project | undefined): readonly ContainerSummary[] {
+  if (services.length > 0 || project === undefined) return ofServices(containers, services, project);
+  return containers.filter((c) => project.services[c.service] !== undefined);
+}
+
 /** The containers of the named services (all without names), checked against the file, or without one against what exists. */
 export function ofServices(containers: readonly ContainerSummary[], services: readonly string[], project: Project | undefined): readonly ContainerSummary[] {
   if (services.length === 0) return containers;

@@ -1,4 +1,4 @@
-import { ofServices } from "./containers.ts";
+import { ofActive } from "./containers.ts";
 import type { Context } from "./context.ts";
 import { each } from "./direct.ts";
 import { projectOrName } from "./project.ts";
@@ -7,7 +7,7 @@ import { projectOrName } from "./project.ts";
 export async function freeze(context: Context, services: readonly string[], action: "pause" | "unpause"): Promise<number> {
   const [{ name, project }, engine] = await Promise.all([projectOrName(context, services), context.doors.engine()]);
   const from = action === "pause" ? "running" : "paused";
-  const containers = ofServices(await engine.containers({ project: name }), services, project).filter((c) => c.status === from && !c.oneoff);
+  const containers = ofActive(await engine.containers({ project: name }), services, project).filter((c) => c.status === from && !c.oneoff);
   await each(context, containers, { done: action === "pause" ? "Paused" : "Unpaused" }, (c) => engine.monitor(c.id)[action]());
   return 0;
 }

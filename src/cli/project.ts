@@ -62,6 +62,11 @@ export function checkService(project: Project, service: string): void {
   });
 }
 
+/** Is a project's name all that the command line gives? Then everything of that project is meant. */
+export function isNameAlone({ globals, env }: Pick<Context, "globals" | "env">): boolean {
+  return globals.projectName !== undefined && globals.files.length === 0 && (env["COMPOSE_FILE"] ?? "") === "";
+}
+
 /**
  * Which project is meant, for commands that need no stack file: with a project name and no `-f` none is read,
  * as Docker Compose does it.
@@ -69,7 +74,7 @@ export function checkService(project: Project, service: string): void {
 export async function projectOrName(context: Context, services: readonly string[] = []): Promise<{ readonly name: ProjectName; readonly project?: Project }> {
   const { globals } = context;
   const named = globals.projectName;
-  if (named !== undefined && globals.files.length === 0 && (context.env["COMPOSE_FILE"] ?? "") === "") {
+  if (named !== undefined && isNameAlone(context)) {
     const name = parseProjectName(named);
     if (name === undefined)
       throw new StackError("usage", `invalid project name "${named}"`, { hint: "It has lower-case letters, digits, - and _, and begins with a letter or a digit." });
@@ -92,8 +97,20 @@ export async function projectToChange(context: Context, services: readonly strin
     const { emptyProject } = await import("../model/index.ts");
     return emptyProject(name, context.cwd as Project["working_dir"]);
   }
-  for (const service of services) checkService(last, service);
-  return last;
+  const present = new Set((await engine.containers({ project: name })).map((container) => container.service));
+  const known = withActive(last, present);
+  for (const service of services) checkService(known, service);
+  return known;
+}
+
+/** Profiles are the file's; without one, what there is counts. */
+function withActive(project: Project, present: ReadonlySet<string>): Project {
+  const disabled = Object.entries(project.disabled_services);
+  return {
+    ...project,
+    services: { ...project.services, ...Object.fromEntries(disabled.filter(([service]) => present.has(service))) },
+    disabled_services: Object.fromEntries(disabled.filter(([service]) => !present.has(service))),
+  };
 }
 
 export async function showWarnings(context: Context, diagnostics: readonly Diagnostic[]): Promise<void> {

@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import { StackError, systemClock } from "../core/index.ts";
 import type { ContainerId } from "../core/index.ts";
 import type { Service } from "../model/index.ts";
@@ -106,7 +107,9 @@ async function stopContainer(work: Work, id: ContainerId, graceMs: number | unde
   const result = await orCancelled(stopping, context.signal, `Cancelled while ${container.name} was stopping`);
   if (result === undefined) return; // its monitor had ended by itself
   if (result.ignored) context.note("PID 1 ignores the stop signal: killed at once");
-  else if (result.killed) context.note(patience < 0 || performance.now() - began < patience ? "killed by another command before its grace was over" : `did not stop within ${patience / 1000} s: killed`);
+  // Who asked for the kill (`-t 0`, `stop_signal: SIGKILL`) need not be told of it.
+  else if (result.killed && patience !== 0 && container.record.stop.signal !== constants.signals.SIGKILL)
+    context.note(patience < 0 || performance.now() - began < patience ? "killed by another command before its grace was over" : `did not stop within ${patience / 1000} s: killed`);
 }
 
 /** Leaves when the command is cancelled; what was begun goes on, and whoever comes next finds it so. */

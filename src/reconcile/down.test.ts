@@ -82,35 +82,37 @@ describe("down", () => {
     expect(plan(external, stateOf(external, []))).toBe("\n\n");
   });
 
-  it("removes one-off containers and those of other profiles; orphans only when asked", () => {
-    const of = project([cache], { disabled_services: { debug: service("debug") } });
+  it("removes ended one-off containers; those of other profiles never, orphans and one-off containers that run only when asked", () => {
+    const of = project([cache], { disabled_services: { debug: service("debug", { profiles: ["dev"] }) } });
     const state = stateOf(of, [
       container(cache),
       container(cache, 0, { id: id("run"), name: "shop-cache-run-abc", oneoff: true, status: "exited" }),
+      container(cache, 0, { id: id("run2"), name: "shop-cache-run-def", oneoff: true }),
       container(service("debug"), 1, { networks: {} }),
       container(service("gone"), 1, { labels: { "com.docker.compose.depends_on": "cache:service_started:false" } }),
     ]);
     expect(plan(of, state)).toMatchInlineSnapshot(`
       "
-      0 stop-container shop-debug-1          (project goes down)
-      1 stop-container shop-cache-1          (project goes down)
-      2 remove-container shop-cache-1        (project goes down)  after 1
-      3 remove-container shop-cache-run-abc  (project goes down)
-      4 remove-container shop-debug-1        (project goes down)  after 0
+      0 stop-container shop-cache-1          (project goes down)
+      1 remove-container shop-cache-1        (project goes down)  after 0
+      2 remove-container shop-cache-run-abc  (project goes down)
+      warning: Containers of services whose profiles are not active are kept (shop-debug-1): give --profile dev to take them down as well
+      warning: One-off containers that run are kept (shop-cache-run-def): --remove-orphans takes them down as well
       warning: Found orphan containers (shop-gone-1) for project "shop". If you removed or renamed these services, use --remove-orphans to clean them up
-      warning: Network "shop_default" is kept: it is still used by shop-gone-1
+      warning: Network "shop_default" is kept: it is still used by shop-cache-run-def, shop-gone-1
       "
     `);
     expect(plan(of, state, { removeOrphans: true })).toMatchInlineSnapshot(`
       "
       0 stop-container shop-gone-1           (orphan)
-      1 stop-container shop-debug-1          (project goes down)
+      1 stop-container shop-cache-run-def    (project goes down)  after 0
       2 stop-container shop-cache-1          (project goes down)  after 0
       3 remove-container shop-cache-1        (project goes down)  after 2
       4 remove-container shop-cache-run-abc  (project goes down)
-      5 remove-container shop-debug-1        (project goes down)  after 1
+      5 remove-container shop-cache-run-def  (project goes down)  after 1
       6 remove-container shop-gone-1         (orphan)  after 0
-      7 remove-network shop_default          (project goes down)  after 3, 4, 6
+      7 remove-network shop_default          (project goes down)  after 3, 4, 5, 6
+      warning: Containers of services whose profiles are not active are kept (shop-debug-1): give --profile dev to take them down as well
       "
     `);
   });

@@ -3,6 +3,7 @@ import { noSuchService } from "./graph.ts";
 import type { ObservedContainer } from "./observed.ts";
 import { warnAboutOrphans } from "./orphans.ts";
 import type { OperationIndex } from "./plan.ts";
+import { isRunning } from "./replicas.ts";
 import { emitStops } from "./stop-phase.ts";
 import type { Inputs } from "./up.ts";
 
@@ -44,15 +45,37 @@ function causeOf({ project }: Inputs, container: ObservedContainer): string {
   return known ? "project goes down" : "orphan";
 }
 
-/** One-off containers go too. Those of services that the file no longer has only when asked for. */
-function leavingContainers({ project, observed, options, builder }: Inputs, named: ReadonlySet<string>): readonly ObservedContainer[] {
-  if (named.size > 0) return sorted(observed.containers.filter((container) => named.has(container.service)));
-  const known = (container: ObservedContainer): boolean => project.services[container.service] !== undefined || project.disabled_services[container.service] !== undefined;
-  const strangers = observed.containers.filter((container) => !known(container));
-  if (options.removeOrphans) return sorted(observed.containers);
-  if (!options.ignoreOrphans) warnAboutOrphans(builder, project, strangers);
-  return sorted(observed.containers.filter(known));
+/**
+ * Those of the active services, and what `run` left when it had ended. Who works in a one-off container is not thrown
+ * out, and what belongs to other profiles or is no longer in the file stays, unless it is asked for: as with Docker Compose.
+ */
+function leavingContainers(inputs: Inputs, named: ReadonlySet<string>): readonly ObservedContainer[] {
+  const { project, observed, options, builder } = inputs;
+  const fate = (container: ObservedContainer): Fate => {
+    if (options.undeclared) return "goes";
+    const { service } = container;
+    const [active, inactive] = [project.services[service] !== undefined, project.disabled_services[service] !== undefined];
+    if (named.size > 0 && !named.has(service)) return "not meant";
+    if (container.oneoff && (active || inactive)) return options.removeOrphans || !isRunning(container) ? "goes" : "one-off";
+    if (named.size > 0 || active) return "goes";
+    if (inactive) return "inactive";
+    return options.removeOrphans ? "goes" : "orphan";
+  };
+  const fates = new Map<Fate, ObservedContainer[]>();
+  for (const container of sorted(observed.containers)) fates.set(fate(container), [...(fates.get(fate(container)) ?? []), container]);
+  const list = (kept: readonly ObservedContainer[]): string => kept.map(({ name }) => name).join(", ");
+  const inactive = fates.get("inactive") ?? [];
+  if (inactive.length > 0) {
+    const profiles = [...new Set(inactive.flatMap(({ service }) => project.disabled_services[service]?.profiles ?? []))].sort();
+    builder.warn("inactive-kept", `Containers of services whose profiles are not active are kept (${list(inactive)}): give ${profiles.map((profile) => `--profile ${profile}`).join(" ")} to take them down as well`);
+  }
+  const working = fates.get("one-off") ?? [];
+  if (working.length > 0) builder.warn("one-off-kept", `One-off containers that run are kept (${list(working)}): --remove-orphans takes them down as well`);
+  if (!options.ignoreOrphans) warnAboutOrphans(builder, project, fates.get("orphan") ?? []);
+  return fates.get("goes") ?? [];
 }
+
+type Fate = "goes" | "not meant" | "inactive" | "one-off" | "orphan";
 
 function sorted(containers: readonly ObservedContainer[]): readonly ObservedContainer[] {
   return [...containers].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1));

@@ -5,6 +5,7 @@ export function reconcileOptions(goal: ReconcileOptions["goal"], more: Partial<R
   return {
     goal,
     services: [],
+    undeclared: false,
     noDeps: false,
     recreate: "diverged",
     recreateDependencies: false,

@@ -128,6 +128,8 @@ export interface ReconcileOptions {
   readonly goal: "up" | "create" | "heal" | "treat" | "start" | "stop" | "restart" | "down" | "remove" | "kill";
   /** Services named by the user; empty: all. */
   readonly services: readonly string[];
+  /** Also containers of services that the file does not have, or has in profiles that are not active: where a project's name was all that was given. */
+  readonly undeclared: boolean;
   /** Do not touch what the named services depend on. */
   readonly noDeps: boolean;
   /** `lost`: only what uses something that is not there any more. */

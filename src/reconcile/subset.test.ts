@@ -50,9 +50,10 @@ describe("stop", () => {
   it("leaves one-off containers alone", () => {
     expect(plan(shop, stateOf(shop, [container(db, 0, { id: id("run"), name: "run", oneoff: true })]))).toBe("\n\n");
   });
-  it("stops services that are no longer in the file, in the order of their labels", () => {
+  it("stops services that are no longer in the file only where no file was read, in the order of their labels", () => {
     const old = [container(service("x"), 1, { labels: { "com.docker.compose.depends_on": "y:service_started:false" }, networks: {} }), container(service("y"), 1, { networks: {} })];
-    expect(plan(project([]), stateOf(project([]), old))).toMatchInlineSnapshot(`
+    expect(plan(project([]), stateOf(project([]), old))).toBe("\n\n");
+    expect(plan(project([]), stateOf(project([]), old), { undeclared: true })).toMatchInlineSnapshot(`
       "
       0 stop-container shop-x-1  (asked to stop)
       1 stop-container shop-y-1  (asked to stop)  after 0

@@ -1,6 +1,7 @@
 import { StackError } from "../core/index.ts";
 import { noSuchService, selectServices } from "./graph.ts";
 import type { ObservedContainer } from "./observed.ts";
+import { isMeant } from "./orphans.ts";
 import { isRunning, replicasOf } from "./replicas.ts";
 import { startCause, Starter } from "./start-phase.ts";
 import type { Present } from "./start-phase.ts";
@@ -11,13 +12,14 @@ import type { Inputs } from "./up.ts";
  * `start`, `stop`, `restart`, `rm`, `kill`: existing containers of the named services (none: of all), as they are.
  */
 
-/** Containers but one-off ones of the named services; with no names of all, those of services no longer in the file as well. */
-function containersOf({ project, observed, options }: Inputs): readonly ObservedContainer[] {
+/** Containers but one-off ones of the named services; with no names of all active ones. */
+function containersOf(inputs: Inputs): readonly ObservedContainer[] {
+  const { project, observed, options } = inputs;
   const names = options.services;
   for (const name of names)
     if (project.services[name] === undefined && project.disabled_services[name] === undefined && !observed.containers.some((container) => container.service === name))
       throw noSuchService(project, name);
-  return observed.containers.filter((container) => !container.oneoff && (names.length === 0 || names.includes(container.service)));
+  return observed.containers.filter((container) => !container.oneoff && (names.length === 0 ? isMeant(inputs, container) : names.includes(container.service)));
 }
 
 const graceOf = ({ options }: Inputs): { readonly graceMs?: number } => (options.graceMs === undefined ? {} : { graceMs: options.graceMs });

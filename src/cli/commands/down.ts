@@ -4,7 +4,7 @@ import { change } from "../apply.ts";
 import { defineCommand } from "../command.ts";
 import { boolean, integer, text } from "../flags.ts";
 import { isSet } from "../globals.ts";
-import { projectToChange } from "../project.ts";
+import { isNameAlone, projectToChange } from "../project.ts";
 import { reconcileOptions } from "../../reconcile/index.ts";
 
 export const command = defineCommand({
@@ -25,11 +25,12 @@ export const command = defineCommand({
     return change(
       context,
       () => projectToChange(context, services),
-      (project) =>
+      () =>
         reconcileOptions("down", {
           services,
           // Without a file everything of the project goes: there is nobody to say what an orphan is.
-          removeOrphans: flags.removeOrphans || isSet(context.env["COMPOSE_REMOVE_ORPHANS"]) || project.files.length === 0,
+          undeclared: services.length === 0 && isNameAlone(context),
+          removeOrphans: flags.removeOrphans || isSet(context.env["COMPOSE_REMOVE_ORPHANS"]),
           ignoreOrphans: isSet(context.env["COMPOSE_IGNORE_ORPHANS"]),
           removeVolumes: flags.volumes,
           removeAnonymousVolumes: flags.volumes,

@@ -1,13 +1,11 @@
 import { constants } from "node:os";
 import { StackError } from "../../core/index.ts";
-import { change } from "../apply.ts";
 import { defineCommand } from "../command.ts";
-import { isAlive, ofServices } from "../containers.ts";
+import { isAlive, ofActive } from "../containers.ts";
 import { each } from "../direct.ts";
 import { boolean, text } from "../flags.ts";
 import { onProcesses, splitTargets } from "../process-targets.ts";
-import { projectOrName, projectToChange } from "../project.ts";
-import { reconcileOptions } from "../../reconcile/index.ts";
+import { projectOrName } from "../project.ts";
 
 export const command = defineCommand({
   name: "kill",
@@ -15,7 +13,7 @@ export const command = defineCommand({
   positionals: ["[services...]"],
   usage: "[OPTIONS] [SERVICE[:PROCESS]...]",
   flags: {
-    removeOrphans: boolean("Remove containers for services not defined in the stack file"),
+    removeOrphans: boolean("Kill containers of services not defined in the stack file, and one-off containers, as well"),
     signal: text('SIGNAL to send to the container (default "SIGKILL")', { short: "s" }),
   },
   async run(context, flags, names) {
@@ -25,10 +23,12 @@ export const command = defineCommand({
     if (services.length === 0 && targets.length > 0) return 0;
     const [{ name, project }, engine] = await Promise.all([projectOrName(context, services), context.doors.engine()]);
     const all = await engine.containers({ project: name });
-    const containers = ofServices(all, services, project).filter((c) => isAlive(c) && !c.oneoff);
+    // Docker Compose calls orphans here whatever the file has not (or not active), and kills it too.
+    const among = flags.removeOrphans && services.length === 0 ? all : ofActive(all, services, project).filter((c) => !c.oneoff);
+    const containers = among.filter(isAlive);
     if (containers.length === 0) {
       await context.stderr.write("no container to kill\n");
-      return flags.removeOrphans && project !== undefined ? removeOrphans() : 0;
+      return 0;
     }
     await each(context, containers, { doing: "Killing", done: "Killed" }, async (container) => {
       const monitor = engine.monitor(container.id);
@@ -36,15 +36,7 @@ export const command = defineCommand({
       if (signal === constants.signals.SIGKILL) await Promise.all([monitor.stop({ signal, graceMs: 0 }), monitor.kill(signal, true).catch(() => undefined)]);
       else await monitor.kill(signal);
     });
-    return flags.removeOrphans && project !== undefined ? removeOrphans() : 0;
-
-    function removeOrphans(): Promise<number> {
-      return change(
-        context,
-        () => projectToChange(context),
-        () => reconcileOptions("stop", { services: [], removeOrphans: true }),
-      );
-    }
+    return 0;
   },
 });
 

@@ -3,7 +3,7 @@ import type { ContainerSummary, Engine } from "../../engine/index.ts";
 import { parseTime } from "../../logs/index.ts";
 import { momentOf } from "../amounts.ts";
 import { defineCommand } from "../command.ts";
-import { isAlive, ofServices } from "../containers.ts";
+import { isAlive, ofActive } from "../containers.ts";
 import type { Context } from "../context.ts";
 import { boolean, integer, text } from "../flags.ts";
 import { LogStreams } from "../log-streams.ts";
@@ -40,7 +40,7 @@ export const command = defineCommand({
     const tail = tailOf(flags.tail);
     const [{ name, project }, engine] = await Promise.all([projectOrName(context, services), context.doors.engine()]);
     const wanted = (all: readonly ContainerSummary[]): readonly ContainerSummary[] =>
-      ofServices(all, services, project).filter((c) => (flags.index === undefined ? !c.oneoff : c.number === flags.index));
+      ofActive(all, services, project).filter((c) => (flags.index === undefined ? !c.oneoff : c.number === flags.index));
     const containers = wanted(await engine.containers({ project: name }));
     if (flags.index !== undefined && services.length === 1 && containers.length === 0)
       throw new StackError("no-such-container", `service "${services[0] ?? ""}" has no container #${flags.index}`);
@@ -50,7 +50,7 @@ export const command = defineCommand({
     const range = { ...(tail === undefined ? {} : { tail }), ...(since === undefined ? {} : { since }), ...(until === undefined ? {} : { until }) };
     for (const target of targets) for (const container of containers) if (container.service === target.service) processIn(container, target);
     for (const container of containers) streams.add(container, { ...range, follow: flags.follow }, processes(container.service));
-    const ending = flags.follow ? followAll(context, engine, streams, containers, name, { wanted: (c) => !c.oneoff && (services.length === 0 || services.includes(c.service)), processes }) : Promise.resolve(streams.close());
+    const ending = flags.follow ? followAll(context, engine, streams, containers, name, { wanted: (c) => !c.oneoff && (services.length > 0 ? services.includes(c.service) : project === undefined || project.services[c.service] !== undefined), processes }) : Promise.resolve(streams.close());
     await Promise.all([streams.print(), ending]);
     for (const [container, count] of streams.damaged) await context.stderr.write(`warning: ${count} damaged log record(s) of ${container} skipped\n`);
     return context.interrupts.graceful.aborted ? 130 : 0;

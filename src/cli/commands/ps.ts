@@ -31,7 +31,7 @@ export const command = defineCommand({
     const wanted = new Set([...flags.status, ...statusFilter(flags.filter)]);
     const [target, engine] = await Promise.all([projectOrName(context, services), context.doors.engine()]);
     const { name, project } = target;
-    const declared = project === undefined ? undefined : new Set([...Object.keys(project.services), ...Object.keys(project.disabled_services)]);
+    const declared = project === undefined ? undefined : new Set(Object.keys(project.services));
     const found = ofServices(await engine.containers({ project: name }), services, project)
       .filter((c) => (wanted.size > 0 ? wanted.has(c.status) : flags.all || isAlive(c)))
       .filter((c) => flags.all || wanted.size > 0 || !c.oneoff)

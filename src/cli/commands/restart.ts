@@ -3,7 +3,7 @@ import { change } from "../apply.ts";
 import { defineCommand } from "../command.ts";
 import { boolean, integer } from "../flags.ts";
 import { onProcesses, splitTargets } from "../process-targets.ts";
-import { projectToChange } from "../project.ts";
+import { isNameAlone, projectToChange } from "../project.ts";
 import { reconcileOptions } from "../../reconcile/index.ts";
 
 export const command = defineCommand({
@@ -22,7 +22,7 @@ export const command = defineCommand({
     return change(
       context,
       () => projectToChange(context, services),
-      () => reconcileOptions("restart", { services, noDeps: flags.noDeps, ...graceMs(flags.timeout) }),
+      () => reconcileOptions("restart", { services, undeclared: isNameAlone(context), noDeps: flags.noDeps, ...graceMs(flags.timeout) }),
     );
   },
 });

@@ -1,8 +1,8 @@
 import { change } from "../apply.ts";
 import { defineCommand } from "../command.ts";
-import { isAlive, ofServices } from "../containers.ts";
+import { isAlive, ofActive } from "../containers.ts";
 import { boolean } from "../flags.ts";
-import { projectToChange } from "../project.ts";
+import { isNameAlone, projectToChange } from "../project.ts";
 import { canAsk, confirm } from "../questions.ts";
 import { StackError } from "../../core/index.ts";
 import { reconcileOptions } from "../../reconcile/index.ts";
@@ -22,9 +22,8 @@ export const command = defineCommand({
   async run(context, flags, services) {
     const project = await projectToChange(context, services);
     const engine = await context.doors.engine();
-    // Of services that the file no longer has nobody spoke.
-    const named = services.length > 0 ? services : Object.keys({ ...project.services, ...project.disabled_services });
-    const containers = ofServices(await engine.containers({ project: project.name }), named, project).filter((c) => flags.stop || !isAlive(c));
+    const undeclared = isNameAlone(context);
+    const containers = ofActive(await engine.containers({ project: project.name }), services, undeclared ? undefined : project).filter((c) => !c.oneoff && (flags.stop || !isAlive(c)));
     if (containers.length === 0) {
       await context.stderr.write("No stopped containers\n");
       return 0;
@@ -38,7 +37,7 @@ export const command = defineCommand({
     return change(
       context,
       () => Promise.resolve(project),
-      () => reconcileOptions("remove", { services: named, removeStopFirst: flags.stop, removeAnonymousVolumes: flags.volumes }),
+      () => reconcileOptions("remove", { services, undeclared, removeStopFirst: flags.stop, removeAnonymousVolumes: flags.volumes }),
     );
   },
 });

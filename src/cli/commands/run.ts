@@ -57,7 +57,10 @@ export const command = defineCommand({
     await using agent = await bindAgent(context, load);
     const { project, client } = agent;
     if (flags.removeOrphans) {
-      await applyAndDraw(context, client, project, reconcileOptions("create", { services: Object.keys(project.services), recreate: "never", removeOrphans: true }));
+      const engine = await context.doors.engine();
+      const known = { ...project.services, ...project.disabled_services };
+      const orphans = (await engine.containers({ project: project.name })).filter((c) => !c.oneoff && known[c.service] === undefined).map((c) => c.service);
+      if (orphans.length > 0) await applyAndDraw(context, client, project, reconcileOptions("remove", { services: orphans, removeStopFirst: true }));
     }
     const tty = !flags.noTty && !flags.detach && context.stdin.isTTY && context.stdout.isTTY;
     const request: RunRequest = {

@@ -3,7 +3,7 @@ import { change } from "../apply.ts";
 import { defineCommand } from "../command.ts";
 import { boolean, integer } from "../flags.ts";
 import { onProcesses, splitTargets } from "../process-targets.ts";
-import { projectToChange } from "../project.ts";
+import { isNameAlone, projectToChange } from "../project.ts";
 import { reconcileOptions } from "../../reconcile/index.ts";
 
 export const command = defineCommand({
@@ -22,7 +22,7 @@ export const command = defineCommand({
     return change(
       context,
       () => projectToChange(context, services),
-      () => reconcileOptions("start", { services, wait: flags.wait, ...waitTimeoutMs(flags.waitTimeout) }),
+      () => reconcileOptions("start", { services, undeclared: isNameAlone(context), wait: flags.wait, ...waitTimeoutMs(flags.waitTimeout) }),
     );
   },
 });

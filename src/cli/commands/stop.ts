@@ -3,7 +3,7 @@ import { change } from "../apply.ts";
 import { defineCommand } from "../command.ts";
 import { integer } from "../flags.ts";
 import { onProcesses, splitTargets } from "../process-targets.ts";
-import { projectToChange } from "../project.ts";
+import { isNameAlone, projectToChange } from "../project.ts";
 import { reconcileOptions } from "../../reconcile/index.ts";
 
 export const command = defineCommand({
@@ -19,7 +19,7 @@ export const command = defineCommand({
     return change(
       context,
       () => projectToChange(context, services),
-      () => reconcileOptions("stop", { services, ...graceMs(flags.timeout) }),
+      () => reconcileOptions("stop", { services, undeclared: isNameAlone(context), ...graceMs(flags.timeout) }),
     );
   },
 });

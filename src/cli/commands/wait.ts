@@ -3,7 +3,7 @@ import { change, interrupted } from "../apply.ts";
 import { defineCommand } from "../command.ts";
 import { ofServices } from "../containers.ts";
 import { boolean } from "../flags.ts";
-import { projectOrName, projectToChange } from "../project.ts";
+import { isNameAlone, projectOrName, projectToChange } from "../project.ts";
 import { reconcileOptions } from "../../reconcile/index.ts";
 
 export const command = defineCommand({
@@ -38,7 +38,7 @@ export const command = defineCommand({
       await change(
         context,
         () => projectToChange(context),
-        () => reconcileOptions("down"),
+        () => reconcileOptions("down", { undeclared: isNameAlone(context) }),
       );
     return status;
   },
