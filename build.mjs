@@ -3,7 +3,7 @@
 //   node build.mjs --native   the native part alone
 //   node build.mjs --ts       the bundles alone
 //   node build.mjs --install  from npm install: says clearly what is missing
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync, chmodSync, copyFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -77,7 +77,7 @@ function headersTree() {
 
 function buildNative() {
   const sources = filesBelow("native");
-  const outputs = ["dist/native/stack_native.node", "dist/native/stack-runtime"];
+  const outputs = ["dist/native/stack_native.node", "dist/native/stack-runtime", "dist/stack"];
   unlessUnchanged("dist/native/.hash", hashOf(sources, `${process.arch}${process.env.STACK_ASAN ?? ""}`), outputs, () => {
     const missing = missingTools();
     if (missing.length > 0) {
@@ -95,7 +95,7 @@ function buildNative() {
       rmSync(join(here, output), { force: true });
       copyFileSync(built, join(here, output));
     }
-    chmodSync(join(here, "dist/native/stack-runtime"), 0o755);
+    for (const program of ["dist/native/stack-runtime", "dist/stack"]) chmodSync(join(here, program), 0o755);
   });
 }
 
@@ -148,6 +148,12 @@ const cached = (name, kind) => {
     } catch {}
   }
 };
+// Under its own name Node would have read it at its start, which takes longer than all else that it does there.
+const { STACK_EXTRA_CA_CERTS } = process.env;
+if (STACK_EXTRA_CA_CERTS !== undefined) {
+  process.env.NODE_EXTRA_CA_CERTS = STACK_EXTRA_CA_CERTS;
+  delete process.env.STACK_EXTRA_CA_CERTS;
+}
 exports.load = (name, kind = "") => {
   const file = join(__dirname, "lib", name + ".cjs");
   // The build sees to it that the bundles are ASCII.
@@ -225,6 +231,7 @@ async function buildTypeScript() {
   });
   for (const name of ["stack", "agent", "ahead"]) loadLater(join(here, "dist/lib", `${name}.cjs`));
   writeLaunchers();
+  writeFileSync(join(here, "dist/lib/launch.txt"), execFileSync(process.execPath, ["-p", 'require("./dist/load.js").load("ahead").exports.launchTable()'], { cwd: here, encoding: "utf8" }).trimEnd() + "\n");
   // Each is run, so that the cache holds what it compiles lazily as well.
   const of = (example, ...argv) => ["-f", `examples/${example}`, ...argv];
   const files = [of("shop/compose.yaml", "config"), of("hardened/compose.yaml", "config", "--format", "json"), of("processes/stack.yaml", "config")].map((argv) => ({ argv }));

@@ -23,6 +23,14 @@
       "cflags_cc": ["-Os", "-fno-pie", "-fno-exceptions", "-fno-rtti", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-threadsafe-statics", "-ffunction-sections", "-fdata-sections"],
       "ldflags": ["-static", "-Wl,--gc-sections", "-Wl,--build-id=none", "-s"],
       "libraries": ["-l:libseccomp.a", "-l:libz.a", "-l:libzstd.a"]
+    },
+    {
+      "target_name": "stack",
+      "type": "executable",
+      "sources": ["launcher/main.cc", "lib/fd.cc", "lib/fs.cc", "lib/result.cc", "runtime/absent_libc.cc", "runtime/format_text.cc", "runtime/small_libc.cc"],
+      "cflags!": ["-fPIC"],
+      "cflags_cc": ["-Os", "-fno-pie", "-fno-exceptions", "-fno-rtti", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-threadsafe-statics", "-ffunction-sections", "-fdata-sections"],
+      "ldflags": ["-static", "-Wl,--gc-sections", "-Wl,--build-id=none", "-s"]
     }
   ]
 }

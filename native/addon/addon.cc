@@ -6,7 +6,7 @@ namespace {
 
 /// `abi` of NativeBinding: changes with any incompatible change of it. EXPECTED_ABI in
 /// src/native/load.ts.
-constexpr int kAbi = 4;
+constexpr int kAbi = 5;
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("abi", kAbi);

@@ -148,6 +148,11 @@ Napi::Value close_js(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value close_on_exec_js(const Napi::CallbackInfo& info) {
+  take(info.Env(), set_cloexec(fd_argument(info, 0, "fd"), true));
+  return info.Env().Undefined();
+}
+
 Napi::Value pipe_js(const Napi::CallbackInfo& info) {
   FdPair pair = take(info.Env(), make_pipe());
   Napi::Array result = Napi::Array::New(info.Env(), 2);
@@ -228,6 +233,7 @@ void register_files(Napi::Env env, Napi::Object exports) {
   exports.Set("lockWait", Napi::Function::New(env, lock_wait_js, "lockWait"));
   exports.Set("isLocked", Napi::Function::New(env, is_locked_js, "isLocked"));
   exports.Set("close", Napi::Function::New(env, close_js, "close"));
+  exports.Set("closeOnExec", Napi::Function::New(env, close_on_exec_js, "closeOnExec"));
   exports.Set("pipe", Napi::Function::New(env, pipe_js, "pipe"));
   exports.Set("unmount", Napi::Function::New(env, unmount_js, "unmount"));
   exports.Set("mount", Napi::Function::New(env, mount_js, "mount"));

@@ -10,7 +10,7 @@ import type { AgentStatus, FollowRequest, Hello, Message, Methods } from "./prot
 import { someAgentOf, spawnAgent, takeBooting } from "./spawn.ts";
 import type { Booting } from "./spawn.ts";
 
-export { bootAhead } from "./spawn.ts";
+export { bootAhead, launchLines, takeLaunched } from "./spawn.ts";
 
 /** A connection to the agent of one project. */
 export { unaskedRules } from "./protocol.ts";

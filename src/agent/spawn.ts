@@ -59,15 +59,28 @@ export function someAgentOf(root: DataRoot, native: NativeBinding, cwd: string):
 }
 
 /** What an agent needs of the environment: programs, credentials, proxies; not the user's other variables. */
+const passedOn: readonly string[] = [
+  ...["PATH", "HOME", "USER", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_DATA_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "STACK_INSECURE_REGISTRIES", "STACK_PARALLEL", "TMPDIR", "TZ", "LANG"],
+  ...["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"].flatMap((name) => [name, name.toLowerCase()]),
+];
+
+/** By another name: Node reads these certificates at its start, which takes longer than its start. `dist/load.js` puts it back. */
+const renamed: Readonly<Record<string, string>> = { NODE_EXTRA_CA_CERTS: "STACK_EXTRA_CA_CERTS" };
+
+const agentVariables: readonly (readonly [from: string, to: string])[] = [...passedOn.map((name) => [name, name] as const), ...Object.entries(renamed)];
+
 export function agentEnvironment(root: DataRoot): string[] {
-  const keep = ["PATH", "HOME", "USER", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_DATA_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "STACK_INSECURE_REGISTRIES", "STACK_PARALLEL", "TMPDIR", "TZ", "LANG"];
-  for (const name of ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"]) keep.push(name, name.toLowerCase());
   const env = [`STACK_ROOT=${root.root}`];
-  for (const name of keep) {
-    const value = process.env[name];
-    if (value !== undefined) env.push(`${name}=${value}`);
+  for (const [from, to] of agentVariables) {
+    const value = process.env[from];
+    if (value !== undefined) env.push(`${to}=${value}`);
   }
   return env;
+}
+
+/** What the launcher (native/launcher) has to know to boot an agent as this file does, a line each: `KIND VALUE`. */
+export function launchLines(): string[] {
+  return [...agentFlags.map((flag) => `flag ${flag}`), ...agentVariables.map(([from, to]) => `env ${from === to ? from : `${from} ${to}`}`)];
 }
 
 /** Where the command's launcher leaves the agent that it began to boot (`src/cli/ahead.ts`); it is another bundle. */
@@ -90,4 +103,17 @@ export function takeBooting(root: DataRoot): Booting | undefined {
   if (booting?.root !== root.root) return undefined;
   shelf[place] = undefined;
   return booting;
+}
+
+const launched = "STACK_BOOTING_AGENT";
+
+/** Takes over the agent that the launcher began to boot before this process was Node, if it did: `INPUT OUTPUT ROOT`. */
+export function takeLaunched(native: () => NativeBinding): boolean {
+  const [, input, output, root] = /^(\d+) (\d+) (\/.*)$/s.exec(process.env[launched] ?? "") ?? [];
+  Reflect.deleteProperty(process.env, launched);
+  if (root === undefined) return false;
+  const booting = { root, input: Number(input), output: Number(output) };
+  for (const fd of [booting.input, booting.output]) native().closeOnExec(fd);
+  shelf[place] = booting;
+  return true;
 }

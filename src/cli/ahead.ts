@@ -1,7 +1,7 @@
-import { bootAhead } from "../agent/client.ts";
+import { bootAhead, launchLines, takeLaunched } from "../agent/client.ts";
 import { resolveDataRoot } from "../core/index.ts";
 import { loadNative } from "../native/index.ts";
-import { commandOf, needsAgent, readsFilesAlone } from "./command-word.ts";
+import { commandLines, commandOf, needsAgent, readsFilesAlone } from "./command-word.ts";
 
 /**
  * Runs before the command's own bundle is loaded, which takes as long as Node itself: a command that changes something
@@ -10,10 +10,13 @@ import { commandOf, needsAgent, readsFilesAlone } from "./command-word.ts";
 const argv = process.argv.slice(2);
 const command = commandOf(argv);
 try {
-  if (needsAgent(command, argv)) bootAhead(resolveDataRoot(process.env, process.getuid?.() ?? 0), loadNative, process.cwd());
+  if (!takeLaunched(loadNative) && needsAgent(command, argv)) bootAhead(resolveDataRoot(process.env, process.getuid?.() ?? 0), loadNative, process.cwd());
 } catch {
   // The command will meet it too.
 }
 
 /** In which of the build's code caches (build.mjs) this command finds what it runs, and little else. */
 export const cacheKind = readsFilesAlone(command) ? ".files" : "";
+
+/** The build writes it into `dist/lib/launch.txt`. */
+export const launchTable = (): string => [...commandLines(), ...launchLines(), ""].join("\n");

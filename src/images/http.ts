@@ -128,20 +128,19 @@ function without(headers: Readonly<Record<string, string>>, name: string): Recor
 const bundles = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"];
 
 /**
- * Node brings a list of its own and does not read the host's, where companies put theirs.
- * Undefined: Node's list alone (which NODE_EXTRA_CA_CERTS extends).
+ * Node brings a list of its own and does not read the host's, where companies put theirs; what NODE_EXTRA_CA_CERTS names
+ * was not read at our start (dist/load.js). Undefined: Node's list alone.
  */
 function systemCertificates(env: NodeJS.ProcessEnv): string[] | undefined {
-  const files = env["SSL_CERT_FILE"] === undefined ? bundles : [env["SSL_CERT_FILE"]];
-  const read = (file: string): string | undefined => {
+  const read = (file: string | undefined): string | undefined => {
     try {
-      return readFileSync(file, "utf8");
+      return file === undefined ? undefined : readFileSync(file, "utf8");
     } catch {
       return undefined;
     }
   };
+  const files = env["SSL_CERT_FILE"] === undefined ? bundles : [env["SSL_CERT_FILE"]];
   const system = files.map(read).find((text) => text !== undefined);
-  if (system === undefined) return undefined;
-  const extra = env["NODE_EXTRA_CA_CERTS"] === undefined ? undefined : read(env["NODE_EXTRA_CA_CERTS"]);
-  return [...rootCertificates, system, ...(extra === undefined ? [] : [extra])];
+  const found = [system, read(env["NODE_EXTRA_CA_CERTS"])].filter((text) => text !== undefined);
+  return found.length === 0 ? undefined : [...rootCertificates, ...found];
 }

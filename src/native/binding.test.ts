@@ -14,7 +14,7 @@ const built = findAddon(here) !== undefined;
 
 /** A `Record` over the interface's keys does not compile with one missing or one too many. */
 const members: Readonly<Record<keyof NativeBinding, "number" | "function">> = {
-  abi: "number", spawn: "function", waitPidfd: "function", pipe: "function", lock: "function", lockWait: "function",
+  abi: "number", spawn: "function", waitPidfd: "function", pipe: "function", closeOnExec: "function", lock: "function", lockWait: "function",
   isLocked: "function", close: "function", listenUnix: "function", connectUnix: "function", peerCredentials: "function",
   requestDescriptors: "function", socketPair: "function", sendDescriptors: "function", netlink: "function", createNetns: "function", removeNetns: "function", watchFilters: "function", signal: "function",
   unmount: "function", mount: "function", setxattr: "function", renameNoReplace: "function", syncfs: "function", removeTree: "function",

@@ -24,6 +24,8 @@ export interface NativeBinding {
   waitPidfd(pidfd: number): Promise<{ readonly exitCode: number; readonly signal: number }>;
   /** pipe2(O_CLOEXEC): [read end, write end]. */
   pipe(): readonly [number, number];
+  /** fcntl(F_SETFD, FD_CLOEXEC): for a descriptor that this process was started with. */
+  closeOnExec(fd: number): void;
 
   /** open(O_RDWR|O_CREAT|O_CLOEXEC, 0600) + flock. Returns the descriptor, or -1 if another holds it and `wait` is false. */
   lock(path: string, mode: "shared" | "exclusive", wait: false): number;

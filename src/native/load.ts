@@ -6,7 +6,7 @@ import { StackError } from "../core/index.ts";
 import type { NativeBinding } from "./binding.ts";
 
 /** `kAbi` in native/addon/addon.cc. */
-export const EXPECTED_ABI = 4;
+export const EXPECTED_ABI = 5;
 
 const ADDON = join("native", "stack_native.node");
 const REBUILD = "Run `npm install` in the package's directory; it builds it, and says what is missing.";

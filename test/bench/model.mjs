@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url";
 import { included, many, typical } from "./model-files.mjs";
 
 const runs = process.argv.includes("--runs") ? Number(process.argv[process.argv.indexOf("--runs") + 1]) : 7;
-const program = fileURLToPath(new URL("../../dist/stack.js", import.meta.url));
+const program = fileURLToPath(new URL("../../dist/stack", import.meta.url));
 const [host, inside] = (process.env.STACK_BENCH_DOCKER_DIR ?? `${tmpdir()}:${tmpdir()}`).split(":");
 const prefix = process.env.STACK_BENCH_DOCKER?.split(" ").filter((word) => word !== "");
 
@@ -38,8 +38,8 @@ try {
     make(directory);
     const [ours, start, theirs] = [[], [], []];
     for (let i = 0; i < runs; i++) {
-      ours.push(cost([process.execPath, program, "config"], directory));
-      start.push(cost([process.execPath, program, "version"], directory));
+      ours.push(cost([program, "config"], directory));
+      start.push(cost([program, "version"], directory));
       if (prefix !== undefined) theirs.push(cost([...prefix, "sh", "-c", `cd ${directory.replace(host, inside)} && exec docker compose config`], directory));
     }
     const [a, b, c] = [ours, start, theirs].map(median);

@@ -7,7 +7,7 @@ import { writeProject } from "./measurements.mjs";
 import { processes, pss, startRegistry, timed } from "./processes.mjs";
 
 const repository = fileURLToPath(new URL("../..", import.meta.url));
-const program = join(repository, "dist/stack.js");
+const program = join(repository, "dist/stack");
 
 export async function stackSide(scratch) {
   const holder = spawn("unshare", ["--net", process.execPath, join(repository, "test/support/inside.mjs")], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
@@ -25,7 +25,7 @@ export async function stackSide(scratch) {
   const side = {
     name: "stack",
     directory,
-    version: () => timed([process.execPath, program, "version"]).stdout.trim().split("\n")[0],
+    version: () => timed([program, "version"]).stdout.trim().split("\n")[0],
     image: (tag) => `127.0.0.1:${port}/${tag}`,
     use: (project) => (name = project),
     project(project, text) {
@@ -33,7 +33,7 @@ export async function stackSide(scratch) {
       writeProject(directory, text);
     },
     /** `compose ARGS…` for the current project. */
-    compose: (...args) => inside([process.execPath, program, "-p", name, ...args], { cwd: directory, env }),
+    compose: (...args) => inside([program, "-p", name, ...args], { cwd: directory, env }),
     forgetImages() {
       for (const part of ["blobs", "layers", "images"]) rmSync(join(root, part), { recursive: true, force: true });
     },

@@ -18,7 +18,7 @@ import { Sweep } from "./sweep.ts";
 import type { Remains } from "./sweep.ts";
 
 export const repository = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
-const program = join(repository, "dist/stack.js");
+const program = join(repository, "dist/stack");
 
 export interface MachineOptions {
   /** Put the images of the examples into the store. */
@@ -65,7 +65,7 @@ export class Machine {
 
   /** `stack ARGS…`, running. */
   start(args: readonly string[], options: CommandOptions = {}): Running {
-    return this.command([process.execPath, program, ...args], options);
+    return this.command([program, ...args], options);
   }
 
   /** `stack ARGS…` to its end, whatever that is. */
@@ -168,7 +168,7 @@ async function storeWithImages(): Promise<string> {
   if (existsSync(store)) return store;
   for (const name of readdirSync(cacheRoot)) if (name.startsWith("store-")) rmSync(join(cacheRoot, name), { recursive: true });
   const making = mkdtempSync(join(cacheRoot, "filling-"));
-  const loaded = new Running([process.execPath, program, "load", "-i", layout], { env: { PATH: process.env["PATH"] ?? "", HOME: making, STACK_ROOT: making } });
+  const loaded = new Running([program, "load", "-i", layout], { env: { PATH: process.env["PATH"] ?? "", HOME: making, STACK_ROOT: making } });
   const { code, output } = await loaded.ended;
   if (code !== 0) throw new Error(`stack load failed:\n${output}`);
   try {
