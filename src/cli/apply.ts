@@ -7,6 +7,7 @@ import { Failures, Silent } from "./errors.ts";
 import { createProgress } from "./progress/renderer.ts";
 import type { ProgressRenderer } from "./progress/renderer.ts";
 import { answersTo } from "./questions.ts";
+import { statusStream } from "./status-stream.ts";
 
 /** A whole command that changes something: agent, project, plan, progress. With `--dry-run` the plan is shown instead. */
 export async function change(context: Context, load: () => Promise<Project>, options: (project: Project) => ReconcileOptions, view: ApplyView = {}): Promise<number> {
@@ -16,7 +17,7 @@ export async function change(context: Context, load: () => Promise<Project>, opt
   }
   await using agent = await bindAgent(context, load);
   const { done } = await applyAndDraw(context, agent.client, agent.project, options(agent.project), view);
-  if (done === 0 && view.nothing !== undefined) await context.stderr.write(`${view.nothing(agent.project)}\n`);
+  if (done === 0 && view.nothing !== undefined) await statusStream(context).write(`${view.nothing(agent.project)}\n`);
   return 0;
 }
 

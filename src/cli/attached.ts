@@ -14,6 +14,7 @@ import { LogStreams } from "./log-streams.ts";
 import { LogPrinter } from "./output/log-printer.ts";
 import { createProgress } from "./progress/renderer.ts";
 import type { ProgressRenderer } from "./progress/renderer.ts";
+import { statusStream } from "./status-stream.ts";
 import { reconcileOptions } from "../reconcile/index.ts";
 
 /** Why an attached `up` ends. */
@@ -131,7 +132,7 @@ class AttachedSession {
   }
 
   #event(event: EngineEvent): void {
-    if (event.type === "warning" && this.#started && unaskedRules.has(event.rule)) this.#run(this.#context.stderr.write(`${event.rule}: ${event.message}\n`));
+    if (event.type === "warning" && this.#started && unaskedRules.has(event.rule)) this.#run(statusStream(this.#context).write(`${event.rule}: ${event.message}\n`));
     if (event.type !== "container") return;
     const { container, change } = event;
     if (container.oneoff || !this.#concerns(container)) return;
@@ -177,7 +178,7 @@ class AttachedSession {
     this.#announced = true;
     const names = [...this.#attachable].sort().flatMap((service) => namesOf(this.#agent.project, service, this.#options.scale[service]));
     for (const name of names) this.#printer.register(name);
-    this.#run(this.#printer.gate.then(() => this.#context.stderr.write(`Attaching to ${names.join(", ")}\n`)));
+    this.#run(this.#printer.gate.then(() => statusStream(this.#context).write(`Attaching to ${names.join(", ")}\n`)));
   }
 
   #concerns(container: ContainerSummary): boolean {
@@ -193,14 +194,14 @@ class AttachedSession {
         return 0;
       case "detached":
         this.#menu?.close();
-        await this.#context.stderr.write("detached; the containers run on: `stack logs -f` shows them again, `stack down` ends them\n");
+        await statusStream(this.#context).write("detached; the containers run on: `stack logs -f` shows them again, `stack down` ends them\n");
         return 0;
       case "aborted":
-        await this.#context.stderr.write("Aborting on container exit...\n");
+        await statusStream(this.#context).write("Aborting on container exit...\n");
         await this.#stopAll();
         return this.#exitCode(ending.by);
       case "interrupted":
-        await this.#context.stderr.write("Gracefully Stopping... press Ctrl+C again to force\n");
+        await statusStream(this.#context).write("Gracefully Stopping... press Ctrl+C again to force\n");
         await this.#stopAll();
         return 130;
     }
@@ -236,7 +237,7 @@ class AttachedSession {
   async #killAll(): Promise<void> {
     const engine = await this.#context.doors.engine();
     const alive = (await engine.containers({ project: this.#agent.project.name })).filter((c) => this.#containers.has(c.id) && isAlive(c));
-    await this.#context.stderr.write(`Killing ${alive.map(shortName).join(", ")}\n`);
+    await statusStream(this.#context).write(`Killing ${alive.map(shortName).join(", ")}\n`);
     await Promise.allSettled(alive.map((container) => engine.monitor(container.id).kill(constants.signals.SIGKILL, true)));
   }
 

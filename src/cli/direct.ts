@@ -3,13 +3,14 @@ import type { StackError } from "../core/index.ts";
 import type { ContainerSummary } from "../engine/index.ts";
 import type { Context } from "./context.ts";
 import { Failures } from "./errors.ts";
+import { statusStream } from "./status-stream.ts";
 
 /** Lines for what a command does with monitors directly, in the same forms as an agent's progress. */
 export async function say(context: Context, id: string, status: string): Promise<void> {
   const { progress, dryRun } = context.globals;
   if (progress === "quiet") return;
-  if (progress === "json") await context.stderr.write(`${JSON.stringify({ ...(dryRun ? { "dry-run": true } : {}), id, status })}\n`);
-  else await context.stderr.write(`${dryRun ? " DRY-RUN MODE - " : ""} ${id}  ${status}\n`);
+  if (progress === "json") await statusStream(context).write(`${JSON.stringify({ ...(dryRun ? { "dry-run": true } : {}), id, status })}\n`);
+  else await statusStream(context).write(`${dryRun ? " DRY-RUN MODE - " : ""} ${id}  ${status}\n`);
 }
 
 /** Does it with all at once; each failure is shown, none hides another. */

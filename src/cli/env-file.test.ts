@@ -31,12 +31,19 @@ describe("the environment file", () => {
     ["of the project's directory", { ...bare, file: ["compose.yaml"], projectDirectory: "other" }, {}, { COMPOSE_MENU: "0" }],
     ["that is named", { ...bare, envFile: ["other/.env"] }, {}, { COMPOSE_MENU: "0" }],
     ["of COMPOSE_ENV_FILES", bare, { COMPOSE_ENV_FILES: "other/.env" }, { COMPOSE_MENU: "0" }],
+    ["of COMPOSE_ENV_FILES, whose commas may stand alone", bare, { COMPOSE_ENV_FILES: ",other/.env, ," }, { COMPOSE_MENU: "0" }],
+    ["that is not switched off", { ...bare, file: ["other/compose.yaml"] }, { COMPOSE_DISABLE_ENV_FILE: "F" }, { COMPOSE_MENU: "0" }],
     ["that is switched off", bare, { COMPOSE_DISABLE_ENV_FILE: "true" }, {}],
     ["that is not there", { ...bare, envFile: ["nowhere"] }, {}, {}],
     ["that is no file, which nobody waits for", { ...bare, envFile: ["fifo"] }, {}, {}],
     ["that is not right, which the model says", { ...bare, envFile: ["broken.env"] }, {}, {}],
   ] as const)("is the one %s", async (_, flags, env, expected) => {
     expect(await withEnvFile(flags, env, directory)).toEqual({ ...env, ...expected });
+  });
+
+  it("is neither read nor left out by a word that is no truth", async () => {
+    await expect(withEnvFile(bare, { COMPOSE_DISABLE_ENV_FILE: "yes" }, directory)).rejects.toThrow('COMPOSE_DISABLE_ENV_FILE must be true or false (found: "yes")');
+    expect(await withEnvFile({ ...bare, envFile: ["other/.env"] }, { COMPOSE_DISABLE_ENV_FILE: "yes" }, directory)).toMatchObject({ COMPOSE_MENU: "0" });
   });
 
   it("sets the scene of a command", async () => {

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { isSet } from "./globals.ts";
+import { StackError } from "../core/index.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -28,11 +28,18 @@ export async function withEnvFile(flags: Where, env: Env, cwd: string): Promise<
 function envFiles(flags: Where, env: Env, cwd: string): readonly string[] {
   if (flags.envFile.length > 0) return flags.envFile.map((file) => resolve(cwd, file));
   const listed = env["COMPOSE_ENV_FILES"] ?? "";
-  if (listed !== "") return listed.split(",").map((file) => resolve(cwd, file.trim()));
-  if (isSet(env["COMPOSE_DISABLE_ENV_FILE"])) return [];
+  if (listed !== "") return listed.split(",").filter((file) => file.trim() !== "").map((file) => resolve(cwd, file.trim()));
+  if (isDisabled(env["COMPOSE_DISABLE_ENV_FILE"])) return [];
   const [first] = flags.file;
   const beside = first === undefined || first === "-" ? cwd : dirname(resolve(cwd, first));
   return [join(resolve(cwd, flags.projectDirectory ?? beside), ".env")];
+}
+
+/** The one variable that Docker Compose refuses where it is neither true nor false (Go, `strconv.ParseBool`). */
+function isDisabled(value: string | undefined): boolean {
+  if (value === undefined || /^(?:|0|[fF]|false|FALSE|False)$/.test(value)) return false;
+  if (/^(?:1|[tT]|true|TRUE|True)$/.test(value)) return true;
+  throw new StackError("usage", `COMPOSE_DISABLE_ENV_FILE must be true or false (found: "${value}")`, { hint: "Write 1 or 0, or unset it." });
 }
 
 /** As `FILE_LIMIT` of the model, which is not to be loaded for this. */

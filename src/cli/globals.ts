@@ -61,14 +61,14 @@ function nonEmpty(value: string | undefined): string | undefined {
   return value === "" ? undefined : value;
 }
 
-/** Go's idea of a true variable. */
+/** What Docker Compose takes for true; all else is false there, without a word. */
 export function isSet(value: string | undefined): boolean {
-  return value !== undefined && ["1", "t", "T", "true", "TRUE", "True"].includes(value);
+  return value !== undefined && ["1", "t", "true", "y"].includes(value.trim().toLowerCase());
 }
 
 function limitOf(value: string | undefined): number | undefined {
   if (value === undefined || value === "") return undefined;
-  if (!/^-?\d{1,9}$/.test(value)) throw new StackError("usage", `COMPOSE_PARALLEL_LIMIT must be a whole number (found: "${value}")`);
+  if (!/^[-+]?\d{1,18}$/.test(value)) throw new StackError("usage", `COMPOSE_PARALLEL_LIMIT must be a whole number (found: "${value}")`);
   return Number(value);
 }
 

@@ -6,6 +6,8 @@ it.each([
   [{}, true, { removeOrphans: true, ignoreOrphans: false }],
   [{ COMPOSE_REMOVE_ORPHANS: "1" }, false, { removeOrphans: true, ignoreOrphans: false }],
   [{ COMPOSE_REMOVE_ORPHANS: "no" }, false, { removeOrphans: false, ignoreOrphans: false }],
+  [{ COMPOSE_REMOVE_ORPHANS: " TRUE " }, false, { removeOrphans: true, ignoreOrphans: false }],
+  [{ COMPOSE_IGNORE_ORPHANS: "y" }, false, { removeOrphans: false, ignoreOrphans: true }],
   [{ COMPOSE_IGNORE_ORPHANS: "true" }, false, { removeOrphans: false, ignoreOrphans: true }],
 ])("what %j and --remove-orphans=%j say of orphans", (env, asked, expected) => {
   expect(orphanOptions(env, asked)).toEqual(expected);

@@ -3,6 +3,7 @@ import type { ProjectName } from "../core/index.ts";
 import type { Diagnostic, LoadRequest, LoadResult, Project } from "../model/index.ts";
 import type { Context } from "./context.ts";
 import { nearest } from "./suggest.ts";
+import { unheededVariables } from "./unheeded.ts";
 
 export type Loaded = Extract<LoadResult, { readonly ok: true }>;
 
@@ -50,6 +51,7 @@ export function loadRequest(context: Context, services: readonly string[], more:
 /** The project, every service that was named checked; what of it will not be carried out as written is said. */
 export async function loadProject(context: Context, services: readonly string[] = []): Promise<Project> {
   const { project } = await loadModel(context, services, { support: true });
+  if (context.globals.progress !== "quiet") for (const line of unheededVariables(context.env)) await context.stderr.write(`warning: ${line}\n`);
   for (const service of services) checkService(project, service);
   return project;
 }

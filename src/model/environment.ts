@@ -57,8 +57,8 @@ export async function projectEnvFiles(request: LoadRequest, directory: string, r
   const named = request.envFiles ?? [];
   if (named.length > 0) return named.map((f) => resolve(request.cwd, f));
   const listed = request.env["COMPOSE_ENV_FILES"];
-  if (listed !== undefined && listed !== "") return listed.split(",").map((f) => resolve(request.cwd, f.trim()));
-  if (/^(?:1|t|true)$/i.test(request.env["COMPOSE_DISABLE_ENV_FILE"] ?? "")) return [];
+  if (listed !== undefined && listed !== "") return listed.split(",").filter((f) => f.trim() !== "").map((f) => resolve(request.cwd, f.trim()));
+  if (/^(?:1|[tT]|true|TRUE|True)$/.test(request.env["COMPOSE_DISABLE_ENV_FILE"] ?? "")) return [];
   const file = join(directory, ".env");
   return (await reader.kind(file)) === "file" ? [file] : [];
 }

@@ -265,6 +265,14 @@ restart_policy: {jitter: 2, delay: soon}`);
 });
 
 describe("the project", () => {
+  it("has the platform of DOCKER_DEFAULT_PLATFORM, of the shell or the environment file, where a service names none", async () => {
+    const files = { "compose.yaml": "services: {a: {image: a}, b: {image: a, platform: linux/386}}\n", ".env": "DOCKER_DEFAULT_PLATFORM=linux/arm64\n" };
+    const platforms = async (env: Readonly<Record<string, string>>) => Object.values((await projectOf(files, { env })).services).map((s) => [s.platform, s.canonical["platform"]]);
+    expect(await platforms({})).toEqual([["linux/arm64", undefined], ["linux/386", "linux/386"]]);
+    expect(await platforms({ DOCKER_DEFAULT_PLATFORM: "linux/arm" })).toEqual([["linux/arm", undefined], ["linux/386", "linux/386"]]);
+    expect(await platforms({ DOCKER_DEFAULT_PLATFORM: "" })).toEqual([[undefined, undefined], ["linux/386", "linux/386"]]);
+  });
+
   it("takes a secret's variable from the environment of the file that names it", async () => {
     const files = {
       "compose.yaml": "include: [sub/compose.yaml]\nservices: {web: {image: a, secrets: [own]}}\nsecrets: {own: {environment: V}}\n",

@@ -28,7 +28,7 @@ export function makeProject(root: MapNode, input: ProjectInput, report: Report):
   const services: [string, Service][] = [];
   const disabled: [string, Service][] = [];
   for (const [name, node] of childMap(root, "services")?.entries ?? [])
-    (input.active.has(name) ? services : disabled).push([name, readService(name, node, input.directory, report)]);
+    (input.active.has(name) ? services : disabled).push([name, readService(name, node, input, report)]);
   const used = usedResources(services.map(([, s]) => s));
   const section = <T>(name: Exclude<Section, "services">, make: (key: string, canonical: Data, node: Node) => T): Readonly<Record<string, T>> =>
     sortedObject(
@@ -58,14 +58,15 @@ export function makeProject(root: MapNode, input: ProjectInput, report: Report):
   };
 }
 
-function readService(name: string, node: Node, directory: string, report: Report): Service {
+function readService(name: string, node: Node, { directory, environment }: ProjectInput, report: Report): Service {
   const path = ["services", name];
   const canonical = data(decode(SECTIONS.services, node, path, report)) ?? {};
   const implicit = new Set<string>();
   for (const [dependency, entry] of childMap(node, "depends_on")?.entries ?? [])
     if (child(entry, IMPLICIT) !== undefined) implicit.add(dependency);
   const timing = deployTiming(data(data(canonical["deploy"])?.["restart_policy"]));
-  return makeService({ name, directory, canonical, own: readOwnKeys(child(node, "x-stack"), [...path, "x-stack"], report, timing), implicit });
+  const platform = environment.get("DOCKER_DEFAULT_PLATFORM") || undefined;
+  return makeService({ name, directory, canonical, implicit, platform, own: readOwnKeys(child(node, "x-stack"), [...path, "x-stack"], report, timing) });
 }
 
 /** Keys of each section that a running service needs. */

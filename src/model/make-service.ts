@@ -55,10 +55,12 @@ export interface ServiceInput {
   readonly own: OwnKeys;
   /** Dependencies that nobody wrote. */
   readonly implicit: ReadonlySet<string>;
+  /** For services that name none: DOCKER_DEFAULT_PLATFORM. */
+  readonly platform?: string | undefined;
 }
 
 /** The typed service. Everything in `canonical` was checked; nothing can fail here. */
-export function makeService({ name, directory, canonical: c, own, implicit }: ServiceInput): Service {
+export function makeService({ name, directory, canonical: c, own, implicit, platform }: ServiceInput): Service {
   const deploy = data(c["deploy"]);
   return clean<Service>({
     name: name as ServiceName,
@@ -66,6 +68,7 @@ export function makeService({ name, directory, canonical: c, own, implicit }: Se
     build: makeBuild(data(c["build"])),
     provider: makeProvider(data(c["provider"])),
     ...process(c),
+    platform: text(c, "platform") ?? platform,
     ...lifecycle(c, deploy, implicit),
     ...networking(c),
     ...storage(c),
@@ -108,7 +111,6 @@ function process(c: Data) {
     labels: strings(c, "labels"),
     annotations: strings(c, "annotations"),
     label_file: texts(c, "label_file") as readonly HostPath[],
-    platform: text(c, "platform"),
     runtime: text(c, "runtime"),
     init: optionalFlag(c, "init"),
     tty: flag(c, "tty"),

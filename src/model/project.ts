@@ -80,6 +80,7 @@ export interface Service {
   readonly stop_grace_period: Milliseconds;
   readonly pull_policy?: PullPolicy;
   readonly pull_refresh_after?: string;
+  /** As written, else DOCKER_DEFAULT_PLATFORM. */
   readonly platform?: string;
   readonly runtime?: string;
   /** Absent: our default (init on, unless the image brings its own). */

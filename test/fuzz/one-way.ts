@@ -36,6 +36,7 @@ export const ONE_WAY: Readonly<Record<string, Applies>> = {
   // A list where nothing may stand twice is made of a mapping where it may.
   "host-address-twice": (project) =>
     services(project).some((s) => [s.extra_hosts, s.build?.extra_hosts ?? {}].some((all) => Object.values(all).some((a) => new Set(a).size < a.length))),
+  "host-address-with-comma": (project) => services(project).some((s) => [s.extra_hosts, s.build?.extra_hosts ?? {}].some((all) => Object.values(all).some((a) => a.some((x) => x.includes(","))))),
   // A key's name without a path is printed as if it stood in a list, where only `default` may stand alone; and a path
   // that was a number or a truth is not made absolute.
   "ssh-key": (project) =>

@@ -6,6 +6,7 @@ import { each } from "../direct.ts";
 import { boolean, text } from "../flags.ts";
 import { onProcesses, splitTargets } from "../process-targets.ts";
 import { projectOrName } from "../project.ts";
+import { statusStream } from "../status-stream.ts";
 
 export const command = defineCommand({
   name: "kill",
@@ -27,7 +28,7 @@ export const command = defineCommand({
     const among = flags.removeOrphans && services.length === 0 ? all : ofActive(all, services, project).filter((c) => !c.oneoff);
     const containers = among.filter(isAlive);
     if (containers.length === 0) {
-      await context.stderr.write("no container to kill\n");
+      await statusStream(context).write("no container to kill\n");
       return 0;
     }
     await each(context, containers, { doing: "Killing", done: "Killed" }, async (container) => {

@@ -4,6 +4,7 @@ import { isAlive, ofActive } from "../containers.ts";
 import { boolean } from "../flags.ts";
 import { isNameAlone, projectToChange } from "../project.ts";
 import { canAsk, confirm } from "../questions.ts";
+import { statusStream } from "../status-stream.ts";
 import { StackError } from "../../core/index.ts";
 import { reconcileOptions } from "../../reconcile/index.ts";
 
@@ -25,7 +26,7 @@ export const command = defineCommand({
     const undeclared = isNameAlone(context);
     const containers = ofActive(await engine.containers({ project: project.name }), services, undeclared ? undefined : project).filter((c) => !c.oneoff && (flags.stop || !isAlive(c)));
     if (containers.length === 0) {
-      await context.stderr.write("No stopped containers\n");
+      await statusStream(context).write("No stopped containers\n");
       return 0;
     }
     const question = `Going to remove ${containers.map((c) => c.name).join(", ")}`;

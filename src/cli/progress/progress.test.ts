@@ -2,9 +2,10 @@ import { describe, expect, test } from "vitest";
 import type { ContainerId } from "../../core/index.ts";
 import type { EngineEvent } from "../../engine/index.ts";
 import type { Operation, Plan } from "../../reconcile/index.ts";
-import { TextSink } from "../fake-context.ts";
+import { fakeContext, TextSink } from "../fake-context.ts";
 import { JsonRenderer } from "./json.ts";
 import { PlainRenderer } from "./plain.ts";
+import { createProgress } from "./renderer.ts";
 
 const id = "a".repeat(64) as ContainerId;
 const operation = (made: object): Operation => ({ id: "x", cause: "no existing container", after: [], ...made }) as unknown as Operation;
@@ -26,6 +27,17 @@ const up = planOf(
   operation({ kind: "start-container", service: "web", name: "shop-web-1" }),
   operation({ kind: "wait", service: "web", condition: "service_healthy", containers: ["shop-web-1"], required: true }),
 );
+
+test.each(["plain", "json"] as const)("%s progress leaves standard output to data, unless COMPOSE_STATUS_STDOUT asks for it there", async (progress) => {
+  for (const [env, taken, empty] of [[{}, "err", "out"], [{ COMPOSE_STATUS_STDOUT: "0" }, "err", "out"], [{ COMPOSE_STATUS_STDOUT: "1" }, "out", "err"]] as const) {
+    const context = fakeContext({ env, globals: { progress } });
+    const renderer = await createProgress(context);
+    for (const event of [{ type: "plan", plan: up }, running(1), done(1)] as const) renderer.event(event);
+    await renderer.end();
+    expect(context[taken].text).toContain("Network shop_default");
+    expect(context[empty].text).toBe("");
+  }
+});
 
 describe("plain lines", () => {
   test("are Docker Compose's, and say nothing about an image that is here", () => {

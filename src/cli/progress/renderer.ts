@@ -1,5 +1,6 @@
 import type { EngineEvent } from "../../engine/index.ts";
 import type { Context } from "../context.ts";
+import { statusStream } from "../status-stream.ts";
 import { JsonRenderer } from "./json.ts";
 import { PlainRenderer } from "./plain.ts";
 
@@ -20,13 +21,14 @@ export interface ProgressOptions {
   readonly plain?: boolean;
 }
 
-/** Progress goes to standard error: standard output is the command's result. */
+/** Progress goes where status goes (`statusStream`). */
 export async function createProgress(context: Context, options: ProgressOptions = {}): Promise<ProgressRenderer> {
   const { progress, ansi, dryRun } = context.globals;
-  const terminal = options.plain !== true && (progress === "tty" || (progress === "auto" && context.stderr.isTTY && context.stderr.drawable !== false && ansi !== "never"));
+  const stream = statusStream(context);
+  const terminal = options.plain !== true && (progress === "tty" || (progress === "auto" && stream.isTTY && stream.drawable !== false && ansi !== "never"));
   if (progress === "quiet") return silent;
-  if (progress === "json") return new JsonRenderer(context.stderr, dryRun);
-  if (!terminal) return new PlainRenderer(context.stderr, options);
+  if (progress === "json") return new JsonRenderer(stream, dryRun);
+  if (!terminal) return new PlainRenderer(stream, options);
   const { TerminalRenderer } = await import("./terminal.ts");
   return new TerminalRenderer(context, options);
 }

@@ -2,6 +2,8 @@ import { Listr, ListrLogger, ProcessOutput } from "listr2";
 import type { ListrDefaultRendererLogLevels, ListrTaskWrapper } from "listr2";
 import type { EngineEvent } from "../../engine/index.ts";
 import type { Context } from "../context.ts";
+import type { Sink } from "../sink.ts";
+import { statusStream } from "../status-stream.ts";
 import { styleFor } from "../output/style.ts";
 import type { Style } from "../output/style.ts";
 import { printable } from "../output/table.ts";
@@ -24,8 +26,9 @@ interface Row {
 
 /** One line for each resource, redrawn as the events come; drawn by listr2 on standard error. */
 export class TerminalRenderer implements ProgressRenderer {
-  readonly #context: Context;
   readonly #options: ProgressOptions;
+  readonly #stream: Sink;
+  readonly #screen: NodeJS.WriteStream;
   readonly #style: Style;
   readonly #lines = new ProgressLines();
   readonly #rows = new Map<string, Row>();
@@ -40,9 +43,10 @@ export class TerminalRenderer implements ProgressRenderer {
   #plan: Extract<EngineEvent, { type: "plan" }> | undefined;
 
   constructor(context: Context, options: ProgressOptions) {
-    this.#context = context;
     this.#options = options;
-    this.#style = styleFor(context, context.stderr);
+    this.#stream = statusStream(context);
+    this.#screen = this.#stream === context.stdout ? process.stdout : process.stderr;
+    this.#style = styleFor(context, this.#stream);
   }
 
   event(event: EngineEvent): void {
@@ -52,7 +56,7 @@ export class TerminalRenderer implements ProgressRenderer {
       return;
     }
     if (event.type === "warning") {
-      void this.#context.stderr.write(`${this.#style.yellow("warning:")} ${event.message}\n`);
+      void this.#stream.write(`${this.#style.yellow("warning:")} ${event.message}\n`);
       return;
     }
     this.#events.push(event);
@@ -60,7 +64,7 @@ export class TerminalRenderer implements ProgressRenderer {
     if (event.type === "plan") {
       this.#plan = event;
       // What does not fit on the screen cannot be redrawn.
-      if (this.#lines.ids.length > (process.stderr.rows || 24) - 2) {
+      if (this.#lines.ids.length > (this.#screen.rows || 24) - 2) {
         this.#becomePlain();
         return;
       }
@@ -83,7 +87,7 @@ export class TerminalRenderer implements ProgressRenderer {
     const ids = this.#lines.ids;
     if (ids.length === 0) return;
     for (const id of ids) this.#rows.set(id, newRow());
-    const logger = new ListrLogger<ListrDefaultRendererLogLevels>({ processOutput: new ProcessOutput(process.stderr, process.stderr) });
+    const logger = new ListrLogger<ListrDefaultRendererLogLevels>({ processOutput: new ProcessOutput(this.#screen, this.#screen) });
     const list = new Listr(
       [...this.#rows].map(([id, row]) => ({
         title: printable(id),
@@ -147,7 +151,7 @@ export class TerminalRenderer implements ProgressRenderer {
 
   /** What was drawn is wiped away and written as lines, and so is everything that comes. */
   #becomePlain(): void {
-    const plain = new PlainRenderer(this.#context.stderr, this.#options);
+    const plain = new PlainRenderer(this.#stream, this.#options);
     this.#plain = plain;
     for (const row of this.#rows.values()) finish(row);
     this.#drawing = this.#drawing.then(() => {
