@@ -96,6 +96,9 @@ struct LaunchOptions {
   bool plain_line_ends = false;
   bool no_pivot = false;
   bool no_new_keyring = false;
+  /** Told of the container's process as soon as there is one, long before it executes anything, to
+      record it. A failure ends it. With it, what was started runs even if the caller has died. */
+  std::function<Status(pid_t)> on_process;
   /** A listening SOCK_SEQPACKET socket on which the waiting process accepts its start (`create`
      verb, whose process ends before `start` runs). -1: Launched::start_sync. */
   int start_listen_fd = -1;

@@ -139,7 +139,11 @@ Status LaunchParent::on_pid(Received& message) {
   child_.pidfd = std::move(message.fds[0]);
   (void)wait_pidfd(stage_.pidfd.get()).ok();
   stage_ = {};
-  return ok();
+  return tell_process();
+}
+
+Status LaunchParent::tell_process() {
+  return options_.on_process ? options_.on_process(child_.pid) : ok();
 }
 
 Status LaunchParent::on_map() {
@@ -176,6 +180,7 @@ Status LaunchParent::on_ready(Received& message, Launched& out) {
 }
 
 Status LaunchParent::run(Launched& out) {
+  if (child_.pid > 0) TRY(tell_process());
   // With a stage process its message and the child's may come in any order, but the pid comes
   // before the child can need an answer: what is early is kept.
   std::vector<Received> early;

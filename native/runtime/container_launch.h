@@ -38,6 +38,7 @@ class LaunchParent {
 
  private:
   Status on_pid(Received& message);
+  Status tell_process();
   Status on_map();
   Status on_hooks();
   Status on_ready(Received& message, Launched& out);

@@ -335,8 +335,9 @@ void become_user_process(const ChildState& state, int start_fd, bool tty) {
     ::_exit(128);
   }
   char about = sync_message::kExec;
-  // What nobody was told of must not run.
-  if (::send(start_fd, &about, 1, MSG_NOSIGNAL) != 1) ::_exit(128);
+  // What nobody knows of must not run. Who was recorded is known to the next monitor.
+  bool recorded = state.options != nullptr && state.options->on_process;
+  if (::send(start_fd, &about, 1, MSG_NOSIGNAL) != 1 && !(recorded && errno == EPIPE)) ::_exit(128);
   ::execve(state.executable.c_str(), args.data(), env.data());
   Failure failure = exec_failure(state.executable, errno);
   send_failure(start_fd, failure);

@@ -108,11 +108,10 @@ void give_heap_back() {
   if (start < end) ::madvise(reinterpret_cast<void*>(start), end - start, MADV_DONTNEED);
 }
 
-// Where the monitor lives this is nothing: it takes what is left when we have gone.
-void leave_output(const InitData& data) {
+void leave_output() {
   // Ours is the end of all in the pid namespace, and nothing is to run on while we wait.
-  if (::getpid() == 1 && data.monitor >= 0) (void)::kill(-1, SIGKILL);
-  await_log(data.monitor);
+  if (::getpid() == 1) (void)::kill(-1, SIGKILL);
+  await_log();
 }
 
 int give_up(const InitPlan& plan, const Failure& failure) {
@@ -145,7 +144,7 @@ int run_supervisor(const InitPlan& plan, const InitData& data) {
   if (!supervisor) return give_up(plan, supervisor.failure());
   ProcessBoard::End end = (*supervisor)->run();
   record_exit(data, {true, end.code, end.signal}, (*supervisor)->restart_wanted());
-  leave_output(data);
+  leave_output();
   return end.code;
 }
 
@@ -168,7 +167,7 @@ int container_init(const InitPlan& plan) {
   release_program_pages();
   MainEnd end = supervise(main);
   record_exit(data, end);
-  leave_output(data);
+  leave_output();
   return end.code;
 }
 

@@ -26,8 +26,6 @@ struct InitData {
   /** A socket over which the terminal's master comes, to be held: else a killed monitor would hang
    * it up. -1: none. */
   int terminal_socket = -1;
-  /** A pidfd of the monitor that starts it: with that dead, output waits for the next one (last_output.h). -1: none. */
-  int monitor = -1;
   /** Null: there is but the main process, and what it makes of itself. */
   const SupervisionSpec* supervision = nullptr;
   /** As supervision's processes. */

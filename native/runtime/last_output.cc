@@ -2,11 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "fd.h"
 
@@ -16,7 +17,7 @@ namespace {
 
 constexpr int kHighest =
     256;  // init holds two FIFOs for each process, below the first few descriptors
-constexpr int64_t kPatienceMs = 60'000;
+constexpr int64_t kFirstPause = 50'000, kLongestPause = 50'000'000, kPatience = 60'000'000'000;  // ns
 
 bool is_reader(int fd) {
   struct stat status {};
@@ -46,16 +47,14 @@ bool any_line(const FdPair& scratch) {
 
 }  // namespace
 
-void await_log(int monitor) {
-  pollfd life{monitor, POLLIN, 0};
-  if (monitor < 0 || ::poll(&life, 1, 0) == 0) return;
+void await_log() {
   auto scratch = make_pipe(O_NONBLOCK);
   if (!scratch) return;
-  // Nothing tells when a FIFO is empty.
+  // Nothing tells when a FIFO is empty. A monitor that lives takes microseconds.
   int64_t waited = 0;
-  for (int64_t pause = 1; waited < kPatienceMs && any_line(*scratch);
-       pause = pause < 50 ? pause * 2 : 50) {
-    timespec time{0, pause * 1'000'000};
+  for (int64_t pause = kFirstPause; waited < kPatience && any_line(*scratch);
+       pause = std::min(2 * pause, kLongestPause)) {
+    timespec time{0, pause};
     ::nanosleep(&time, nullptr);
     waited += pause;
   }

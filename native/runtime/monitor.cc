@@ -74,7 +74,8 @@ Status Monitor::take_lock() {
       ::openat(directory_fd_.get(), "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!lock_) return sys_fail("lock container", "openat", "lock");
   auto record = read_record(directory_);
-  bool ending = !record || record->phase == ContainerRecord::Phase::exited;
+  // The process that a killed monitor was about to start has the lock from it until it sees that.
+  bool ending = !record || record->phase == ContainerRecord::Phase::exited || record->starting();
   return lock_within(lock_.get(), ending);
 }
 
@@ -156,6 +157,12 @@ void Monitor::expect_child(pid_t pid, std::function<void(ProcessEnd)> ended) {
 Status Monitor::run() { return loop_.run(); }
 
 Status Monitor::announce() {
+  Status written = write_state();
+  if (control_) control_->state_changed();
+  return written;
+}
+
+Status Monitor::write_state() {
   record_.monitor_pid = ::getpid();
   Status written;
   for (int attempt = 0; attempt < kWriteAttempts; ++attempt) {
@@ -163,7 +170,6 @@ Status Monitor::announce() {
     if (written) break;
   }
   note_failed("the container's state", written);
-  if (control_) control_->state_changed();
   return written;
 }
 

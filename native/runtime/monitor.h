@@ -162,6 +162,9 @@ class Monitor {
   Status populate_volumes();
   Status launch_run();
   Result<Launched> launch_own(const OciConfig& config);
+  Status record_process(pid_t pid);
+  /** It executes what it was asked to: so it is said from now on. */
+  void begin_run();
   Result<Launched> launch_foreign();
   void note_warnings(const Launched& launched);
   void hold_start(Launched launched);
@@ -171,9 +174,10 @@ class Monitor {
   void undo_run();
   void record_start_failure(const Failure& failure);
   void note_start_failure(const Failure& failure);
-  /** Writes state.json and tells subscribers. What cannot be written is tried again at once, and
-   * said in events.log. */
+  /** Writes state.json and tells subscribers. */
   Status announce();
+  /** What cannot be written is tried again at once, and said in events.log. */
+  Status write_state();
 
   // monitor_exit.cc
   void main_ended(ProcessEnd end);
@@ -197,6 +201,7 @@ class Monitor {
 
   // monitor_adopt.cc
   Status adopt_living();
+  void begin_adopted_run();
   Status adopt_ended();
   void adopted_ended(uint32_t events);
   ProcessEnd adopted_end();

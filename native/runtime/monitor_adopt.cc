@@ -12,6 +12,7 @@
 #include "control.h"
 #include "fs.h"
 #include "monitor.h"
+#include "monitor_process.h"
 #include "process_link.h"
 
 namespace stack {
@@ -27,6 +28,8 @@ struct PidfdInfo {
 };
 constexpr __u64 kPidfdInfoExit = 1u << 3;
 constexpr int64_t kReapedWithinMs = 1000;
+// startContainer hooks may take their time.
+constexpr int64_t kStartsWithinMs = 10'000;
 
 bool is_terminal_master(const std::string& link) {
   char target[64];
@@ -53,12 +56,25 @@ Result<UniqueFd> terminal_of(pid_t pid, int pidfd) {
 
 }  // namespace
 
+// It goes on if it was told to, and else finds that its monitor is gone, and ends. Until then it has
+// the monitor's name: what it executes changes that, and so does our init.
+static void await_start(pid_t pid, int pidfd) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/comm";
+  pollfd ended{pidfd, POLLIN, 0};
+  for (int64_t until = monotonic_ms() + kStartsWithinMs; monotonic_ms() < until;) {
+    auto name = read_file(path, 64);
+    if (!name || *name != std::string(kMonitorName) + "\n") return;
+    if (::poll(&ended, 1, 1) != 0) return;
+  }
+}
+
 Status Monitor::adopt() {
   control_ = TRY(ControlServer::open(*this, directory_fd_.get()));
   if (spec_.agent) agent_ = std::make_unique<AgentKeeper>(*this, *spec_.agent);
   events_.add("monitor-adopted");
   using Phase = ContainerRecord::Phase;
-  if (record_.phase == Phase::created || record_.phase == Phase::exited)
+  bool starting = record_.starting();
+  if (record_.phase == Phase::exited || (record_.phase == Phase::created && !starting))
     return fail("adopt", "the container does not run", ESRCH, directory_);
   if (record_.pid > 0 && record_.boot == boot_id()) {  // else these are numbers of another life
     auto pidfd = open_pidfd(record_.pid);
@@ -67,8 +83,13 @@ Status Monitor::adopt() {
       run_.pid = record_.pid;
       run_.pidfd = std::move(pidfd).take();
       run_.start_time = *start;
+      if (starting) await_start(run_.pid, run_.pidfd.get());
       pollfd ended{run_.pidfd.get(), POLLIN, 0};
-      if (::poll(&ended, 1, 0) == 0) return adopt_living();
+      if (::poll(&ended, 1, 0) == 0) {
+        Status living = adopt_living();
+        if (living || ::poll(&ended, 1, 0) == 0) return living;
+        ports_.reset();  // it ended in this moment
+      }
     }
   }
   return adopt_ended();
@@ -102,9 +123,17 @@ Status Monitor::adopt_living() {
   if (processes_) (void)processes_->connect();
   record_.ports = ports_->bound();
   record_.netns = network_->path();
+  if (record_.starting()) begin_adopted_run();
   TRY(loop_.add(run_.pidfd.get(), EPOLLIN, [this](uint32_t events) { adopted_ended(events); }));
   (void)announce();
   return ok();
+}
+
+// Its monitor was killed before it had written that; how long it has run is not known.
+void Monitor::begin_adopted_run() {
+  begin_run();
+  if (events_.news_of(record_.restarts, 0).started) return;
+  events_.add("start", Json::object().set("pid", record_.pid).set("run", record_.restarts));
 }
 
 // The kernel tells the exit code once its parent, whoever that is now, has reaped it (EPOLLHUP).
@@ -142,7 +171,7 @@ static std::optional<ProcessEnd> end_of_zombie(pid_t pid, uint64_t start_time) {
 
 // Not our child: what our init, the process table or the kernel tells.
 ProcessEnd Monitor::adopted_end() {
-  if (auto told = events_.init_exit(record_.restarts, 0)) {
+  if (auto told = events_.news_of(record_.restarts, 0).exit) {
     run_.restart_wanted = told->restart;
     return {told->code, told->signal};
   }
@@ -159,6 +188,9 @@ ProcessEnd Monitor::adopted_end() {
 // It ended while nobody looked: record that, and let the policy decide.
 Status Monitor::adopt_ended() {
   ProcessEnd end = adopted_end();
+  // Only init's word tells a run that was short from one that never was.
+  bool starting = record_.starting();
+  bool ran = !starting || events_.news_of(record_.restarts, 0).exit.has_value();
   OciConfig config = TRY(load_config());
   if (!config.cgroups_path.empty()) {
     if (auto left = Cgroup::open(config.cgroups_path)) {
@@ -170,7 +202,10 @@ Status Monitor::adopt_ended() {
   bool restart = run_.restart_wanted;
   run_ = Run{};
   run_.restart_wanted = restart;
+  if (!ran && record_.phase == ContainerRecord::Phase::created)
+    return fail("adopt", "the container was killed before it was started", ESRCH, directory_);
   TRY(prepare());
+  if (starting && ran) begin_adopted_run();
   if (record_.phase != ContainerRecord::Phase::restarting) record_end(end);
   TRY(prepare_ports());
   record_.ports = ports_->bound();

@@ -28,7 +28,7 @@ double random_fraction() {
 void Monitor::main_ended(ProcessEnd end) {
   // Our init exits with 128+n; what really happened to the main process is in its record.
   if (spec_.init && end.signal == 0) {
-    if (auto told = events_.init_exit(record_.restarts, run_.events_from)) {
+    if (auto told = events_.news_of(record_.restarts, run_.events_from).exit) {
       end = {told->code, told->signal};
       run_.restart_wanted = told->restart;
     }

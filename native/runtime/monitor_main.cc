@@ -116,7 +116,7 @@ bool accept_directory(std::string& directory) {
 
 int run_monitor(const MonitorOptions& options, UniqueFd status, Waited waited) {
   forget_environment();
-  ::prctl(PR_SET_NAME, "stack-monitor", 0, 0, 0);
+  ::prctl(PR_SET_NAME, kMonitorName, 0, 0, 0);
   // One heap, given back as a whole: large pieces would otherwise become mappings that init
   // inherits.
   ::mallopt(M_MMAP_THRESHOLD, 1 << 30);

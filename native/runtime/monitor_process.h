@@ -6,6 +6,9 @@
 
 namespace stack {
 
+/** What ps shows of a monitor, and of what it has forked until that executes something. */
+inline constexpr const char* kMonitorName = "stack-monitor";
+
 /** `monitor --dir DIR [--adopt]`. */
 struct MonitorOptions {
   std::string directory;

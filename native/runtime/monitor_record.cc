@@ -135,23 +135,27 @@ off_t EventRecorder::end() const {
   return ::fstat(fd_.get(), &status) == 0 ? status.st_size : 0;
 }
 
-std::optional<EventRecorder::InitExit> EventRecorder::init_exit(int64_t run, off_t from) const {
+EventRecorder::RunNews EventRecorder::news_of(int64_t run, off_t from) const {
   std::string text;
   char buffer[4096];
   for (ssize_t n; (n = ::pread(fd_.get(), buffer, sizeof buffer, from)) > 0; from += n)
     text.append(buffer, static_cast<size_t>(n));
-  std::optional<InitExit> found;
+  RunNews news;
   for (size_t at = 0; at < text.size();) {
     size_t end = std::min(text.find('\n', at), text.size());
     auto line = Json::parse(std::string_view(text).substr(at, end - at));
     at = end + 1;
-    if (!line || (*line)["type"].as_string() != "exit" || (*line)["by"].as_string() != "init")
-      continue;
+    if (!line) continue;
+    const std::string type = (*line)["type"].as_string();
+    // A container that is started again by hand may count its runs as before.
+    if (type == "monitor-started") news = {};
     if ((*line)["run"].as_int(-1) != run) continue;
-    found = InitExit{static_cast<int>((*line)["code"].as_int()),
-                     static_cast<int>((*line)["signal"].as_int()), (*line)["restart"].as_bool()};
+    if (type == "start") news.started = true;
+    if (type == "exit" && (*line)["by"].as_string() == "init")
+      news.exit = InitExit{static_cast<int>((*line)["code"].as_int()),
+                           static_cast<int>((*line)["signal"].as_int()), (*line)["restart"].as_bool()};
   }
-  return found;
+  return news;
 }
 
 }  // namespace stack

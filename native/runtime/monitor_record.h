@@ -44,6 +44,10 @@ struct ContainerRecord {
   std::string netns;
   /** What init last told of its processes and daemons; null where it supervises none. */
   Json supervision;
+
+  /** It names a process that may not have executed anything yet, and never will if the monitor that
+   * wrote this is gone. */
+  bool starting() const { return pid > 0 && (phase == Phase::created || phase == Phase::restarting); }
 };
 
 Json to_json(const ContainerRecord& record);
@@ -68,13 +72,17 @@ class EventRecorder {
   int fd() const { return fd_.get(); }
   /** Where the next record will begin. */
   off_t end() const;
-  /** The `exit` record of this run that init wrote at or after `from`. */
   struct InitExit {
     int code = 0, signal = 0;
     /** It ended the container to have it started again (on_orphan_exit). */
     bool restart = false;
   };
-  std::optional<InitExit> init_exit(int64_t run, off_t from) const;
+  struct RunNews {
+    bool started = false;
+    std::optional<InitExit> exit;  // as init wrote it
+  };
+  /** What was recorded of this run at or after `from`, since a monitor began anew. */
+  RunNews news_of(int64_t run, off_t from) const;
 
  private:
   explicit EventRecorder(UniqueFd fd) : fd_(std::move(fd)) {}

@@ -64,6 +64,7 @@ Status Monitor::populate_volumes() {
 Status Monitor::start() {
   if (spec_.agent) agent_ = std::make_unique<AgentKeeper>(*this, *spec_.agent);
   events_.add("monitor-started");
+  record_.phase = Phase::created;
   record_.stop_requested = false;
   record_.failures = 0;
   record_.error.reset();
@@ -149,13 +150,12 @@ Result<Launched> Monitor::launch_own(const OciConfig& config) {
     root_.emplace(
         TRY(RootMount::create(spec_.rootfs)));  // a monitor that took over mounts it only now
   UniqueFd root = TRY(root_->clone());
-  Stdio::Ends ends = TRY(stdio_->container_ends());
+  Stdio::Ends ends = TRY(stdio_->container_ends(spec_.init));
   stdio_->begin_run();
   InitData data;
   data.events_fd = events_.fd();
   data.run = record_.restarts;
   FdPair terminal;
-  UniqueFd self;
   LaunchOptions options;
   options.id = spec_.id;
   options.bundle = directory_;
@@ -166,15 +166,13 @@ Result<Launched> Monitor::launch_own(const OciConfig& config) {
   options.stderr_fd = ends.error ? ends.error.get() : -1;
   options.cgroup = cgroup_.valid() ? &cgroup_ : nullptr;
   options.seccomp_cache_dir = seccomp_cache();
+  options.on_process = [this](pid_t pid) { return record_process(pid); };
   if (spec_.init) {
     options.init_main = container_init;
     options.init_data = &data;
     options.init_fds = {events_.fd()};
     if (ends.output_reader) options.init_fds.push_back(ends.output_reader.get());
     if (ends.error_reader) options.init_fds.push_back(ends.error_reader.get());
-    self = TRY(open_pidfd(::getpid()));
-    data.monitor = self.get();
-    options.init_fds.push_back(data.monitor);
     if (spec_.tty) {
       terminal = TRY(make_socketpair(SOCK_STREAM));
       data.terminal_socket = terminal.second.get();
@@ -201,13 +199,22 @@ Result<Launched> Monitor::launch_own(const OciConfig& config) {
   return std::move(started).failure();
 }
 
+// While the container is set up, which takes longer: from here on, should this monitor be killed, the
+// next one finds who runs, and what that wrote is not lost with it.
+Status Monitor::record_process(pid_t pid) {
+  record_.pid = pid;
+  record_.pid_start = TRY(process_start_time(pid));
+  if (record_.phase != Phase::created) record_.phase = Phase::restarting;
+  return write_state();
+}
+
 // The runtime named by the user makes the cgroup too.
 Result<Launched> Monitor::launch_foreign() {
   if (!root_) {  // a monitor that took over mounts it only now
     root_.emplace(TRY(RootMount::create(spec_.rootfs)));
     TRY(foreign_->mount(*root_));
   }
-  Stdio::Ends ends = TRY(stdio_->container_ends());
+  Stdio::Ends ends = TRY(stdio_->container_ends(spec_.init));
   stdio_->begin_run();
   foreign_->remove();  // of a run before
   Launched launched = TRY(foreign_->create(network_->netns(), spec_.tty, ends));
@@ -247,6 +254,12 @@ Status Monitor::launch_run() {
   if (!oom_) (void)watch_oom();  // without: counted at the end of the run
   record_.pid = run_.pid;
   record_.pid_start = run_.start_time;
+  begin_run();
+  events_.add("start", Json::object().set("pid", run_.pid).set("run", record_.restarts));
+  return ok();
+}
+
+void Monitor::begin_run() {
   record_.phase = Phase::running;
   record_.started_at = time_now();
   record_.ended_by.clear();
@@ -254,8 +267,6 @@ Status Monitor::launch_run() {
   record_.next_restart_at.clear();
   record_.error.reset();
   record_.netns = network_->path();
-  events_.add("start", Json::object().set("pid", run_.pid).set("run", record_.restarts));
-  return ok();
 }
 
 void Monitor::note_warnings(const Launched& launched) {

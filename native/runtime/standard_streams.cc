@@ -19,6 +19,8 @@ constexpr size_t kChunk = 65536;  // a FIFO's capacity
 constexpr size_t kBatch = 16384;  // raw bytes in one write to the log
 constexpr size_t kTail = 4096;    // of each run's output, kept for who asks why it failed
 constexpr int64_t kTerminalRetryMs = 10;
+constexpr int64_t kRetryMs = 20;
+constexpr int kDrainAttempts = 5;
 constexpr int64_t kReportMs = 1000;  // between two records of what was dropped
 
 uint64_t hash_of(std::string_view bytes) {  // FNV-1a
@@ -77,8 +79,10 @@ Result<std::unique_ptr<Stdio>> Stdio::open(EventLoop& loop, int directory, const
 }
 
 Stdio::~Stdio() {
-  for (Output& output : outputs_)
+  for (Output& output : outputs_) {
+    loop_.cancel(output.retry);
     if (output.fd) loop_.remove(output.fd.get());
+  }
   if (input_) loop_.remove(input_.get());
   if (marks_ != nullptr) ::munmap(marks_, marks_size_);
 }
@@ -125,9 +129,7 @@ Status Stdio::open_fifos(int directory, const MonitorSpec& spec) {
   for (size_t i = spec.tty ? 2 : 0; i < outputs_.size(); ++i)
     outputs_[i].fd = TRY(open_fifo(outputs_[i].name));
   if (spec.stdin_open && !spec.tty) input_ = TRY(open_fifo("stdin"));
-  auto scratch = TRY(make_pipe(O_NONBLOCK));
-  scratch_read_ = std::move(scratch.first);
-  scratch_write_ = std::move(scratch.second);
+  TRY(open_scratch());
   null_.reset(::open("/dev/null", O_WRONLY | O_CLOEXEC));
   if (!null_) return sys_fail(kStage, "open", "/dev/null");
   TRY(open_mark(directory_.get()));
@@ -178,19 +180,38 @@ Status Stdio::watch(Output& output) {
   uint32_t events = output.terminal ? EPOLLIN : EPOLLIN | EPOLLET;
   return loop_.add(output.fd.get(), events, [this, &output](uint32_t) {
     // A few rounds, then the others' turn; an edge is not repeated, so ask for the rest.
-    for (int i = 0; i < 4; ++i)
-      if (!pump(output, false)) return;
-    if (!output.terminal) (void)loop_.modify(output.fd.get(), EPOLLIN | EPOLLET);
+    for (int i = 0; i < 4; ++i) {
+      Pumped pumped = pump(output, false);
+      if (pumped == Pumped::failed) retry(output);
+      if (pumped != Pumped::some) return;
+    }
+    if (!output.terminal) ask_again(output);
   });
 }
 
-Result<Stdio::Ends> Stdio::container_ends() {
+void Stdio::ask_again(const Output& output) {
+  if (output.fd) (void)loop_.modify(output.fd.get(), EPOLLIN | EPOLLET);
+}
+
+// A moment without memory or a descriptor: what is there already is no edge, and would wait for
+// whatever is written next.
+void Stdio::retry(Output& output) {
+  if (output.terminal || output.retry != 0) return;
+  output.retry = loop_.after(kRetryMs, [this, &output] {
+    output.retry = 0;
+    ask_again(output);
+  });
+}
+
+Result<Stdio::Ends> Stdio::container_ends(bool init) {
   Ends ends;
   if (terminal_) return ends;
-  ends.output = TRY(open_end("stdout", O_WRONLY));
-  ends.error = TRY(open_end("stderr", O_WRONLY));
-  ends.output_reader = TRY(open_end("stdout", O_RDONLY | O_NONBLOCK));
-  ends.error_reader = TRY(open_end("stderr", O_RDONLY | O_NONBLOCK));
+  ends.output = TRY(open_end("stdout", init ? O_WRONLY : O_RDWR));
+  ends.error = TRY(open_end("stderr", init ? O_WRONLY : O_RDWR));
+  if (init) {
+    ends.output_reader = TRY(open_end("stdout", O_RDONLY | O_NONBLOCK));
+    ends.error_reader = TRY(open_end("stderr", O_RDONLY | O_NONBLOCK));
+  }
   if (input_) {
     ends.input = TRY(open_end("stdin", O_RDONLY | O_NONBLOCK));
     TRY(set_nonblocking(ends.input.get(), false));
@@ -326,32 +347,48 @@ size_t Stdio::record(Output& output, std::string_view pending, bool final) {
   return done;
 }
 
-bool Stdio::pump_fifo(Output& output, bool final) {
-  ssize_t n = ::tee(output.fd.get(), scratch_write_.get(), kChunk, SPLICE_F_NONBLOCK);
-  if (n <= 0) return false;
-  size_t got = 0;
-  while (got < static_cast<size_t>(n)) {
-    ssize_t r = ::read(scratch_read_.get(), shared_buffer() + got, static_cast<size_t>(n) - got);
+Status Stdio::open_scratch() {
+  auto scratch = TRY(make_pipe(O_NONBLOCK));
+  scratch_read_ = std::move(scratch.first);
+  scratch_write_ = std::move(scratch.second);
+  return ok();
+}
+
+// Copies what is in a FIFO to the shared buffer; it stays there. How much; -1: it could not be had.
+ssize_t Stdio::look_at(const Output& output) {
+  if (!scratch_read_ && !open_scratch()) return -1;
+  ssize_t n;
+  do {
+    n = ::tee(output.fd.get(), scratch_write_.get(), kChunk, SPLICE_F_NONBLOCK);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) return errno == EAGAIN ? 0 : -1;
+  for (ssize_t got = 0; got < n;) {
+    ssize_t r = ::read(scratch_read_.get(), shared_buffer() + got, static_cast<size_t>(n - got));
     if (r < 0 && errno == EINTR) continue;
-    if (r <= 0) {  // a copy that stays in there would be taken for the next one
-      if (auto fresh = make_pipe(O_NONBLOCK); fresh) {
-        scratch_read_ = std::move(fresh->first);
-        scratch_write_ = std::move(fresh->second);
-      }
-      return false;
+    if (r <= 0) {  // what stays in there would be taken for the next copy
+      scratch_read_.reset();
+      scratch_write_.reset();
+      return -1;
     }
-    got += static_cast<size_t>(r);
+    got += r;
   }
+  return n;
+}
+
+Stdio::Pumped Stdio::pump_fifo(Output& output, bool final) {
+  ssize_t there = look_at(output);
+  if (there <= 0) return there < 0 ? Pumped::failed : Pumped::nothing;
+  auto got = static_cast<size_t>(there);
   std::string_view pending(shared_buffer(), got);
   bool news = got > output.heard;
   if (news) tell(output.stream, pending.substr(output.heard));
   size_t done = record(output, pending, final);
   output.heard = got - done;
-  return news || done > 0;
+  return news || done > 0 ? Pumped::some : Pumped::nothing;
 }
 
-bool Stdio::pump_terminal(Output& output, bool final) {
-  if (!output.fd) return false;
+Stdio::Pumped Stdio::pump_terminal(Output& output, bool final) {
+  if (!output.fd) return Pumped::nothing;
   ssize_t n = ::read(output.fd.get(), shared_buffer(), kLogLine);
   if (n < 0 && errno != EAGAIN && errno != EINTR) {  // EIO: nobody has the terminal open
     loop_.remove(output.fd.get());
@@ -364,15 +401,22 @@ bool Stdio::pump_terminal(Output& output, bool final) {
   }
   size_t done = record(output, output.partial, final);
   output.partial.erase(0, done);
-  return n > 0;
+  return n > 0 ? Pumped::some : Pumped::nothing;
+}
+
+void Stdio::drain(Output& output, bool final) {
+  for (int failures = 0; failures < kDrainAttempts;) {
+    Pumped pumped = pump(output, final);
+    if (pumped == Pumped::nothing || (final && pumped == Pumped::some)) return;
+    if (pumped == Pumped::failed) ++failures;
+  }
 }
 
 void Stdio::drain() {
   for (Output& output : outputs_) {
     if (!output.fd) continue;
-    while (pump(output, false)) {
-    }
-    (void)pump(output, true);
+    drain(output, false);
+    drain(output, true);
     output.heard = 0;
   }
   if (ring_) ring_->flush();

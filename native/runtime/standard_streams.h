@@ -40,10 +40,11 @@ class Stdio {
   /** Descriptors for the container, made for each run; invalid: /dev/null or the terminal. */
   struct Ends {
     UniqueFd input, output, error;
-    /** For init to hold, so that nobody gets SIGPIPE while no monitor lives. */
+    /** For init to hold, so that nobody gets SIGPIPE while no monitor lives. Where there is none of
+     * ours, the container's own ends read too. */
     UniqueFd output_reader, error_reader, input_writer;
   };
-  Result<Ends> container_ends();
+  Result<Ends> container_ends(bool init);
   /** The same for a supervised process, by its place in the task; no input. */
   Result<Ends> process_ends(size_t process);
   /** The terminal of a new run. */
@@ -81,6 +82,7 @@ class Stdio {
     std::string name;        // in fifo/
     std::string attributes;  // of its log records
     size_t process = 0;      // supervised: its place in the task; the container's own: not used
+    EventLoop::TimerId retry = 0;
   };
 
   Stdio(EventLoop& loop, const LogSpec& log, const EventRecorder& events)
@@ -92,10 +94,16 @@ class Stdio {
   Status open_mark(int directory);
   void recover(Output& output);
   Status watch(Output& output);
-  /** One round; false when there was nothing new. */
-  bool pump_fifo(Output& output, bool final);
-  bool pump_terminal(Output& output, bool final);
-  bool pump(Output& output, bool final) {
+  void ask_again(const Output& output);
+  void retry(Output& output);
+  Status open_scratch();
+  ssize_t look_at(const Output& output);
+  void drain(Output& output, bool final);
+  /** What one round has come to. `failed`: what is there could not be looked at. */
+  enum class Pumped { nothing, some, failed };
+  Pumped pump_fifo(Output& output, bool final);
+  Pumped pump_terminal(Output& output, bool final);
+  Pumped pump(Output& output, bool final) {
     return output.terminal ? pump_terminal(output, final) : pump_fifo(output, final);
   }
   size_t record(Output& output, std::string_view pending, bool final);

@@ -1,11 +1,11 @@
 // Runs a program and all that it starts under ptrace(2), and makes one system call of them fail.
-//   fault_injector [--list] [--fail ROLE CALL ABOUT N ERRNO [--on]] [--hide TEXT]… [--lead ROLE]
+//   fault_injector [--list] [--fail ROLE CALL ABOUT N ERRNO [--on | --kill]] [--hide TEXT]… [--lead ROLE]
 //                  [--limit MS] --report FILE -- PROGRAM [ARG…]
 // A role says where in the tree of processes: "0" is the program, "0.1" its second child. A call is
 // named by its role, its name, what it is about (a path, what a descriptor leads to, an option; the
 // texts to `--hide` and all numbers of a kind that change from run to run are replaced) and its
 // number, from 1, among those that have all of these in common. `--on`: and all that follow.
-// The call is not made: it returns the error at once.
+// The call is not made: it returns the error at once; with `--kill` its process is killed instead.
 // Whoever executes another program (but the first one) is let go: from there on it is not ours.
 // It ends when everything has ended; or, one second after `--lead` has, with what is left; or after
 // the limit. What is left is killed. The report has one line for each of these:
@@ -46,7 +46,7 @@ struct Fault {
   std::string role, call, about;
   unsigned number = 0;
   int error = 0;
-  bool on = false;
+  bool on = false, kill = false;
 };
 
 struct Options {
@@ -291,7 +291,9 @@ class Tracer {
         unsigned number = ++tracee.calls[name + " " + about];
         bool fails = concerned && about == fault.about &&
                      (number == fault.number || (fault.on && number > fault.number));
-        if (fails) {
+        if (fails && fault.kill) {
+          ::kill(pid, SIGKILL);
+        } else if (fails) {
           skip_call(pid);
           tracee.failing = true;
         }
@@ -375,6 +377,8 @@ bool parse(int argc, char** argv, Options& options) {
       options.list = true;
     } else if (word == "--on") {
       options.fault.on = true;
+    } else if (word == "--kill") {
+      options.fault.kill = true;
     } else if (word == "--hide" && i + 1 < argc) {
       options.hidden.push_back(argv[++i]);
     } else if (word == "--fail" && i + 5 < argc) {

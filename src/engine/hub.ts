@@ -2,7 +2,7 @@ import { EventSource, paths } from "../core/index.ts";
 import type { Clock, ContainerId, DataRoot, HostPath } from "../core/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import type { Remedy } from "../reconcile/index.ts";
-import { killRemains, MonitorClient, processLives, readState } from "../runtime/index.ts";
+import { currentBootId, killRemains, MonitorClient, processLives, readState } from "../runtime/index.ts";
 import type { ContainerRecord, ContainerState, ContainerStatus, ForkServer, Subscription } from "../runtime/index.ts";
 import { lastWords } from "./last-words.ts";
 import { ProcessReadiness } from "./process-readiness.ts";
@@ -191,12 +191,14 @@ export class Hub {
   /** No monitor: it ended as it should, was never started, or was killed. */
   async #withoutMonitor(container: Tracked): Promise<void> {
     const state = readState(container.directory);
-    if (state === undefined || state.status === "exited" || state.status === "created") {
+    // Killed while it started it: what has come of that, a new one finds out.
+    const starting = state?.status === "created" && state.pid > 0 && state.bootId === currentBootId();
+    if (state === undefined || state.status === "exited" || (state.status === "created" && !starting)) {
       this.#update(container, state);
       this.#options.onGone(container.record);
       return;
     }
-    if (processLives(state)) {
+    if (starting || processLives(state)) {
       const adopted = await container.monitor.start({ adopt: true }).then(
         () => true,
         () => false,
@@ -207,7 +209,7 @@ export class Hub {
       }
     }
     container.state = state;
-    this.#set(container, "dead");
+    this.#set(container, starting ? "created" : "dead");
     this.#options.onGone(container.record);
   }
 

@@ -116,7 +116,7 @@ export interface ContainerState {
   readonly status: Exclude<ContainerStatus, "dead">;
   readonly bootId: string;
   readonly monitorPid: number;
-  /** Process id of the container's PID 1 in the monitor's pid namespace; 0 when none. */
+  /** Process id of the container's PID 1 in the monitor's pid namespace; 0 when none. `created`, `restarting`: it is being started. */
   readonly pid: number;
   /** Field 22 of /proc/PID/stat: with `pid` it names one process for ever. */
   readonly pidStart: number;

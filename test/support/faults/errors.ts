@@ -11,6 +11,7 @@ const errors: Readonly<Record<string, readonly Errno[]>> = {
   chdir: ["EACCES", "ENOMEM"],
   clone: ["EAGAIN", "ENOMEM"],
   clone3: ["EAGAIN", "ENOMEM"],
+  clock_nanosleep: ["EINTR"],
   close_range: ["ENOMEM"],
   connect: ["ECONNREFUSED", "EINTR"],
   copy_file_range: ["EIO", "ENOSPC"],

@@ -20,6 +20,8 @@ export interface Fault extends Call {
   readonly error: Errno;
   /** All calls of that name that follow fail too. */
   readonly on?: boolean;
+  /** Instead of failing: whoever makes the call is killed before it. */
+  readonly kill?: boolean;
 }
 
 export interface Report {
@@ -45,12 +47,12 @@ export class Injector {
   }
 
   /** A prefix that runs a program under it; `read` when that has ended. */
-  command(options: { readonly fault?: Fault; readonly list?: boolean; readonly hide: readonly string[]; readonly lead: string; readonly limitMs: number }): { readonly prefix: readonly string[]; readonly read: () => Report } {
+  command(options: { readonly fault?: Fault; readonly list?: boolean; readonly hide: readonly string[]; readonly lead?: string; readonly limitMs: number }): { readonly prefix: readonly string[]; readonly read: () => Report } {
     const report = join(this.#directory, `report-${this.#reports++}`);
     const { fault } = options;
-    const fail = fault === undefined ? [] : ["--fail", fault.role, fault.call, fault.about, String(fault.number), String(constants.errno[fault.error]), ...(fault.on === true ? ["--on"] : [])];
+    const fail = fault === undefined ? [] : ["--fail", fault.role, fault.call, fault.about, String(fault.number), String(constants.errno[fault.error]), ...(fault.on === true ? ["--on"] : []), ...(fault.kill === true ? ["--kill"] : [])];
     const hide = options.hide.flatMap((text) => ["--hide", text]);
-    const prefix = [this.#program, ...hide, "--report", report, "--lead", options.lead, "--limit", String(options.limitMs), ...(options.list === true ? ["--list"] : []), ...fail, "--"];
+    const prefix = [this.#program, ...hide, "--report", report, ...(options.lead === undefined ? [] : ["--lead", options.lead]), "--limit", String(options.limitMs), ...(options.list === true ? ["--list"] : []), ...fail, "--"];
     const read = (): Report => {
       const text = readFileSync(report, "utf8");
       rmSync(report);

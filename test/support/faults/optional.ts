@@ -45,7 +45,7 @@ export const optional: readonly Optional[] = [
   { calls: /^(init|exec) newfstatat .*\/sh$/, why: "the next directory of PATH" },
   { calls: /^main chdir /, why: "a directory that only its user may enter: again when it is that user" },
   { calls: /^(main|exec) keyctl /, why: "no quota for a keyring: the session's is out of reach by seccomp" },
-  { calls: /^init (signalfd4|kill|poll|pipe2|tee|read pipe)/, why: "that nothing is lost when the monitor is gone too: it lives" },
+  { calls: /^init (fcntl (\S+,)?3$|newfstatat \*\/containers\/\*\/fifo\/|signalfd4|kill|poll|pipe2|tee|read pipe|clock_nanosleep)/, why: "that nothing is lost if the monitor dies too: it lives" },
   { calls: /^init (rt_sigtimedwait|wait4) /, why: "interrupted: again" },
   { calls: /^monitor (waitid|epoll_wait) /, why: "interrupted: again" },
   { calls: /^monitor (tee|read|splice) (\*\/containers\/\*\/fifo|pipe:)/, why: "output: it stays in the FIFO, and is read again" },
