@@ -38,6 +38,16 @@ describe("start and end", () => {
     );
   });
 
+  test("in a running monitor no memory is both writable and executable, and the tables for jumps are read-only", async () => {
+    const container = world.container({ args: ["sleep", "1000"] });
+    await container.start();
+    const maps = readFileSync(`/proc/${container.state.monitorPid}/maps`, "utf8").trimEnd().split("\n");
+    const own = maps.filter((line) => line.endsWith(" /")).map((line) => line.split(" ")[1]);
+    // The program itself, which lies outside its root: headers, code, constants, what the start has relocated, data.
+    expect(own).toEqual(["r--p", "r-xp", "r--p", "r--p", "rw-p"]);
+    expect(maps.filter((line) => /^\S+ .w.?x/.test(line))).toEqual([]);
+  });
+
   test.each([
     { args: ["nosuch"], code: 127, errno: 2 },
     { args: ["/etc/passwd"], code: 126, errno: 13 },

@@ -89,10 +89,13 @@ function link(repository: string, directory: string, broken: Breakage | undefine
     const native = join(repository, "native");
     run([...compile, `-I${join(native, "lib")}`, `-I${join(native, "runtime")}`, "-c", source, "-o", join(scratch, replaced)]);
   }
-  const all = ["lib", "runtime"].flatMap((part) => readdirSync(join(objects, part)).filter((name) => name.endsWith(".o") && name !== replaced).map((name) => join(objects, part, name)));
+  // By the sources: objects of files that are gone stay behind in a build directory.
+  const objectsOf = (part: string, directory: string): string[] =>
+    readdirSync(join(repository, "native", part)).filter((name) => name.endsWith(".cc")).map((name) => name.replace(/\.cc$/, ".o")).filter((name) => name !== replaced).map((name) => join(directory, part, name));
+  const all = [...objectsOf("lib", objects), ...objectsOf("runtime", objects), ...objectsOf("libc", join(dirname(objects), "stack_libc"))];
   const own = readdirSync(scratch).filter((name) => name.endsWith(".o")).map((name) => join(scratch, name));
   const binary = join(directory, "native/stack-runtime");
   rmSync(binary);
-  run(["-static", "-Wl,--gc-sections", "-Wl,--build-id=none", ...wrapped.map((name) => `-Wl,--wrap=${name}`), "-o", binary, ...own, ...all, "-l:libseccomp.a", "-l:libz.a", "-l:libzstd.a"]);
+  run(["-static", "-no-pie", "-flto=auto", "-fuse-ld=bfd", "-Wl,--gc-sections", "-Wl,--build-id=none", ...wrapped.map((name) => `-Wl,--wrap=${name}`), "-o", binary, ...own, ...all, "-l:libseccomp.a", "-l:libz.a", "-l:libzstd.a"]);
   rmSync(scratch, { recursive: true });
 }

@@ -1,11 +1,15 @@
 // Parts of the C and C++ libraries that this program does without, as far as others of their parts
-// name them: see small_libc.cc. Weak, too.
+// name them: see streams.cc. Weak, too.
 #ifndef __SANITIZE_ADDRESS__
 
+#include <elf.h>
 #include <errno.h>
+#include <link.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <typeinfo>
@@ -52,6 +56,34 @@ WEAK unsigned long _Unwind_GetCFA(void*) { return 0; }
 
 // libseccomp's listing of a filter for people.
 WEAK int gen_pfc_generate(const void*, int) { return -ENOTSUP; }
+
+// Loading shared objects, which a static program does for name services and character sets: the
+// places to look in, and a stack that one of them wants to execute. Stacks are never executable.
+WEAK void _dl_init_paths(const char*, const char*, const char*, const char*) {}
+WEAK int __nptl_change_stack_perm(void*) { return EPERM; }
+
+// Huge pages for malloc, which somebody may ask for in the environment: a few pages are all we have.
+WEAK size_t __malloc_default_thp_pagesize() { return 0; }
+WEAK int __malloc_thp_mode() { return 2; }  // malloc_thp_mode_not_supported
+WEAK void __malloc_hugepage_config(size_t, size_t* size, int* flags) { *size = 0, *flags = 0; }
+
+extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
+
+// What glibc calls at the start to make the tables that are ready now read-only. Its own needs the
+// dynamic linker's relocations and its profiler; this one reads the program's headers itself.
+WEAK void _dl_protect_relro(void*) {
+  const auto* headers = reinterpret_cast<const ElfW(Phdr)*>(
+      reinterpret_cast<const char*>(&__ehdr_start) + __ehdr_start.e_phoff);
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  for (unsigned i = 0; i < __ehdr_start.e_phnum; ++i) {
+    if (headers[i].p_type != PT_GNU_RELRO) continue;
+    uintptr_t start = headers[i].p_vaddr & ~(page - 1);
+    uintptr_t end = (headers[i].p_vaddr + headers[i].p_memsz) & ~(page - 1);
+    if (end <= start) continue;
+    if (::mprotect(reinterpret_cast<void*>(start), end - start, PROT_READ) != 0)
+      give_up("cannot protect relocated data");
+  }
+}
 
 }  // extern "C"
 

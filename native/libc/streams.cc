@@ -6,8 +6,9 @@
 // that those parts are never linked. All are weak: should a library of another version need the
 // real one for something else, the linker takes that, and the program is only larger.
 //
-// Whatever a program leaves out altogether is in absent_libc.cc. Not with sanitizers, which have
-// versions of their own.
+// Whatever a program leaves out altogether is in absent.cc, strings are in strings.cc. Not with
+// sanitizers, which have versions of their own; nor with link-time optimisation, which takes the
+// names of the C library for what it knows them to be.
 #ifndef __SANITIZE_ADDRESS__
 
 #include <errno.h>
@@ -19,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "format_text.h"
+#include "../runtime/format_text.h"
 
 #define WEAK __attribute__((weak, used))
 
