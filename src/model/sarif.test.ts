@@ -19,10 +19,10 @@ function problems(log: unknown): string {
   return validate(log) ? "" : ajv.errorsText(validate.errors);
 }
 
-it("is a log of SARIF 2.1.0 whatever lint has to say of a third of the files that Docker Compose has judged", async () => {
+it("is a log of SARIF 2.1.0 whatever lint has to say of half of the files that Docker Compose has judged", async () => {
   const wrong: string[] = [];
   const seen = new Set<string>();
-  for (const { files, env, order, profiles } of readCorpus(fixtures).filter((_, i) => i % 3 === 0)) {
+  for (const { files, env, order, profiles } of readCorpus(fixtures).filter((_, i) => i % 2 === 0)) {
     const reader = memoryReader(Object.fromEntries(Object.entries(files).map(([name, text]) => [`/p/demo/${name}`, text])));
     const { diagnostics } = await lintFiles({ files: order.map((f) => (f === "-" ? "none" : f)), profiles, env, cwd: "/p/demo", reader }, { levels: new Map() });
     for (const d of diagnostics) seen.add(d.rule);
@@ -30,7 +30,7 @@ it("is a log of SARIF 2.1.0 whatever lint has to say of a third of the files tha
     if (problem !== "") wrong.push(`${problem}\n${JSON.stringify(files)}`);
   }
   expect(wrong).toEqual([]);
-  expect(seen.size).toBeGreaterThan(50);
+  expect(seen.size).toBeGreaterThan(40);
 });
 
 const place = { file: "/p/demo/a", line: 1, column: 1, length: 1, text: "" };
