@@ -41,10 +41,11 @@
     {
       "target_name": "stack",
       "type": "executable",
-      "sources": ["launcher/main.cc", "lib/fd.cc", "lib/fs.cc", "lib/result.cc", "runtime/absent_libc.cc", "runtime/format_text.cc", "runtime/small_libc.cc"],
+      "dependencies": ["stack_libc"],
+      "sources": ["launcher/main.cc", "lib/fd.cc", "lib/fs.cc", "lib/result.cc", "runtime/format_text.cc"],
       "cflags!": ["-fPIC"],
       "cflags_cc": ["-Os", "-fno-pie", "-fno-exceptions", "-fno-rtti", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-threadsafe-statics", "-ffunction-sections", "-fdata-sections"],
-      "ldflags": ["-static", "-Wl,--gc-sections", "-Wl,--build-id=none", "-s"]
+      "ldflags": ["-static", "-no-pie", "-fuse-ld=bfd", "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,-T,<(module_root_dir)/libc/no_unwinding.ld", "-Wl,-u,printf", "-Wl,-u,__ctype_init", "-Wl,-u,strcmp", "-s"]
     }
   ]
 }
