@@ -142,7 +142,7 @@ class Connection {
   async #dispatch(call: Call): Promise<unknown> {
     const { session } = this.#options;
     const emit = (event: Parameters<Parameters<ProjectSession["apply"]>[2]>[0]): void => {
-      this.#send({ id: call.id, event });
+      this.#lines.sendSoon({ id: call.id, event } satisfies Message);
     };
     switch (call.method) {
       case "follow":

@@ -9,6 +9,7 @@ export class JsonLines {
   readonly #maxLine: number;
   #parts: Buffer[] = [];
   #size = 0;
+  #gathering = false;
 
   constructor(socket: Socket, onMessage: (message: unknown) => void, maxLine = 64 * 1024 * 1024) {
     this.#socket = socket;
@@ -42,5 +43,21 @@ export class JsonLines {
   send(message: unknown): void {
     if (!this.#socket.writable) return;
     this.#socket.write(`${JSON.stringify(message)}\n`);
+  }
+
+  /**
+   * For one of many: leaves together with what else is sent before the event loop comes round. Each write by itself
+   * would wake the peer, which then competes for the processor with what it waits for.
+   */
+  sendSoon(message: unknown): void {
+    if (!this.#gathering) {
+      this.#gathering = true;
+      this.#socket.cork();
+      setImmediate(() => {
+        this.#gathering = false;
+        this.#socket.uncork();
+      });
+    }
+    this.send(message);
   }
 }

@@ -86,6 +86,11 @@ describe("the time of a start", () => {
     expect(table).toContain("1 operation was skipped\n");
   });
 
+  it("says what failed also when something else took longer", () => {
+    const operations = timings.operations.map((each) => (each.id === "create-container shop-web-1" ? { ...each, status: "failed" as const, error: "no space" } : each));
+    expect(renderCriticalTable({ ...timings, ok: false, operations })).toContain("create-container shop-web-1 (beside these) failed: no space\n");
+  });
+
   it("is data, with what each operation waited for longest", () => {
     expect(timingsJson(timings)).toMatchObject({
       version: 1,

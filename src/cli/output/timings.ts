@@ -61,7 +61,9 @@ export function renderCriticalTable(timings: StartTimings): string {
   const rows = path.map(({ what, start, end, detail }) => [what, seconds(end - start).padStart(9), share(end - start, timings.ended), detail]);
   const beside = timings.operations.filter((step) => step.time !== undefined).length - path.filter(({ what }) => timings.operations.some(({ id }) => id === what)).length;
   const skipped = timings.operations.filter((step) => step.status === "skipped").length;
+  const failed = timings.operations.filter((step) => step.status === "failed" && !path.some(({ what }) => what === step.id));
   const rest = [
+    ...failed.map((step) => `${step.id} (beside these) ${detailOf(step)}`),
     ...(beside > 0 ? [`${beside} more operation${beside === 1 ? "" : "s"} ran beside these: the start would have been no quicker without ${beside === 1 ? "it" : "them"}`] : []),
     ...(skipped > 0 ? [`${skipped} operation${skipped === 1 ? " was" : "s were"} skipped`] : []),
   ];
