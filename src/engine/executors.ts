@@ -67,6 +67,11 @@ export function executorsFor(work: Work): Executors {
         context.note(text);
       });
       if (held !== undefined) context.held(held);
+      if (operation.condition !== "running_or_healthy") return;
+      // The last of these gates opens only if the others are still open: what ran then may crash by now.
+      work.waitingSince.passed.push(operation);
+      for (const other of work.waitingSince.passed)
+        if (other !== operation) await passGate(other, hub, context.signal, operation.timeoutMs === undefined ? undefined : work.waitingSince.first + operation.timeoutMs - systemClock.now());
     },
     "restore-limits": async (operation) => {
       await hub.monitor(operation.container).limits(true);

@@ -4,14 +4,14 @@ import { gateState, passGate } from "./gates.ts";
 import type { Gate, WaitOperation } from "./gates.ts";
 import type { ContainerSummary, EngineEvent } from "./types.ts";
 
-function summary(status: ContainerSummary["status"], extra: { health?: ContainerSummary["health"]; exitCode?: number; signal?: number; output?: string; failures?: number } = {}): ContainerSummary {
+function summary(status: ContainerSummary["status"], extra: { health?: ContainerSummary["health"]; exitCode?: number; signal?: number; output?: string; failures?: number; startedAt?: string } = {}): ContainerSummary {
   return {
     name: "shop-db-1",
     record: {},
     status,
     health: extra.health ?? "none",
     ...(extra.output === undefined ? {} : { healthOutput: extra.output }),
-    state: { exitCode: extra.exitCode ?? 0, signal: extra.signal ?? 0, endedBy: "", oomKilled: false, error: null, failures: extra.failures ?? 0 },
+    state: { exitCode: extra.exitCode ?? 0, signal: extra.signal ?? 0, endedBy: "", oomKilled: false, error: null, failures: extra.failures ?? 0, startedAt: extra.startedAt ?? "" },
   } as unknown as ContainerSummary;
 }
 
@@ -65,7 +65,31 @@ describe("a crash loop", () => {
   });
 
   it("may still end well while there is a limit of time", () => {
-    expect(gateState("service_healthy", looping, "x", true)).toEqual({ state: "waiting", why: "is restarting, after 7 failures in a row: it exited with 3" });
+    expect(gateState("service_healthy", looping, "x", { patient: true })).toEqual({ state: "waiting", why: "is restarting, after 7 failures in a row: it exited with 3" });
+  });
+});
+
+describe("a container without a probe", () => {
+  const at = (ms: number, failures = 0): ReturnType<typeof gateState> =>
+    gateState("running_or_healthy", summary("running", { failures, startedAt: "2026-01-01T00:00:00.000Z" }), "x", { now: Date.parse("2026-01-01T00:00:00.000Z") + ms });
+
+  it("runs when it has run for a moment, longer after a failure", () => {
+    expect(at(0)).toEqual({ state: "waiting", why: "has just been started", againMs: 250 });
+    expect(at(250)).toEqual({ state: "open" });
+    expect(at(400, 1)).toEqual({ state: "waiting", why: "has just been started again, after 1 failure", againMs: 600 });
+    expect(at(400, 3)).toMatchObject({ why: "has just been started again, after 3 failures in a row" });
+    expect(at(1000, 3)).toEqual({ state: "open" });
+    expect(at(10, 5)).toMatchObject({ state: "failed", why: "is in a crash loop: it failed 5 times in a row, and last exited with 0" });
+  });
+
+  it("is not waited for because the clock was set back", () => {
+    expect(at(-5000)).toEqual({ state: "open" });
+  });
+
+  it("opens its gate without an event", async () => {
+    const gate = new FakeGate();
+    gate.set("shop-db-1", summary("running", { startedAt: new Date(Date.now() - 200).toISOString() }));
+    expect(await passGate(wait({ condition: "running_or_healthy" }), gate, new AbortController().signal)).toMatchObject({ why: "has just been started" });
   });
 });
 

@@ -9,7 +9,8 @@ export type WaitOperation = Extract<Operation, { kind: "wait" }>;
 /** What one container means for a gate, now. */
 export type GateState =
   | { readonly state: "open" }
-  | { readonly state: "waiting"; readonly why: string }
+  /** `againMs`: time alone may change it. */
+  | { readonly state: "waiting"; readonly why: string; readonly againMs?: number }
   | { readonly state: "failed"; readonly why: string };
 
 /**
@@ -18,16 +19,22 @@ export type GateState =
  */
 const crashLoop = 5;
 
-/** Pure: does the condition hold for this container? `patient`: there is a limit of time, so that a crash loop may still end well. */
-export function gateState(condition: WaitOperation["condition"], container: ContainerSummary | undefined, name: string, patient = false): GateState {
+/** Without a probe nothing but time tells a program that runs from one that is about to fail: so long, and longer after a failure. */
+const steadyMs = { fresh: 250, failed: 1000 };
+
+/**
+ * Pure: does the condition hold for this container at `now`? `patient`: there is a limit of time, so that a crash loop may
+ * still end well.
+ */
+export function gateState(condition: WaitOperation["condition"], container: ContainerSummary | undefined, name: string, { patient = false, now = Infinity } = {}): GateState {
   if (container === undefined) return { state: "failed", why: `container ${name} does not exist` };
-  const state = stateOf(condition, container);
+  const state = stateOf(condition, container, now);
   const failures = container.state?.failures ?? 0;
   if (state.state !== "waiting" || patient || failures < crashLoop) return state;
   return { state: "failed", why: `is in a crash loop: it failed ${failures} times in a row, and last ${describeEnd(container)}` };
 }
 
-function stateOf(condition: WaitOperation["condition"], container: ContainerSummary): GateState {
+function stateOf(condition: WaitOperation["condition"], container: ContainerSummary, now: number): GateState {
   const { status, health, state } = container;
   const ended = status === "exited" || status === "dead";
   const willRestart = status === "restarting";
@@ -48,9 +55,19 @@ function stateOf(condition: WaitOperation["condition"], container: ContainerSumm
     case "running_or_healthy":
       if (ended && state?.exitCode === 0 && wantedExit(container) === undefined) return { state: "open" };
       if (ended) return endedGate(container);
-      if (health === "none" && (status === "running" || status === "paused")) return { state: "open" };
+      if (health === "none" && status === "paused") return { state: "open" };
+      if (health === "none" && status === "running") return steady(container, now);
       return probedGate(container);
   }
+}
+
+function steady({ state }: ContainerSummary, now: number): GateState {
+  const failures = state?.failures ?? 0;
+  const wanted = failures > 0 ? steadyMs.failed : steadyMs.fresh;
+  const ran = now - Date.parse(state?.startedAt ?? "");
+  // A clock that was set back is no reason to wait.
+  if (!(ran >= 0 && ran < wanted)) return { state: "open" };
+  return { state: "waiting", why: failures > 0 ? `has just been started again, after ${failures} failure${failures > 1 ? "s in a row" : ""}` : "has just been started", againMs: wanted - ran };
 }
 
 const wantedExit = (container: ContainerSummary): number | undefined => container.record.ready?.find((probe) => probe.kind === "exit")?.code;
@@ -123,6 +140,7 @@ async function openedGate(operation: WaitOperation, gate: Gate, signal: AbortSig
     const ends: (() => void)[] = [];
     let held: HeldBy | undefined;
     let told = "";
+    let again: NodeJS.Timeout | undefined;
     // Nothing goes on without it, and nothing else shows that it crashes.
     const tell = (why: string): void => {
       if (why === told) return;
@@ -130,24 +148,29 @@ async function openedGate(operation: WaitOperation, gate: Gate, signal: AbortSig
       note(why);
     };
     const finish = (error?: Error): void => {
+      clearTimeout(again);
       for (const end of ends) end();
       if (error === undefined) resolve(held);
       else reject(error);
     };
     const look = (): void => {
       let waiting: HeldBy | undefined;
+      let againMs = Infinity;
       for (const name of operation.containers) {
-        const now = gateState(operation.condition, gate.find(name), name, patienceMs !== undefined);
+        const now = gateState(operation.condition, gate.find(name), name, { patient: patienceMs !== undefined, now: Date.now() });
         if (now.state === "failed") {
           finish(gateFailure(operation, name, now.why));
           return;
         }
         if (now.state !== "waiting") continue;
         waiting = { container: name, why: now.why };
+        againMs = Math.min(againMs, now.againMs ?? Infinity);
         if (gate.find(name)?.status === "restarting") tell(now.why);
       }
       if (waiting === undefined) finish();
       else held = waiting;
+      clearTimeout(again);
+      if (waiting !== undefined && againMs < Infinity) again = setTimeout(look, againMs + 1);
     };
     const abort = (): void => {
       finish(new StackError("cancelled", `Cancelled while waiting for ${operation.service}`));
@@ -179,7 +202,7 @@ async function openedGate(operation: WaitOperation, gate: Gate, signal: AbortSig
 
 function timedOut(operation: WaitOperation, gate: Gate): StackError {
   const late = operation.containers.flatMap((name) => {
-    const now = gateState(operation.condition, gate.find(name), name, true);
+    const now = gateState(operation.condition, gate.find(name), name, { patient: true, now: Date.now() });
     return now.state === "open" ? [] : [{ name, text: `${name} (${now.why})` }];
   });
   return new StackError("timeout", `Timed out after ${(operation.timeoutMs ?? 0) / 1000} s waiting for ${late.map(({ text }) => text).join(", ")}`, {

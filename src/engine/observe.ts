@@ -75,6 +75,7 @@ export function observedContainer(container: ContainerSummary): ObservedContaine
     ...(record.mountedImages === undefined ? {} : { mountedImages: record.mountedImages }),
     status: container.status,
     exitCode: state === undefined || container.status === "created" ? null : state.exitCode,
+    ...(state === undefined || state.failures === 0 ? {} : { failures: state.failures }),
     health: container.health,
     stopRequested: state?.stopRequested ?? false,
     networks: Object.fromEntries(record.networks.map((attachment) => [attachment.key, attachment.network])),

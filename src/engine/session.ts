@@ -409,7 +409,7 @@ export class ProjectSession {
         this.#healing.settled(id);
       },
       created: new Map(),
-      waitingSince: { first: undefined },
+      waitingSince: { first: undefined, passed: [] },
       replaced: new Map(this.#hub.all.map((container) => [container.id, container.record])),
     };
   }

@@ -1,6 +1,7 @@
 import type { ContainerId, DataRoot } from "../core/index.ts";
 import type { Project } from "../model/index.ts";
 import type { ContainerRecord } from "../runtime/index.ts";
+import type { WaitOperation } from "./gates.ts";
 import type { Hub } from "./hub.ts";
 import type { ImageCache } from "./image.ts";
 import type { Rooms } from "./rooms.ts";
@@ -22,7 +23,7 @@ export interface Work {
   /** Containers that this plan has created, by name. */
   readonly created: Map<string, ContainerRecord>;
   /** When the first gate of this plan was come to: `--wait-timeout` counts from there, for all of them together. */
-  readonly waitingSince: { first: number | undefined };
+  readonly waitingSince: { first: number | undefined; readonly passed: WaitOperation[] };
   /** Containers as they were when the plan was made: a new one takes anonymous volumes over from one that is gone by then. */
   readonly replaced: ReadonlyMap<ContainerId, ContainerRecord>;
 }

@@ -35,6 +35,8 @@ export interface ObservedContainer {
   /** `dead`: its record says running, but nobody holds it (a crash, a reboot). */
   readonly status: "created" | "running" | "paused" | "restarting" | "exited" | "dead";
   readonly exitCode: number | null;
+  /** Failures in a row, the last of them before this run. Absent: none. */
+  readonly failures?: number;
   readonly health: "none" | "starting" | "healthy" | "unhealthy";
   /** It was stopped by a command, not by its own end. */
   readonly stopRequested: boolean;

@@ -166,7 +166,7 @@ export class Starter {
         case "service_completed_successfully":
           return container.status === "exited" && container.exitCode === 0;
         case "running_or_healthy":
-          return container.health === "healthy" || (container.status === "running" && container.health === "none");
+          return container.health === "healthy" || (container.status === "running" && container.health === "none" && container.failures === undefined);
       }
     });
   }

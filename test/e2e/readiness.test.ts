@@ -143,6 +143,44 @@ describe("ready", () => {
     expect(gaveUp.output).toContain("| no database");
   });
 
+  test("without a probe too: one that crashes at once, or while the others were waited for", async () => {
+    const machine = used.current;
+    services(`
+  loop:
+    image: busybox:1
+    command: [sh, -c, "echo no database; exit 7"]
+    restart: always
+`);
+    const atOnce = await machine.stack("up", "-d", "--wait");
+    expect(atOnce.code, atOnce.output).toBe(1);
+    expect(atOnce.output).toMatch(/project-loop-1 was expected to be running or healthy, but is in a crash loop: it failed [5-9] times in a row, and last exited with 7/);
+    expect(atOnce.output).toContain("| no database");
+    services(`
+  early:
+    image: busybox:1
+    command: [sh, -c, "echo lost the database; sleep 0.5; exit 7"]
+    restart: "on-failure:1"
+  job: {image: "busybox:1", command: ["true"]}
+  late:
+    image: busybox:1
+    command: [sh, -c, "sleep 2; touch /ready; exec sleep 1000"]
+    ready: {file: /ready}
+`);
+    const meanwhile = await machine.stack("up", "-d", "--wait", "--remove-orphans");
+    expect(meanwhile.code, meanwhile.output).toBe(1);
+    expect(meanwhile.output).toContain("project-early-1 was expected to be running or healthy, but exited with 7");
+    expect(meanwhile.output).toContain("| lost the database");
+    expect(meanwhile.output).not.toContain("project-job-1 was expected");
+    services(`
+  once:
+    image: busybox:1
+    command: [sh, -c, "[ -e /again ] || { touch /again; exit 7; }; exec sleep 1000"]
+    restart: always
+  job: {image: "busybox:1", command: ["true"]}
+`);
+    await machine.ok("up", "-d", "--wait", "--remove-orphans");
+  });
+
   test("--wait-timeout ends what waits between services too, with what is missing", async () => {
     const machine = used.current;
     services(`

@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { SupervisedProcess, SupervisionSpec } from "../../src/runtime/formats.ts";
 import { alive, MonitorWorld } from "./monitor/container.ts";
@@ -179,6 +180,9 @@ describe("by hand", () => {
     const c = container([shell("deaf", "trap '' TERM; sleep 1000 & while :; do sleep 1; done", { stop: { signal: 15, graceMs: 60 } }), shell("b", "exec sleep 1000")]);
     await c.started();
     await untilStatus(c, "deaf", "running");
+    // It runs from its execve on; that the signal is ignored shows by what comes after.
+    const host = hostPid(c, stateOf(c, "deaf")?.pid ?? 0);
+    while (readFileSync(`/proc/${host}/task/${host}/children`, "utf8") === "") await setImmediate();
     await c.request("process", { process: "deaf", action: "stop" });
     expect(of(c, "process-killed", "deaf")).toHaveLength(1);
     expect(stateOf(c, "deaf")).toMatchObject({ status: "stopped", signal: 9 });
