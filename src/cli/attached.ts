@@ -53,12 +53,14 @@ class AttachedSession {
   readonly #closing = new AbortController();
   readonly #containers = new Map<string, ContainerSummary>();
   readonly #attachable: ReadonlySet<string>;
-  /** Services whose containers decide when this ends: those named, and what they depend on. */
+  /** Services whose containers decide when this ends: those named, as with Docker Compose; what they depend on runs on. */
   readonly #concerned: ReadonlySet<string>;
   /** Container → run (its `startedAt`) whose end has been told. */
   readonly #told = new Map<string, string>();
   readonly #since: number;
   readonly #tasks = new Set<Promise<void>>();
+  /** The first whose end is a reason to stop all; known before its last lines are shown. */
+  #aborter: ContainerSummary | undefined;
   #printing: Promise<void> = Promise.resolve();
   #started = false;
   #announced = false;
@@ -75,7 +77,7 @@ class AttachedSession {
     this.#printer = new LogPrinter(context, { noColor: flags.noColor, noPrefix: flags.noLogPrefix, timestamps: flags.timestamps });
     this.#streams = new LogStreams(context.doors.root(), this.#printer, this.#closing.signal);
     this.#attachable = attachedServices(agent.project, options.services, flags);
-    this.#concerned = withDependencies(agent.project, options.services.length === 0 ? Object.keys(agent.project.services) : options.services);
+    this.#concerned = new Set(options.services.length === 0 ? Object.keys(agent.project.services) : options.services);
     this.#since = context.clock.now();
     this.#ended = new Promise((resolve) => (this.#end = resolve));
   }
@@ -147,6 +149,7 @@ class AttachedSession {
     if (change === "started" || change === "exited" || change === "restarting") this.#follow(container, begun * 1000);
     if (change !== "exited" && change !== "restarting") return;
     this.#told.set(container.id, run);
+    if (change === "exited" && this.#concerned.has(container.service) && this.#aborts(container)) this.#aborter ??= container;
     this.#run(this.#exited(container, change === "restarting"));
   }
 
@@ -155,15 +158,19 @@ class AttachedSession {
     if (!restarts) await this.#streams.end(container.id);
     const code = state === undefined || state.exitCode < 0 ? "unknown code" : `code ${state.exitCode}`;
     if (this.#attachable.has(container.service)) await this.#printer.status(shortName(container), `exited with ${code}${restarts ? " (restarting)" : ""}`);
-    if (restarts) return;
-    const { abortOnContainerExit, abortOnContainerFailure } = this.#flags;
-    if (abortOnContainerExit || (abortOnContainerFailure && state?.exitCode !== 0)) this.#end({ kind: "aborted", by: container });
+    if (restarts || !this.#concerned.has(container.service)) return;
+    if (this.#aborts(container)) this.#end({ kind: "aborted", by: container });
     this.#lookForEnd();
+  }
+
+  #aborts({ state }: ContainerSummary): boolean {
+    const { abortOnContainerExit, abortOnContainerFailure } = this.#flags;
+    return abortOnContainerExit || (abortOnContainerFailure && state?.exitCode !== 0);
   }
 
   #lookForEnd(): void {
     // A followed stack is between two versions of itself now and then.
-    if (this.#started && !this.#flags.follow && ![...this.#containers.values()].some(isAlive)) this.#end({ kind: "all-exited" });
+    if (this.#started && !this.#flags.follow && ![...this.#containers.values()].some((c) => this.#concerned.has(c.service) && isAlive(c))) this.#end({ kind: "all-exited" });
   }
 
   #follow(container: ContainerSummary, since: number): void {
@@ -182,7 +189,7 @@ class AttachedSession {
   }
 
   #concerns(container: ContainerSummary): boolean {
-    return this.#concerned.has(container.service);
+    return this.#concerned.has(container.service) || this.#attachable.has(container.service);
   }
 
   async #finish(ending: Ending): Promise<number> {
@@ -191,7 +198,8 @@ class AttachedSession {
         this.#menu?.close();
         // The last one may have ended before `apply` did: what it wrote is still being read.
         while (this.#tasks.size > 0) await Promise.all(this.#tasks);
-        return 0;
+        // All had ended before anybody could be stopped for it.
+        return this.#aborter === undefined ? 0 : this.#exitCode(this.#aborter);
       case "detached":
         this.#menu?.close();
         await statusStream(this.#context).write("detached; the containers run on: `stack logs -f` shows them again, `stack down` ends them\n");

@@ -52,9 +52,12 @@ export function noContainer(existing: readonly ContainerSummary[], project: stri
 
 /** The one container that `exec`, `port`, `attach` and `cp` mean: the first that runs, or the one with this number. */
 export async function runningContainer(engine: Engine, project: { readonly name: string; readonly project?: Project }, service: string, index: number | undefined): Promise<ContainerSummary> {
-  const all = (await engine.containers({ project: project.name })).filter((c) => !c.oneoff);
+  const everything = await engine.containers({ project: project.name });
+  const all = everything.filter((c) => !c.oneoff);
   const mine = all.filter((c) => c.service === service).sort((a, b) => a.number - b.number);
-  const found = mine.find((c) => isAlive(c) && (index === undefined || c.number === index));
+  // Of a service that has no container of its own, one that `run` made will do.
+  const oneOff = index === undefined ? everything.find((c) => c.oneoff && c.service === service && isAlive(c)) : undefined;
+  const found = mine.find((c) => isAlive(c) && (index === undefined || c.number === index)) ?? oneOff;
   if (found !== undefined) return found;
   if (index !== undefined && mine.length > 0)
     throw new StackError("container-not-running", `service "${service}" is not running container #${index}`, {

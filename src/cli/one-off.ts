@@ -6,8 +6,6 @@ import { detached, parseDetachKeys, stream, terminalSize } from "./terminal-stre
 export interface OneOffOptions {
   readonly tty: boolean;
   readonly stdin: boolean;
-  /** Its output is not shown. */
-  readonly quiet: boolean;
 }
 
 type State = NonNullable<ContainerSummary["state"]>;
@@ -19,7 +17,7 @@ type State = NonNullable<ContainerSummary["state"]>;
 export async function runOneOff(context: Context, created: RunResult, options: OneOffOptions): Promise<number> {
   const engine = await context.doors.engine();
   const monitor = engine.monitor(created.id);
-  const session = await monitor.attach({ stdin: options.stdin, stdout: !options.quiet, stderr: !options.quiet, ...(options.tty ? terminalSize() : {}) });
+  const session = await monitor.attach({ stdin: options.stdin, stdout: true, stderr: true, ...(options.tty ? terminalSize() : {}) });
   const end = await stream(context, session, { tty: options.tty, stdin: options.stdin, proxySignals: true, detachKeys: parseDetachKeys("ctrl-p,ctrl-q") });
   if (end === detached) return 0;
   if (end === undefined) return 255;

@@ -43,8 +43,8 @@ export function portsOf(items: readonly string[]): readonly Port[] {
   });
 }
 
-/** `-v SOURCE:TARGET[:ro]`; relative paths are the current directory's. Names are volumes of the stack file. */
-export function mountsOf(context: Context, items: readonly string[], volumes: readonly string[]): readonly Mount[] {
+/** `-v SOURCE:TARGET[:ro]`; relative paths are the current directory's. Names are volumes of the stack file, or new ones. */
+export function mountsOf(context: Context, items: readonly string[]): readonly Mount[] {
   return items.map((item): Mount => {
     const parsed = parseMount(item);
     if ("problem" in parsed) throw new StackError("usage", `invalid volume "${item}": ${parsed.problem}`, { hint: "For example ./data:/data:ro." });
@@ -62,8 +62,8 @@ export function mountsOf(context: Context, items: readonly string[], volumes: re
         ...(selinux === undefined ? {} : { selinux }),
       };
     }
-    if (source !== undefined && !volumes.includes(source))
-      throw new StackError("no-such-volume", `volume "${source}" of "${item}" is not in the stack file`, { hint: `Declare it under \`volumes:\`, or write ./${source} for a directory.` });
+    if (source !== undefined && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(source))
+      throw new StackError("usage", `invalid volume "${item}": "${source}" is no name for a volume`, { hint: `Write ./${source} for a directory.` });
     return { type: "volume", ...(source === undefined ? {} : { source }), target, read_only: readOnly, nocopy, labels: {} };
   });
 }

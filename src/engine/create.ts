@@ -59,6 +59,18 @@ export async function createContainer(work: Work, service: Service, request: Cre
   }
 }
 
+/** `80`, `53/udp`, `3000-3002` of the service, and what the image exposes: each port once, as Docker lists them. */
+function exposedPorts(expose: readonly string[], image: readonly string[]): { readonly exposed?: readonly string[] } {
+  const ports = new Set<string>();
+  for (const entry of [...image, ...expose]) {
+    const [range = "", protocol = "tcp"] = entry.split("/");
+    const [first = 0, last = first] = range.split("-").map(Number);
+    if (!(first >= 1 && last >= first && last <= 65_535)) continue;
+    for (let port = first; port <= last; port++) ports.add(`${port}/${protocol}`);
+  }
+  return ports.size === 0 ? {} : { exposed: [...ports] };
+}
+
 class Making {
   readonly #work: Work;
   readonly #service: Service;
@@ -199,6 +211,7 @@ class Making {
       definition: service.canonical,
       files: await contentHashes(project, [service]),
       ...(this.#mounts === undefined || this.#mounts.images.length === 0 ? {} : { mountedImages: this.#mounts.images }),
+      ...exposedPorts(service.expose, image?.config.exposedPorts ?? []),
       labels: containerLabels(
         project,
         service,

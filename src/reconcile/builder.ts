@@ -14,6 +14,7 @@ export class PlanBuilder {
   readonly #ids = new Set<string>();
   readonly #warnings: PlanWarning[] = [];
   readonly #questions: PlanQuestion[] = [];
+  readonly #running: string[] = [];
 
   add(id: string, kind: OperationKind, details: Details): OperationIndex {
     const index = this.#operations.length;
@@ -37,8 +38,14 @@ export class PlanBuilder {
     if (!this.#questions.some((known) => known.id === question.id)) this.#questions.push(question);
   }
 
+  /** Nothing is to be done with this container. */
+  runs(name: string): void {
+    this.#running.push(name);
+  }
+
   finish(): Plan {
-    return { version: PLAN_VERSION, operations: this.#operations, warnings: this.#warnings, questions: this.#questions };
+    const running = this.#running.length === 0 ? {} : { running: this.#running };
+    return { version: PLAN_VERSION, operations: this.#operations, warnings: this.#warnings, questions: this.#questions, ...running };
   }
 
   #unique(id: string): string {

@@ -13,6 +13,8 @@ export interface Plan {
   readonly warnings: readonly PlanWarning[];
   /** What must be answered before the plan may run (`volume changed: recreate and lose its data?`). */
   readonly questions: readonly PlanQuestion[];
+  /** Containers that were asked for, run, and are right as they are: nothing is done, but it is told. */
+  readonly running?: readonly string[];
 }
 
 export interface PlanWarning {

@@ -264,6 +264,7 @@ class Converge {
     if (restart !== undefined && stop !== undefined) return { name, container, before: stop, start: { cause: restart, group: `Restart ${name}` } };
     const service = this.#in.project.services[container.service];
     const cause = this.#in.options.goal === "heal" ? healCause(container, service) : startCause(container, this.#in.context.now);
+    if (cause === undefined && this.#in.options.goal === "up" && isRunning(container)) this.#in.builder.runs(name);
     return { name, container, ...(cause === undefined ? {} : { start: { cause } }) };
   }
 

@@ -27,6 +27,8 @@ export interface ContainerRecord {
   readonly mountedImages?: readonly Digest[];
   /** Hashes (SHA-256) of what its configs and secrets held, by `config NAME` and `secret NAME`. Absent: made by an older version. */
   readonly files?: Readonly<Record<string, string>>;
+  /** Ports that image and service say it listens on, `80/tcp`; nothing is opened by it. Absent: none, or made by an older version. */
+  readonly exposed?: readonly string[];
   /** Docker Compose's labels and the user's. */
   readonly labels: Readonly<Record<string, string>>;
   /** Absent with `rootfs`. */

@@ -45,7 +45,7 @@ export const command = defineCommand({
     if (flags.index !== undefined && services.length === 1 && containers.length === 0)
       throw new StackError("no-such-container", `service "${services[0] ?? ""}" has no container #${flags.index}`);
 
-    const printer = new LogPrinter(context, { noColor: flags.noColor, noPrefix: flags.noLogPrefix, timestamps: flags.timestamps });
+    const printer = new LogPrinter(context, { noColor: flags.noColor, noPrefix: flags.noLogPrefix, timestamps: flags.timestamps, oneStream: true });
     const streams = new LogStreams(context.doors.root(), printer, context.interrupts.graceful);
     const range = { ...(tail === undefined ? {} : { tail }), ...(since === undefined ? {} : { since }), ...(until === undefined ? {} : { until }) };
     for (const target of targets) for (const container of containers) if (container.service === target.service) processIn(container, target);

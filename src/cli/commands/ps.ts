@@ -4,7 +4,7 @@ import { defineCommand } from "../command.ts";
 import { isAlive, ofServices } from "../containers.ts";
 import { boolean, list, text } from "../flags.ts";
 import { printListing } from "../output/listing.ts";
-import { commandText, portsText, publishedPorts, statusText } from "../output/status.ts";
+import { commandText, exposedPorts, portsText, publishedPorts, statusText } from "../output/status.ts";
 import { humanDuration } from "../output/units.ts";
 import { printProcesses } from "../process-list.ts";
 import { projectOrName } from "../project.ts";
@@ -64,7 +64,7 @@ function statusFilter(filter: string | undefined): readonly string[] {
 /** The fields of Docker Compose's JSON, under its names. */
 export function row(container: ContainerSummary, now: number, truncate: boolean): Readonly<Record<string, unknown>> {
   const { record, state } = container;
-  const ports = publishedPorts(container);
+  const ports = [...publishedPorts(container), ...exposedPorts(container)];
   const created = Date.parse(record.createdAt);
   return {
     Command: commandText(record.command, truncate),

@@ -1,5 +1,6 @@
 import { StackError } from "../../core/index.ts";
 import type { RunRequest } from "../../engine/index.ts";
+import type { Mount, Project } from "../../model/index.ts";
 import { pullOf } from "../amounts.ts";
 import { applyAndDraw, bindAgent, showPlan } from "../apply.ts";
 import { defineCommand } from "../command.ts";
@@ -63,29 +64,30 @@ export const command = defineCommand({
       if (orphans.length > 0) await applyAndDraw(context, client, project, reconcileOptions("remove", { services: orphans, removeStopFirst: true }));
     }
     const tty = !flags.noTty && !flags.detach && context.stdin.isTTY && context.stdout.isTTY;
+    const overrides = await overridesOf(context, flags, words, tty);
     const request: RunRequest = {
-      project,
+      project: withVolumes(project, overrides.volumes),
       service,
-      overrides: await overridesOf(context, flags, words, tty, Object.keys(project.volumes)),
+      overrides,
       remove: flags.rm,
       noDeps: flags.noDeps,
       start: true,
       attach: !flags.detach,
       ...pullOf(flags.pull),
     };
-    const progress = await createProgress(context, { quietImages: flags.quietPull });
+    const progress = await createProgress(flags.quiet ? { ...context, globals: { ...context.globals, progress: "quiet" } } : context, { quietImages: flags.quietPull });
     const created = await client.run(request, context.interrupts.graceful, (event) => progress.event(event)).finally(() => progress.end());
     if (flags.detach) {
       await context.stdout.write(`${created.id}\n`);
       return 0;
     }
-    const code = await runOneOff(context, created, { tty, stdin: flags.interactive, quiet: flags.quiet });
+    const code = await runOneOff(context, created, { tty, stdin: flags.interactive });
     if (flags.rm) await client.release(created.id);
     return code;
   },
 });
 
-async function overridesOf(context: Context, flags: RunFlags, words: readonly string[], tty: boolean, volumes: readonly string[]): Promise<RunRequest["overrides"]> {
+async function overridesOf(context: Context, flags: RunFlags, words: readonly string[], tty: boolean): Promise<RunRequest["overrides"]> {
   return {
     ...(words.length === 0 ? {} : { command: words }),
     ...(flags.entrypoint === undefined ? {} : { entrypoint: flags.entrypoint === "" ? [] : wordsOf(flags.entrypoint) }),
@@ -100,7 +102,15 @@ async function overridesOf(context: Context, flags: RunFlags, words: readonly st
     capDrop: flags.capDrop,
     servicePorts: flags.servicePorts,
     publish: portsOf(flags.publish),
-    volumes: mountsOf(context, flags.volume, volumes),
+    volumes: mountsOf(context, flags.volume),
     useAliases: flags.useAliases,
   };
+}
+
+/** `-v NAME:/path` of a volume that the file has not: one of that very name, as Docker makes it. `down -v` does not know it. */
+function withVolumes(project: Project, mounts: readonly Mount[]): Project {
+  const names = mounts.flatMap((mount) => (mount.type === "volume" && mount.source !== undefined && project.volumes[mount.source] === undefined ? [mount.source] : []));
+  if (names.length === 0) return project;
+  const made = names.map((name) => [name, { name, external: false, driver_opts: {}, labels: {}, extensions: {}, canonical: {} }] as const);
+  return { ...project, volumes: { ...project.volumes, ...Object.fromEntries(made) } };
 }

@@ -8,9 +8,11 @@ export interface LogPrinterOptions {
   readonly noColor: boolean;
   readonly noPrefix: boolean;
   readonly timestamps: boolean;
+  /** All on standard output. */
+  readonly oneStream?: boolean;
 }
 
-/** `web-1  | text`: each container its colour, all of one width. What a container wrote to standard error goes to ours. */
+/** `web-1  | text`: each container its colour, all of one width. What a container wrote to standard error goes to ours, unless all is to be one stream. */
 export class LogPrinter {
   readonly #stdout: Sink;
   readonly #stderr: Sink;
@@ -62,6 +64,6 @@ export class LogPrinter {
   }
 
   #sink(stream: LogEntry["stream"]): Sink {
-    return stream === "stdout" ? this.#stdout : this.#stderr;
+    return stream === "stdout" || this.#options.oneStream === true ? this.#stdout : this.#stderr;
   }
 }

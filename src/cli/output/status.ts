@@ -85,7 +85,18 @@ export function publishedPorts(container: ContainerSummary): readonly Port[] {
   return (container.state?.ports ?? []).flatMap((port) => (port.hostIp === "" ? ["0.0.0.0", "::"].map((hostIp) => ({ ...port, hostIp })) : [port]));
 }
 
-/** `0.0.0.0:8080->80/tcp, [::]:8080->80/tcp`; neighbours are drawn together to a range. */
+/** What it says that it listens on, and does not publish, as Docker lists it: with no address and no port of the host. */
+export function exposedPorts(container: ContainerSummary): readonly Port[] {
+  if (container.status !== "running" && container.status !== "paused") return [];
+  const published = new Set((container.state?.ports ?? []).map((port) => `${port.containerPort}/${port.protocol}`));
+  return (container.record.exposed ?? []).flatMap((entry) => {
+    const [port, protocol] = entry.split("/");
+    // Docker knows sctp, too; we publish none of it.
+    return published.has(entry) || (protocol !== "tcp" && protocol !== "udp") ? [] : [{ hostIp: "", hostPort: 0, containerPort: Number(port), protocol }];
+  });
+}
+
+/** `0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9090/tcp`; neighbours are drawn together to a range. */
 export function portsText(ports: readonly Port[]): string {
   const sorted = [...ports].sort(
     (a, b) => compare(a.protocol, b.protocol) || compare(a.hostIp, b.hostIp) || a.containerPort - b.containerPort || a.hostPort - b.hostPort,
@@ -98,13 +109,13 @@ export function portsText(ports: readonly Port[]): string {
       run.first.hostIp === port.hostIp &&
       run.first.protocol === port.protocol &&
       port.containerPort === run.last.containerPort + 1 &&
-      port.hostPort === run.last.hostPort + 1;
+      port.hostPort === (port.hostPort === 0 ? 0 : run.last.hostPort + 1);
     if (follows) run.last = port;
     else runs.push({ first: port, last: port });
   }
   return runs
     .sort((a, b) => a.first.containerPort - b.first.containerPort || compare(a.first.protocol, b.first.protocol) || compare(a.first.hostIp, b.first.hostIp))
-    .map(({ first, last }) => `${address(first.hostIp)}:${range(first.hostPort, last.hostPort)}->${range(first.containerPort, last.containerPort)}/${first.protocol}`)
+    .map(({ first, last }) => (first.hostPort === 0 ? `${range(first.containerPort, last.containerPort)}/${first.protocol}` : `${address(first.hostIp)}:${range(first.hostPort, last.hostPort)}->${range(first.containerPort, last.containerPort)}/${first.protocol}`))
     .join(", ");
 }
 

@@ -27,8 +27,11 @@ export class ProgressLines {
   /** Images are looked up silently; a line is due only when something has to be fetched. */
   readonly #fetching = new Set<number>();
   readonly #recreating = new Set<string>();
+  /** All that the plan does is to stop and start again: one step for the user, as Docker Compose names it. */
+  readonly #restarting = new Set<string>();
   /** Names whose recreation has been announced: stop, remove and create are one step for the user. */
   readonly #announced = new Set<string>();
+  readonly #told = new Set<string>();
 
   /** Ids of the lines of the plan, in its order. */
   get ids(): readonly string[] {
@@ -38,7 +41,10 @@ export class ProgressLines {
   take(event: EngineEvent): readonly Line[] {
     if (event.type === "plan") {
       this.#begin(event.plan);
-      return [];
+      // A command may plan more than once; what runs is told once.
+      const running = (event.plan.running ?? []).filter((name) => !this.#told.has(name));
+      for (const name of running) this.#told.add(name);
+      return running.map((name) => ({ id: `Container ${name}`, status: "Running", state: "done", last: true }));
     }
     if (event.type !== "operation" && event.type !== "note" && event.type !== "image") return [];
     const operation = this.#plan?.operations[event.index];
@@ -54,6 +60,7 @@ export class ProgressLines {
     this.#layers.clear();
     this.#fetching.clear();
     this.#recreating.clear();
+    this.#restarting.clear();
     this.#announced.clear();
     const created = new Set<string>();
     for (const operation of plan.operations) {
@@ -63,6 +70,10 @@ export class ProgressLines {
     for (const operation of plan.operations)
       if (operation.kind === "remove-container" && created.has(operation.name)) this.#recreating.add(operation.name);
       else if (operation.kind === "create-container" && operation.replaces !== undefined) this.#recreating.add(operation.name);
+    const stopped = plan.operations.flatMap((operation) => (operation.kind === "stop-container" ? [operation.name] : []));
+    const started = new Set(plan.operations.flatMap((operation) => (operation.kind === "start-container" ? [operation.name] : [])));
+    const other = plan.operations.some(({ kind }) => !["stop-container", "start-container", "wait", "run-hook"].includes(kind));
+    if (!other && stopped.every((name) => started.has(name))) for (const name of stopped) this.#restarting.add(name);
   }
 
   #operation(event: Extract<EngineEvent, { type: "operation" }>, operation: Operation): readonly Line[] {
@@ -135,7 +146,9 @@ export class ProgressLines {
   }
 
   #isMiddleOfRecreation(operation: Operation, status: Extract<EngineEvent, { type: "operation" }>["status"]): boolean {
-    if (!this.#recreates(operation) || !("name" in operation)) return false;
+    if (!("name" in operation)) return false;
+    if (this.#restarting.has(operation.name)) return (operation.kind === "stop-container" && status === "done") || (operation.kind === "start-container" && status === "running");
+    if (!this.#recreates(operation)) return false;
     if (status === "done") return operation.kind !== "create-container";
     if (status !== "running") return false;
     if (this.#announced.has(operation.name)) return true;
@@ -144,6 +157,7 @@ export class ProgressLines {
   }
 
   #words(operation: Operation): readonly [doing: string, done: string] {
+    if (operation.kind === "stop-container" && this.#restarting.has(operation.name)) return ["Restarting", "Restarting"];
     return this.#recreates(operation) ? ["Recreate", operation.kind === "create-container" ? "Recreated" : "Recreate"] : words(operation);
   }
 }
