@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { access } from "node:fs/promises";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import { JsonLines, parseProjectName, paths, resolveDataRoot, StackError, sweepHalfWritten } from "../core/index.ts";
@@ -117,8 +116,9 @@ async function bind(project: ProjectName, adopt: boolean, starter: Starter): Pro
 
 /** While the command reads its files: has Node load what every project needs of it, some ten milliseconds of work. */
 function warm(): void {
+  for (const id of ["node:crypto", "node:fs/promises", "node:cluster", "node:dgram", "node:perf_hooks"]) process.getBuiltinModule(id);
+  // The first one has OpenSSL look for the algorithm.
   createHash("sha256").update("").digest("hex");
-  access("/").catch(fail);
 }
 
 function unbound(): void {

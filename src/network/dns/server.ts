@@ -10,6 +10,7 @@ import { encodeAnswer, forClient, parseQuery, RCODE, refusal } from "./codec.ts"
 import type { Answer } from "./codec.ts";
 import { Forwarder } from "./forwarder.ts";
 import { HostResolvers } from "./resolv-conf.ts";
+import { addressAsItIs } from "./upstream.ts";
 import type { UpstreamOptions } from "./upstream.ts";
 
 export interface DnsOptions {
@@ -86,7 +87,7 @@ class Servers implements Dns {
   }
 
   #serveUdp(container: ContainerId, fd: number, view: () => DnsView): UdpSocket {
-    const socket = createSocket("udp4");
+    const socket = createSocket({ type: "udp4", lookup: addressAsItIs });
     // An answer that cannot be delivered is the asker's loss alone.
     socket.on("error", () => undefined);
     socket.on("message", (message, from) => {

@@ -1,5 +1,6 @@
 import { randomInt } from "node:crypto";
 import { createSocket } from "node:dgram";
+import type { SocketOptions } from "node:dgram";
 import { connect, isIPv6 } from "node:net";
 import { answers, HEADER, isTruncated, RCODE, rcodeOf, withId } from "./codec.ts";
 import type { Question } from "./codec.ts";
@@ -14,6 +15,11 @@ export interface UpstreamOptions {
 
 export const defaults: UpstreamOptions = { timeoutMs: 2000, rounds: 2, port: 53 };
 
+/** For sockets that are given addresses, never names: Node's own way would load its whole resolver, and ask it each time. */
+export const addressAsItIs: NonNullable<SocketOptions["lookup"]> = (address, _, done) => {
+  process.nextTick(done, null, address, isIPv6(address) ? 6 : 4);
+};
+
 /** Codes with which a server says that another might know better. */
 const tryNext = (response: Buffer): boolean => ([RCODE.SERVFAIL, RCODE.NOTIMP, RCODE.REFUSED] as readonly number[]).includes(rcodeOf(response));
 
@@ -21,7 +27,7 @@ const tryNext = (response: Buffer): boolean => ([RCODE.SERVFAIL, RCODE.NOTIMP, R
 export function askUdp(server: string, message: Buffer, question: Question, options: UpstreamOptions, signal: AbortSignal): Promise<Buffer | undefined> {
   const id = randomInt(0x10000);
   return new Promise((resolve) => {
-    const socket = createSocket(isIPv6(server.split("%")[0] ?? "") ? "udp6" : "udp4");
+    const socket = createSocket({ type: isIPv6(server.split("%")[0] ?? "") ? "udp6" : "udp4", lookup: addressAsItIs });
     let open = true;
     const finish = (response?: Buffer): void => {
       if (!open) return;
