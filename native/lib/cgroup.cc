@@ -263,9 +263,11 @@ Result<Cgroup> Cgroup::open(const std::string& path) {
   return out;
 }
 
-Result<Cgroup::Entry> Cgroup::entry(std::string_view leaf) const {
+Result<Cgroup::Entry> Cgroup::entry(std::string_view leaf, const Cgroup* group) const {
   Entry out;
+  bool elsewhere = group != nullptr && group->unified() != nullptr;
   for (const Place& place : places_) {
+    if (place.hierarchy.unified && elsewhere) continue;
     std::string directory = place.directory;
     if (place.hierarchy.unified) {
       directory += "/" + std::string(leaf);
@@ -289,6 +291,7 @@ Result<Cgroup::Entry> Cgroup::entry(std::string_view leaf) const {
       out.tasks_v1.push_back(std::move(procs));
     }
   }
+  if (group != nullptr) TRY(group->extend(out));
   return out;
 }
 

@@ -83,8 +83,8 @@ class Cgroup {
     UniqueFd unified_dir;
     UniqueFd unified_procs;
   };
-  /** `leaf`: "init" or "exec" (made if missing). */
-  Result<Entry> entry(std::string_view leaf) const;
+  /** `leaf`: "init" or "exec" (made if missing). With `group` whoever enters goes on to that one. */
+  Result<Entry> entry(std::string_view leaf, const Cgroup* group = nullptr) const;
   /** Directory of a leaf on the unified hierarchy, made if missing; "" if there is no such
    * hierarchy. */
   Result<std::string> unified_leaf(const std::string& leaf) const;
@@ -94,8 +94,6 @@ class Cgroup {
    * from the container's: in the unified hierarchy, else in v1's freezer; and at most `pids` of
    * them, where a controller counts. */
   Result<Cgroup> group(std::string_view name, int pids) const;
-  /** Has whoever enters by `entry` (of the one above) go on to this group. */
-  Status extend(Entry& entry) const;
 
   Status freeze() const;
   Status thaw() const;
@@ -133,6 +131,8 @@ class Cgroup {
   };
   const Place* place_of(std::string_view controller) const;
   const Place* unified() const;
+  /** Has whoever enters by `entry` (of the one above) go on to this group. */
+  Status extend(Entry& entry) const;
   Status make_directory(const CgroupHierarchy& hierarchy, const Json& resources);
   Status try_directory(const CgroupHierarchy& hierarchy, const Json& resources);
   void enable_controllers(const Place& place, const Json& resources);

@@ -14,6 +14,8 @@
 
 namespace stack {
 
+struct SeccompProgram;
+
 /**
  * Starting containers. launch() brings a new container up to the point where everything is set up
  * and its first process waits; start() lets it go on and returns when the user's execve has
@@ -147,6 +149,8 @@ struct ExecOptions {
   /** A group below it (Cgroup::group) that the process joins. */
   const Cgroup* group = nullptr;
   std::string seccomp_cache_dir;
+  /** The compiled filter, where the caller has it already. Null: compiled. */
+  const SeccompProgram* seccomp = nullptr;
   winsize window{};
   bool plain_line_ends = false;  // as in LaunchOptions
   bool ignore_paused = false;    // wait until it is no longer, instead of refusing

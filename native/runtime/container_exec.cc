@@ -245,7 +245,10 @@ Result<ExecChild> exec_in(const ExecOptions& options) {
   state.no_new_keyring = options.no_new_keyring;
   state.in_userns = (flags & CLONE_NEWUSER) != 0;
   if (!options.privileged) {
-    state.seccomp = TRY(compile_seccomp(options.config->seccomp, options.seccomp_cache_dir));
+    if (options.seccomp != nullptr)
+      state.seccomp = *options.seccomp;
+    else
+      state.seccomp = TRY(compile_seccomp(options.config->seccomp, options.seccomp_cache_dir));
     TRY(connect_listener(state));
     state.listener_status = "running";
     state.init_pid = options.pid;
@@ -255,8 +258,7 @@ Result<ExecChild> exec_in(const ExecOptions& options) {
     state.rootfs.reset(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!state.rootfs) return sys_fail("exec", "open", root);
   }
-  if (options.cgroup != nullptr) state.cgroup = TRY(options.cgroup->entry("exec"));
-  if (options.group != nullptr) TRY(options.group->extend(state.cgroup));
+  if (options.cgroup != nullptr) state.cgroup = TRY(options.cgroup->entry("exec", options.group));
   state.null_file = UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!state.null_file) return sys_fail("exec", "open", "/dev/null");
   FdPair sync = TRY(make_socketpair(SOCK_SEQPACKET));

@@ -80,7 +80,8 @@ Status ExecSession::launch(const Json& request) {
   if (!monitor_.running()) return fail("exec", "the container does not run", ESRCH);
   tty_ = request["tty"].as_bool();
   timeout_ms_ = request["timeoutMs"].as_int(0);
-  OciConfig config = TRY(monitor_.load_config());
+  auto prepared = TRY(monitor_.exec_config(request["isolate"].as_bool()));
+  const OciConfig& config = prepared->config;
   const ProcessSpec* like = nullptr;
   if (const std::string& name = request["process"].as_string(); !name.empty()) {
     if (const auto& supervision = monitor_.spec().supervision)
@@ -97,7 +98,7 @@ Status ExecSession::launch(const Json& request) {
   options.cgroup = monitor_.cgroup().valid() ? &monitor_.cgroup() : nullptr;
   if (request["isolate"].as_bool()) TRY(make_group());
   options.group = group_ ? &*group_ : nullptr;
-  options.seccomp_cache_dir = monitor_.seccomp_cache();
+  options.seccomp = &prepared->seccomp;
   options.privileged = request["privileged"].as_bool();
   options.window.ws_row = static_cast<uint16_t>(request["rows"].as_uint());
   options.window.ws_col = static_cast<uint16_t>(request["cols"].as_uint());

@@ -19,6 +19,7 @@
 #include "relay.h"
 #include "result.h"
 #include "root_mount.h"
+#include "seccomp.h"
 #include "standard_streams.h"
 
 namespace stack {
@@ -116,6 +117,13 @@ class Monitor {
   /** The configuration as it is to be run: namespaces of others, limits and terminal filled in. */
   Result<OciConfig> load_config() const;
   std::string seccomp_cache() const;
+  /** What an exec needs of it, with the filter compiled. `keep`: there will be more of them (probes):
+   * reading the configuration costs more than the kernel's part of it. */
+  struct ExecConfig {
+    OciConfig config;  // without the filter's source
+    SeccompProgram seccomp;
+  };
+  Result<std::shared_ptr<const ExecConfig>> exec_config(bool keep);
   /** A subscriber with the role of the agent; the last such one without a goodbye. */
   void agent_came();
   void agent_went();
@@ -237,6 +245,7 @@ class Monitor {
   std::vector<std::function<void()>> ended_tasks_;
   Inherited original_;
   std::vector<std::string> warnings_;
+  std::shared_ptr<const ExecConfig> exec_config_;
 };
 
 }  // namespace stack

@@ -144,6 +144,16 @@ Result<OciConfig> Monitor::load_config() const {
   return config;
 }
 
+Result<std::shared_ptr<const Monitor::ExecConfig>> Monitor::exec_config(bool keep) {
+  if (exec_config_) return exec_config_;
+  auto made = std::make_shared<ExecConfig>();
+  made->config = TRY(load_config());
+  if (!foreign_) made->seccomp = TRY(compile_seccomp(made->config.seccomp, seccomp_cache()));
+  made->config.seccomp = Json();
+  if (keep) exec_config_ = made;
+  return std::shared_ptr<const ExecConfig>(std::move(made));
+}
+
 Result<Launched> Monitor::launch_own(const OciConfig& config) {
   TRY(net::return_home());  // children begin where this process is
   if (!root_)
@@ -227,6 +237,7 @@ Result<Launched> Monitor::launch_foreign() {
 }
 
 Status Monitor::launch_run() {
+  exec_config_.reset();  // namespaces of others may be new ones
   {
     OciConfig config = TRY(load_config());
     if (!foreign_ && !cgroup_.valid() && !config.cgroups_path.empty())
