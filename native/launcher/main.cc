@@ -244,10 +244,12 @@ int launch(const std::vector<char*>& words) {
   dist.resize(dist.rfind('/') == dist.npos ? 0 : dist.rfind('/'));
   std::string node = find_program("node");
   if (node.empty()) {
-    constexpr std::string_view kWords =
+    std::string words =
         "stack: there is no `node` in PATH\n  Install Node.js 20.19 or newer, or add the directory "
         "of its `node` to PATH.\n";
-    (void)!::write(STDERR_FILENO, kWords.data(), kWords.size());
+    if (!variable("SUDO_USER").empty())
+      words += "  sudo gives programs a PATH of its own: sudo env \"PATH=$PATH\" stack ...\n";
+    (void)!::write(STDERR_FILENO, words.data(), words.size());
     return kNotFound;
   }
   std::string real = real_path(node);

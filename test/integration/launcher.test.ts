@@ -158,6 +158,8 @@ describe("the launcher", () => {
     const result = launch(["up"], { PATH: scratch });
     expect(result.status).toBe(127);
     expect(result.stderr).toContain("there is no `node` in PATH");
+    expect(result.stderr).not.toContain("sudo");
+    expect(launch(["up"], { PATH: scratch, SUDO_USER: "joe" }).stderr).toContain('sudo env "PATH=$PATH" stack');
   });
 
   it("works with standard streams that are closed, and passes nothing else on that is open", () => {
