@@ -53,7 +53,7 @@ function missingTools() {
   if (!has("g++")) missing.push("g++");
   if (!has("make")) missing.push("make");
   if (!has("python3")) missing.push("python3");
-  for (const [header, pack] of [["seccomp.h", "libseccomp-dev"], ["zlib.h", "zlib1g-dev"], ["zstd.h", "libzstd-dev"]]) {
+  for (const [header, pack] of [["zlib.h", "zlib1g-dev"], ["zstd.h", "libzstd-dev"]]) {
     if (!existsSync(`/usr/include/${header}`)) missing.push(pack);
   }
   return missing;

@@ -36,7 +36,7 @@
       # Each -u takes one file of stack_libc, before the C library is asked for what is in it.
       "ldflags": ["-static", "-no-pie", "-fuse-ld=bfd", "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,-T,<(module_root_dir)/libc/no_unwinding.ld", "-Wl,-u,printf", "-Wl,-u,__ctype_init", "-Wl,-u,strcmp", "-s"],
       "conditions": [["asan==0", {"cflags_cc": ["-flto=auto"], "ldflags": ["-flto=auto"]}]],
-      "libraries": ["-l:libseccomp.a", "-l:libz.a", "-l:libzstd.a"]
+      "libraries": ["-l:libz.a", "-l:libzstd.a"]
     },
     {
       "target_name": "stack",

@@ -54,15 +54,13 @@ WEAK void _IO_enable_locks() {}
 [[noreturn]] WEAK void _Unwind_ForcedUnwind() { give_up("a cancellation"); }
 WEAK unsigned long _Unwind_GetCFA(void*) { return 0; }
 
-// libseccomp's listing of a filter for people.
-WEAK int gen_pfc_generate(const void*, int) { return -ENOTSUP; }
-
 // Loading shared objects, which a static program does for name services and character sets: the
 // places to look in, and a stack that one of them wants to execute. Stacks are never executable.
 WEAK void _dl_init_paths(const char*, const char*, const char*, const char*) {}
 WEAK int __nptl_change_stack_perm(void*) { return EPERM; }
 
-// Huge pages for malloc, which somebody may ask for in the environment: a few pages are all we have.
+// Huge pages for malloc, which somebody may ask for in the environment: a few pages are all we
+// have.
 WEAK size_t __malloc_default_thp_pagesize() { return 0; }
 WEAK int __malloc_thp_mode() { return 2; }  // malloc_thp_mode_not_supported
 WEAK void __malloc_hugepage_config(size_t, size_t* size, int* flags) { *size = 0, *flags = 0; }

@@ -1,5 +1,4 @@
 #include <fcntl.h>
-#include <seccomp.h>
 #include <sys/stat.h>
 
 #include "fs.h"
@@ -103,7 +102,6 @@ Json linux_features() {
       .set("systemdUser", false)
       .set("rdma", true);
   out.set("cgroup", std::move(cgroup));
-  const scmp_version* version = ::seccomp_version();
   seccomp.set("enabled", true)
       .set("actions", list({"SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL",
                             "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG",
@@ -119,11 +117,6 @@ Json linux_features() {
   out.set("intelRdt", enabled(false));
   extensions.set("idmap", enabled(true));
   out.set("mountExtensions", std::move(extensions));
-  Json annotations = Json::object();
-  annotations.set("libseccomp.version", std::to_string(version->major) + "." +
-                                            std::to_string(version->minor) + "." +
-                                            std::to_string(version->micro));
-  out.set("annotations", std::move(annotations));
   return out;
 }
 

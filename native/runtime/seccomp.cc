@@ -1,20 +1,18 @@
 #include "seccomp.h"
 
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/seccomp.h>
-#include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
-#include <cstddef>
 #include <cstring>
-#include <map>
+#include <iterator>
 
 #include "fs.h"
+#include "seccomp_filter.h"
 
 namespace stack {
 
@@ -24,49 +22,25 @@ struct ActionName {
   const char* name;
   uint32_t action;
 };
-constexpr ActionName kActions[] = {{"SCMP_ACT_KILL", SCMP_ACT_KILL},
-                                   {"SCMP_ACT_KILL_THREAD", SCMP_ACT_KILL_THREAD},
-                                   {"SCMP_ACT_KILL_PROCESS", SCMP_ACT_KILL_PROCESS},
-                                   {"SCMP_ACT_TRAP", SCMP_ACT_TRAP},
-                                   {"SCMP_ACT_ALLOW", SCMP_ACT_ALLOW},
-                                   {"SCMP_ACT_LOG", SCMP_ACT_LOG},
-                                   {"SCMP_ACT_NOTIFY", SCMP_ACT_NOTIFY}};
-
-struct ArchName {
-  const char* name;
-  uint32_t arch;
-};
-constexpr ArchName kArchitectures[] = {{"SCMP_ARCH_X86_64", SCMP_ARCH_X86_64},
-                                       {"SCMP_ARCH_X86", SCMP_ARCH_X86},
-                                       {"SCMP_ARCH_X32", SCMP_ARCH_X32},
-                                       {"SCMP_ARCH_ARM", SCMP_ARCH_ARM},
-                                       {"SCMP_ARCH_AARCH64", SCMP_ARCH_AARCH64},
-                                       {"SCMP_ARCH_MIPS", SCMP_ARCH_MIPS},
-                                       {"SCMP_ARCH_MIPS64", SCMP_ARCH_MIPS64},
-                                       {"SCMP_ARCH_MIPS64N32", SCMP_ARCH_MIPS64N32},
-                                       {"SCMP_ARCH_MIPSEL", SCMP_ARCH_MIPSEL},
-                                       {"SCMP_ARCH_MIPSEL64", SCMP_ARCH_MIPSEL64},
-                                       {"SCMP_ARCH_MIPSEL64N32", SCMP_ARCH_MIPSEL64N32},
-                                       {"SCMP_ARCH_PPC", SCMP_ARCH_PPC},
-                                       {"SCMP_ARCH_PPC64", SCMP_ARCH_PPC64},
-                                       {"SCMP_ARCH_PPC64LE", SCMP_ARCH_PPC64LE},
-                                       {"SCMP_ARCH_S390", SCMP_ARCH_S390},
-                                       {"SCMP_ARCH_S390X", SCMP_ARCH_S390X},
-                                       {"SCMP_ARCH_PARISC", SCMP_ARCH_PARISC},
-                                       {"SCMP_ARCH_PARISC64", SCMP_ARCH_PARISC64},
-                                       {"SCMP_ARCH_RISCV64", SCMP_ARCH_RISCV64}};
+constexpr ActionName kActions[] = {{"SCMP_ACT_KILL", SECCOMP_RET_KILL_THREAD},
+                                   {"SCMP_ACT_KILL_THREAD", SECCOMP_RET_KILL_THREAD},
+                                   {"SCMP_ACT_KILL_PROCESS", SECCOMP_RET_KILL_PROCESS},
+                                   {"SCMP_ACT_TRAP", SECCOMP_RET_TRAP},
+                                   {"SCMP_ACT_ALLOW", SECCOMP_RET_ALLOW},
+                                   {"SCMP_ACT_LOG", SECCOMP_RET_LOG},
+                                   {"SCMP_ACT_NOTIFY", SECCOMP_RET_USER_NOTIF}};
 
 struct OperatorName {
   const char* name;
-  scmp_compare compare;
+  ArgumentTest test;
 };
-constexpr OperatorName kOperators[] = {{"SCMP_CMP_NE", SCMP_CMP_NE},
-                                       {"SCMP_CMP_LT", SCMP_CMP_LT},
-                                       {"SCMP_CMP_LE", SCMP_CMP_LE},
-                                       {"SCMP_CMP_EQ", SCMP_CMP_EQ},
-                                       {"SCMP_CMP_GE", SCMP_CMP_GE},
-                                       {"SCMP_CMP_GT", SCMP_CMP_GT},
-                                       {"SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ}};
+constexpr OperatorName kOperators[] = {{"SCMP_CMP_NE", ArgumentTest::not_equal},
+                                       {"SCMP_CMP_LT", ArgumentTest::less},
+                                       {"SCMP_CMP_LE", ArgumentTest::at_most},
+                                       {"SCMP_CMP_EQ", ArgumentTest::equal},
+                                       {"SCMP_CMP_GE", ArgumentTest::at_least},
+                                       {"SCMP_CMP_GT", ArgumentTest::greater},
+                                       {"SCMP_CMP_MASKED_EQ", ArgumentTest::masked_equal}};
 
 struct FlagName {
   const char* name;
@@ -78,206 +52,113 @@ constexpr FlagName kFlags[] = {
     {"SECCOMP_FILTER_FLAG_SPEC_ALLOW", SECCOMP_FILTER_FLAG_SPEC_ALLOW},
     {"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", 1u << 5}};
 
+template <typename Entry, size_t size>
+const Entry* entry_of(const Entry (&table)[size], const std::string& name) {
+  auto found = std::find_if(std::begin(table), std::end(table),
+                            [&](const Entry& entry) { return name == entry.name; });
+  return found == std::end(table) ? nullptr : found;
+}
+
 Failure wrong(const std::string& member, const std::string& why) {
   return fail("seccomp", "linux.seccomp." + member + " " + why, EINVAL, "linux.seccomp." + member);
 }
 
-class Filter {
- public:
-  Filter() = default;
-  Filter(const Filter&) = delete;
-  Filter& operator=(const Filter&) = delete;
-  ~Filter() {
-    if (context_ != nullptr) ::seccomp_release(context_);
-  }
-
-  Result<SeccompProgram> compile(const Json& config);
-
- private:
-  Result<uint32_t> action(const Json& name, const Json& errno_ret, const std::string& member) const;
-  Status add_architectures(const Json& config);
-  Status add_rules(const Json& rule, const std::string& member);
-  Status add_rule(const std::string& name, uint32_t act, const Json& args,
-                  const std::string& member);
-  Result<std::vector<sock_filter>> exported() const;
-  std::vector<sock_filter> newer_syscalls_prologue() const;
-  void note_syscall(const std::string& name);
-
-  scmp_filter_ctx context_ = nullptr;
-  uint32_t default_action_ = 0;
-  std::vector<uint32_t> architectures_;  // libseccomp's tokens
-  std::map<uint32_t, int> newest_;       // highest number named, for each architecture
-};
-
-Result<uint32_t> Filter::action(const Json& name, const Json& errno_ret,
-                                const std::string& member) const {
+Result<uint32_t> action_of(const Json& name, const Json& errno_ret, const std::string& member) {
   const std::string& text = name.as_string();
   uint64_t number = errno_ret.is_null() ? EPERM : errno_ret.as_uint(UINT64_MAX);
   if (number > 4095 && !errno_ret.is_null()) return wrong(member, "errnoRet must be 0 to 4095");
-  if (text == "SCMP_ACT_ERRNO") return SCMP_ACT_ERRNO(static_cast<uint32_t>(number));
-  if (text == "SCMP_ACT_TRACE") return SCMP_ACT_TRACE(static_cast<uint32_t>(number));
+  if (text == "SCMP_ACT_ERRNO") return SECCOMP_RET_ERRNO | static_cast<uint32_t>(number);
+  if (text == "SCMP_ACT_TRACE") return SECCOMP_RET_TRACE | static_cast<uint32_t>(number);
   if (!errno_ret.is_null()) return wrong(member, "errnoRet does not go with " + text);
-  for (const ActionName& entry : kActions) {
-    if (text == entry.name) return entry.action;
-  }
+  if (const ActionName* entry = entry_of(kActions, text)) return entry->action;
   return wrong(member, "has an unknown action: " + text);
 }
 
-Status Filter::add_architectures(const Json& config) {
-  architectures_.push_back(::seccomp_arch_native());
+/** This machine's own ABI, and those of its others that the profile names. */
+Status add_abis(const Json& config, SeccompFilter& filter) {
   for (const Json& item : config["architectures"].items()) {
-    auto found = std::find_if(std::begin(kArchitectures), std::end(kArchitectures),
-                              [&](const ArchName& a) { return item.as_string() == a.name; });
-    if (found == std::end(kArchitectures)) {
+    if (!is_abi_name(item.as_string()))
       return wrong("architectures", "has an unknown entry: " + item.as_string());
-    }
-    int result = ::seccomp_arch_add(context_, found->arch);
-    if (result == -EEXIST) continue;
-    // Profiles list the architectures of all machines; those of another byte order cannot be here.
-    if (result == -EDOM || result == -EINVAL) continue;
-    if (result != 0) return wrong("architectures", "cannot be had: " + item.as_string());
-    architectures_.push_back(found->arch);
+  }
+  for (const SyscallAbi& abi : syscall_abis()) {
+    const auto& named = config["architectures"].items();
+    bool has = std::any_of(named.begin(), named.end(),
+                           [&](const Json& item) { return item.as_string() == abi.name; });
+    if (has || &abi == &syscall_abis().front()) filter.add_abi(abi);
   }
   return ok();
 }
 
-void Filter::note_syscall(const std::string& name) {
-  for (uint32_t arch : architectures_) {
-    int number = ::seccomp_syscall_resolve_name_arch(arch, name.c_str());
-    if (number < 0) continue;
-    newest_[arch] = std::max(newest_[arch], number);
-  }
-}
-
-Status Filter::add_rule(const std::string& name, uint32_t act, const Json& args,
-                        const std::string& member) {
-  int number = ::seccomp_syscall_resolve_name(name.c_str());
-  // A name that this libseccomp does not know cannot be called by it either; profiles are written
-  // for newer ones. It then falls under the default action.
-  if (number == __NR_SCMP_ERROR) return ok();
-  note_syscall(name);
-  std::vector<scmp_arg_cmp> compares;
-  std::vector<uint32_t> seen;
-  bool repeated = false;
+Result<std::vector<ArgumentCondition>> conditions_of(const Json& args, const std::string& member) {
+  std::vector<ArgumentCondition> out;
   for (const Json& item : args.items()) {
     uint64_t index = item["index"].as_uint(UINT64_MAX);
     if (index > 5) return wrong(member, "has an argument index above 5");
-    auto found =
-        std::find_if(std::begin(kOperators), std::end(kOperators),
-                     [&](const OperatorName& o) { return item["op"].as_string() == o.name; });
-    if (found == std::end(kOperators)) {
+    const OperatorName* found = entry_of(kOperators, item["op"].as_string());
+    if (found == nullptr)
       return wrong(member, "has an unknown operator: " + item["op"].as_string());
-    }
-    unsigned argument = static_cast<unsigned>(index);
-    if (std::find(seen.begin(), seen.end(), argument) != seen.end()) repeated = true;
-    seen.push_back(argument);
-    compares.push_back(scmp_arg_cmp{argument, found->compare, item["value"].as_uint(),
-                                    item["valueTwo"].as_uint()});
+    uint64_t value = item["value"].as_uint(), second = item["valueTwo"].as_uint();
+    bool masked = found->test == ArgumentTest::masked_equal;
+    out.push_back({static_cast<unsigned>(index), found->test, masked ? second : value,
+                   masked ? value : UINT64_MAX});
   }
-  auto add = [&](const scmp_arg_cmp* first, unsigned count) -> Status {
-    int result = ::seccomp_rule_add_array(context_, act, number, count, first);
-    if (result == 0 || result == -EEXIST || result == -EDOM) return ok();
-    return wrong(member, "cannot be compiled for " + name + ": " + error_text(-result));
-  };
-  if (!repeated) return add(compares.data(), static_cast<unsigned>(compares.size()));
-  // The library takes each argument once in a rule: then they are alternatives, as in runc.
-  for (const scmp_arg_cmp& compare : compares) TRY(add(&compare, 1));
-  return ok();
+  return out;
 }
 
-Status Filter::add_rules(const Json& rule, const std::string& member) {
-  uint32_t act = TRY(action(rule["action"], rule["errnoRet"], member));
+bool has_repeated_argument(const std::vector<ArgumentCondition>& conditions) {
+  unsigned seen = 0;
+  for (const ArgumentCondition& condition : conditions) {
+    if ((seen & 1u << condition.index) != 0) return true;
+    seen |= 1u << condition.index;
+  }
+  return false;
+}
+
+Status add_rule(const Json& rule, const std::string& member, uint32_t default_action,
+                SeccompFilter& filter) {
+  uint32_t action = TRY(action_of(rule["action"], rule["errnoRet"], member));
   std::vector<std::string> names;
   for (const Json& name : rule["names"].items()) names.push_back(name.as_string());
   if (rule["name"].is_string()) names.push_back(rule["name"].as_string());  // before 1.0.0-rc5
   if (names.empty()) return wrong(member, "names no system call");
-  if (act == default_action_) {
-    for (const std::string& name : names) note_syscall(name);
-    return ok();
-  }
+  std::vector<ArgumentCondition> conditions = TRY(conditions_of(rule["args"], member));
   // The listener is handed over by writing: nobody would be there to answer.
-  if (rule["action"].as_string() == "SCMP_ACT_NOTIFY" &&
+  if (action == SECCOMP_RET_USER_NOTIF && action != default_action &&
       std::find(names.begin(), names.end(), "write") != names.end()) {
     return wrong(member, "SCMP_ACT_NOTIFY cannot be used for the write syscall");
   }
-  for (const std::string& name : names) TRY(add_rule(name, act, rule["args"], member));
+  for (const std::string& name : names) {
+    if (action == default_action) {
+      filter.note(name);
+    } else if (!has_repeated_argument(conditions)) {
+      filter.add(name, action, conditions);
+    } else {
+      // Several conditions on one argument are alternatives, as in runc.
+      for (const ArgumentCondition& condition : conditions) filter.add(name, action, {condition});
+    }
+  }
   return ok();
 }
 
-Result<std::vector<sock_filter>> Filter::exported() const {
-  UniqueFd file(static_cast<int>(::syscall(SYS_memfd_create, "seccomp", 1u)));
-  if (!file) return sys_fail("seccomp", "memfd_create");
-  int result = ::seccomp_export_bpf(context_, file.get());
-  if (result != 0) return sys_fail("seccomp", "seccomp_export_bpf", "", -result);
-  off_t size = ::lseek(file.get(), 0, SEEK_END);
-  std::vector<sock_filter> out(static_cast<size_t>(size) / sizeof(sock_filter));
-  if (::pread(file.get(), out.data(), static_cast<size_t>(size), 0) != size) {
-    return sys_fail("seccomp", "pread");
-  }
-  return out;
-}
-
-/** The audit architecture and, on x86-64, whether numbers carry the x32 bit. */
-struct ArchView {
-  uint32_t audit;
-  bool x32;
-};
-ArchView view_of(uint32_t arch) {
-  if (arch == SCMP_ARCH_X32) return {AUDIT_ARCH_X86_64, true};
-  return {arch, false};  // libseccomp's tokens are the audit values for all others
-}
-
-/**
- * For each architecture: numbers above all that the profile knows → ENOSYS. Goes in front of the
- * library's program, which falls through to it otherwise.
- */
-std::vector<sock_filter> Filter::newer_syscalls_prologue() const {
-  constexpr uint32_t kX32Bit = 0x40000000;
-  std::vector<sock_filter> out;
-  for (const auto& [arch, newest] : newest_) {
-    ArchView view = view_of(arch);
-    uint32_t highest = static_cast<uint32_t>(newest);
-    out.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)));
-    if (view.audit != AUDIT_ARCH_X86_64) {
-      out.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, view.audit, 0, 3));
-      out.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)));
-      out.push_back(BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, highest, 0, 1));
-    } else {
-      out.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, view.audit, 0, 4));
-      out.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)));
-      if (view.x32) {
-        out.push_back(BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, kX32Bit, 0, 2));
-      } else {
-        out.push_back(BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, kX32Bit, 2, 0));
-      }
-      out.push_back(BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, highest, 0, 1));
-    }
-    out.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS));
-  }
-  return out;
-}
-
-Result<SeccompProgram> Filter::compile(const Json& config) {
-  default_action_ =
-      TRY(action(config["defaultAction"], config["defaultErrnoRet"], "defaultAction"));
-  if (default_action_ == SCMP_ACT_NOTIFY)
+Result<SeccompProgram> compile(const Json& config) {
+  const uint32_t default_action =
+      TRY(action_of(config["defaultAction"], config["defaultErrnoRet"], "defaultAction"));
+  if (default_action == SECCOMP_RET_USER_NOTIF)
     return wrong("defaultAction", "cannot be SCMP_ACT_NOTIFY");
-  context_ = ::seccomp_init(default_action_);
-  if (context_ == nullptr) return fail("seccomp", "libseccomp refuses the default action", EINVAL);
-  ::seccomp_attr_set(context_, SCMP_FLTATR_CTL_OPTIMIZE, 2);  // binary tree: profiles have hundreds
-  TRY(add_architectures(config));
+  SeccompFilter filter(default_action);
+  bool refuses = default_action != SECCOMP_RET_ALLOW && default_action != SECCOMP_RET_LOG;
+  if (refuses) filter.set_newer(SECCOMP_RET_ERRNO | ENOSYS);
+  TRY(add_abis(config, filter));
   SeccompProgram out;
   bool notify = false;
   size_t index = 0;
   for (const Json& rule : config["syscalls"].items()) {
     notify = notify || rule["action"].as_string() == "SCMP_ACT_NOTIFY";
-    TRY(add_rules(rule, "syscalls[" + std::to_string(index++) + "]"));
+    TRY(add_rule(rule, "syscalls[" + std::to_string(index++) + "]", default_action, filter));
   }
   for (const Json& flag : config["flags"].items()) {
-    auto found = std::find_if(std::begin(kFlags), std::end(kFlags),
-                              [&](const FlagName& f) { return flag.as_string() == f.name; });
-    if (found == std::end(kFlags))
-      return wrong("flags", "has an unknown flag: " + flag.as_string());
+    const FlagName* found = entry_of(kFlags, flag.as_string());
+    if (found == nullptr) return wrong("flags", "has an unknown flag: " + flag.as_string());
     out.flags |= found->flag;
   }
   out.listener_path = config["listenerPath"].as_string();
@@ -288,21 +169,16 @@ Result<SeccompProgram> Filter::compile(const Json& config) {
   } else {
     out.listener_path.clear();
   }
-  out.instructions = TRY(exported());
-  bool refuses = default_action_ != SCMP_ACT_ALLOW && default_action_ != SCMP_ACT_LOG;
-  if (refuses) {
-    std::vector<sock_filter> whole = newer_syscalls_prologue();
-    whole.insert(whole.end(), out.instructions.begin(), out.instructions.end());
-    out.instructions = std::move(whole);
-  }
+  out.instructions = filter.program();
   if (out.instructions.size() > BPF_MAXINSNS)
     return wrong("syscalls", "are too many for the kernel");
   return out;
 }
 
-// The cache: "stack-seccomp 1\n", then lengths and bytes of key and program.
+// The cache: "stack seccomp 2\n" (another number whenever programs change), then lengths and bytes
+// of key and program.
 constexpr char kMagic[16] = {'s', 't', 'a', 'c', 'k', ' ', 's', 'e',
-                             'c', 'c', 'o', 'm', 'p', ' ', '1', '\n'};
+                             'c', 'c', 'o', 'm', 'p', ' ', '2', '\n'};
 struct CacheHeader {
   char magic[16];
   uint32_t key_size, program_size, flags, unused;
@@ -350,10 +226,7 @@ void write_cache(const std::string& path, const std::string& key, const SeccompP
 Result<SeccompProgram> compile_seccomp(const Json& config, const std::string& cache_dir) {
   if (config.is_null()) return SeccompProgram{};
   if (!config.is_object()) return fail("seccomp", "linux.seccomp must be an object", EINVAL);
-  const scmp_version* version = ::seccomp_version();
-  std::string key = std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
-                    std::to_string(version->micro) + " " + std::to_string(::seccomp_arch_native()) +
-                    " " + config.dump();
+  std::string key = syscall_abis().front().name + (" " + config.dump());
   std::string path = cache_dir.empty() ? "" : cache_path(cache_dir, key);
   SeccompProgram cached;
   if (!path.empty() && read_cache(path, key, cached)) {
@@ -363,8 +236,7 @@ Result<SeccompProgram> compile_seccomp(const Json& config, const std::string& ca
     }
     return cached;
   }
-  Filter filter;
-  SeccompProgram program = TRY(filter.compile(config));
+  SeccompProgram program = TRY(compile(config));
   if (!path.empty()) write_cache(path, key, program);
   return program;
 }

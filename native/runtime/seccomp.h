@@ -21,7 +21,7 @@ struct SeccompProgram {
 };
 
 /**
- * Compiles by libseccomp, or takes the result of last time from `cache_dir` ("": no cache; a cached
+ * Compiles, or takes the result of last time from `cache_dir` ("": no cache; a cached
  * program is used only if the configuration kept beside it is the same, byte for byte).
  * System calls newer than any that the profile names give ENOSYS where the default action is an
  * error or worse: C libraries fall back on ENOSYS only.

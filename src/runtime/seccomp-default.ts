@@ -3,7 +3,7 @@ import type { SeccompProfile, SeccompRule } from "./seccomp.ts";
 /**
  * The default policy, the same in effect as Docker's (moby's profiles of 2026): what is not named fails with
  * EPERM. Written by subject, so that a reader can see what is allowed. The names of calls that this
- * machine's libseccomp does not know are skipped; newer calls than those then give ENOSYS.
+ * machine does not have are skipped; newer calls than those then give ENOSYS.
  */
 
 /** Allowed everywhere, with any arguments. */

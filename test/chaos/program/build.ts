@@ -96,6 +96,6 @@ function link(repository: string, directory: string, broken: Breakage | undefine
   const own = readdirSync(scratch).filter((name) => name.endsWith(".o")).map((name) => join(scratch, name));
   const binary = join(directory, "native/stack-runtime");
   rmSync(binary);
-  run(["-static", "-no-pie", "-flto=auto", "-fuse-ld=bfd", "-Wl,--gc-sections", "-Wl,--build-id=none", ...wrapped.map((name) => `-Wl,--wrap=${name}`), "-o", binary, ...own, ...all, "-l:libseccomp.a", "-l:libz.a", "-l:libzstd.a"]);
+  run(["-static", "-no-pie", "-flto=auto", "-fuse-ld=bfd", "-Wl,--gc-sections", "-Wl,--build-id=none", ...wrapped.map((name) => `-Wl,--wrap=${name}`), "-o", binary, ...own, ...all, "-l:libz.a", "-l:libzstd.a"]);
   rmSync(scratch, { recursive: true });
 }
