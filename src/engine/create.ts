@@ -59,6 +59,9 @@ export async function createContainer(work: Work, service: Service, request: Cre
   }
 }
 
+/** They are shown, nothing more: an image that exposes all ports is not to fill every record. */
+const mostExposed = 200;
+
 /** `80`, `53/udp`, `3000-3002` of the service, and what the image exposes: each port once, as Docker lists them. */
 function exposedPorts(expose: readonly string[], image: readonly string[]): { readonly exposed?: readonly string[] } {
   const ports = new Set<string>();
@@ -66,7 +69,7 @@ function exposedPorts(expose: readonly string[], image: readonly string[]): { re
     const [range = "", protocol = "tcp"] = entry.split("/");
     const [first = 0, last = first] = range.split("-").map(Number);
     if (!(first >= 1 && last >= first && last <= 65_535)) continue;
-    for (let port = first; port <= last; port++) ports.add(`${port}/${protocol}`);
+    for (let port = first; port <= last && ports.size < mostExposed; port++) ports.add(`${port}/${protocol}`);
   }
   return ports.size === 0 ? {} : { exposed: [...ports] };
 }

@@ -170,7 +170,7 @@ export async function readText(response: HttpResponse, limit = 1 << 20): Promise
 export async function readBytes(response: HttpResponse, limit: number): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of response.body as AsyncIterable<Buffer>) {
+  for await (const chunk of response.body) {
     size += chunk.length;
     if (size > limit) {
       response.body.destroy();

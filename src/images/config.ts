@@ -1,3 +1,4 @@
+import { posix } from "node:path";
 import type { Digest } from "../core/index.ts";
 import { parseDigest, StackError } from "../core/index.ts";
 import type { JsonObject } from "./manifest.ts";
@@ -5,6 +6,9 @@ import { isObject, parseJson } from "./manifest.ts";
 import type { Platform } from "./platform.ts";
 import { normalisePlatform } from "./platform.ts";
 import type { ImageConfig } from "./types.ts";
+
+/** OVL_MAX_STACK of overlayfs is 500, and one more may be needed for directories that layers leave out. */
+const maxLayers = 499;
 
 /** An image configuration (OCI image specification, config.md), as far as running needs it. */
 export interface ImageDocument {
@@ -25,6 +29,7 @@ export function parseImageDocument(bytes: Uint8Array, what: string): ImageDocume
   const rootfs = json["rootfs"];
   const listed = isObject(rootfs) ? (rootfs["diff_ids"] ?? []) : undefined; // an image without layers may say null
   if (!Array.isArray(listed)) throw new StackError("image-invalid", `${what} lists no layers (rootfs.diff_ids)`);
+  if (listed.length > maxLayers) throw new StackError("image-invalid", `${what} lists ${listed.length} layers; the kernel lays at most ${maxLayers} over each other`);
   const diffIds = listed.map((id: unknown) => {
     const digest = typeof id === "string" ? parseDigest(id) : undefined;
     if (digest === undefined) throw new StackError("image-invalid", `${what} has the layer ${JSON.stringify(id)}, which is no sha256 digest`);
@@ -45,21 +50,34 @@ function parseConfig(value: unknown, what: string): ImageConfig {
   const json: JsonObject = isObject(value) ? value : {};
   const healthcheck = parseHealthcheck(json["Healthcheck"], what);
   return {
-    user: text(json["User"]),
+    user: text(json["User"], what, "User"),
     env: list(json["Env"], what, "Env"),
     entrypoint: list(json["Entrypoint"], what, "Entrypoint"),
     cmd: list(json["Cmd"], what, "Cmd"),
-    workingDir: text(json["WorkingDir"]),
-    volumes: keys(json["Volumes"]),
+    workingDir: text(json["WorkingDir"], what, "WorkingDir"),
+    volumes: volumes(json["Volumes"], what),
     exposedPorts: keys(json["ExposedPorts"]).map((port) => (port.includes("/") ? port : `${port}/tcp`)),
     labels: labels(json["Labels"]),
-    stopSignal: text(json["StopSignal"]),
+    stopSignal: text(json["StopSignal"], what, "StopSignal"),
     ...(healthcheck === undefined ? {} : { healthcheck }),
   };
 }
 
-function text(value: unknown): string {
-  return typeof value === "string" ? value : "";
+function text(value: unknown, what: string, member: string): string {
+  if (typeof value !== "string") return "";
+  // No path and no name has one, and what follows it would be lost.
+  if (value.includes("\0")) throw new StackError("image-invalid", `${what}: ${member} contains a NUL byte`);
+  return value;
+}
+
+/** Paths in the container, as it would call them itself; over the root or outside of it nothing can be mounted. */
+function volumes(value: unknown, what: string): readonly string[] {
+  const targets = keys(value).map((path) => {
+    const target = posix.normalize(path.startsWith("/") ? path : `/${path}`);
+    if (target === "/" || path.includes("\0")) throw new StackError("image-invalid", `${what}: "${path.replaceAll("\0", "\\0")}" cannot be a volume`);
+    return target.replace(/\/$/, "");
+  });
+  return [...new Set(targets)];
 }
 
 function list(value: unknown, what: string, member: string): readonly string[] {

@@ -1,15 +1,15 @@
 import { readFileSync } from "node:fs";
-import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from "node:http";
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
 import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { SecureContext } from "node:tls";
 import { createSecureContext, rootCertificates } from "node:tls";
 import { StackError } from "../core/index.ts";
+import { Body, patience, SlowServerError } from "./body.ts";
+import type { Patience } from "./body.ts";
 import { throwIfAborted } from "./locks.ts";
 import { proxyFor, tunnel } from "./proxy.ts";
 
-/** Milliseconds without a byte after which a connection counts as dead. */
-const idleTimeout = 60_000;
 const maxRedirects = 10;
 
 export interface HttpRequest {
@@ -25,7 +25,7 @@ export interface HttpResponse {
   readonly headers: IncomingHttpHeaders;
   /** Where it came from after redirects. */
   readonly url: URL;
-  readonly body: IncomingMessage;
+  readonly body: Body;
 }
 
 /** What may be spoken to without TLS, or with a certificate that nobody signed. */
@@ -42,14 +42,16 @@ export interface TlsOptions {
 export class HttpClient implements Disposable {
   readonly #env: NodeJS.ProcessEnv;
   readonly #trust: TrustPolicy;
+  readonly #patience: Patience;
   readonly #http = new HttpAgent({ keepAlive: true });
   #https: HttpsAgent | undefined;
   #httpsAnyCertificate: HttpsAgent | undefined;
   #secureContext: SecureContext | undefined;
 
-  constructor(env: NodeJS.ProcessEnv, trust: TrustPolicy) {
+  constructor(env: NodeJS.ProcessEnv, trust: TrustPolicy, waits: Patience = patience) {
     this.#env = env;
     this.#trust = trust;
+    this.#patience = waits;
   }
 
   [Symbol.dispose](): void {
@@ -65,7 +67,7 @@ export class HttpClient implements Disposable {
       const response = await this.#once({ ...request, url, headers });
       const location = response.headers.location;
       if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined || request.method === "POST") return response;
-      response.body.resume();
+      response.body.discard();
       const next = parseLocation(location, url);
       if (redirects === maxRedirects) throw new StackError("registry-error", `${request.url.host} redirects more than ${maxRedirects} times`);
       if (next.protocol !== "https:" && !(next.protocol === "http:" && (url.protocol === "http:" || this.#trust.isInsecure(next.host))))
@@ -82,16 +84,20 @@ export class HttpClient implements Disposable {
     const proxy = proxyFor(url, this.#env);
     const secure = url.protocol === "https:";
     return new Promise((resolve, reject) => {
-      const options = { method, headers, signal, timeout: idleTimeout };
+      const options = { method, headers, signal };
       const start = secure
         ? httpsRequest(url, { ...options, agent: proxy === undefined ? this.#agent(url) : tunnel(proxy, url, this.#tlsOptions(url)) })
         : proxy === undefined
           ? httpRequest(url, { ...options, agent: this.#http })
           : httpRequest(proxy.url, { ...options, path: url.href, headers: { ...headers, host: url.host, ...proxy.headers } });
+      // From the connection to the last header: one that comes byte by byte is no answer.
+      const { answerMs } = this.#patience;
+      const timer = setTimeout(() => start.destroy(new SlowServerError(`no answer within ${answerMs / 1000} s`)), answerMs);
       start.once("response", (response) => {
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, url, body: response });
+        clearTimeout(timer);
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, url, body: new Body(response, this.#patience) });
       });
-      start.once("timeout", () => start.destroy(Object.assign(new Error("no answer"), { code: "ETIMEDOUT" })));
+      start.once("close", () => clearTimeout(timer));
       start.on("error", reject);
       start.end(body);
     });

@@ -101,8 +101,27 @@ test.each([
   [{ ...base, architecture: 7 }, "platform"],
   [{ ...base, config: { Env: [1] } }, "Env"],
   [{ ...base, config: { Cmd: ["a\0b"] } }, "Cmd"],
+  [{ ...base, config: { Entrypoint: ["/bin/sh\0-c"] } }, "Entrypoint"],
+  [{ ...base, config: { WorkingDir: "/srv\0/etc" } }, "WorkingDir contains a NUL byte"],
+  [{ ...base, config: { User: "root\0" } }, "User contains a NUL byte"],
+  [{ ...base, config: { StopSignal: "\0" } }, "StopSignal contains a NUL byte"],
+  [{ ...base, config: { Volumes: { "/": {} } } }, '"/" cannot be a volume'],
+  [{ ...base, config: { Volumes: { "../..": {} } } }, '"../.." cannot be a volume'],
+  [{ ...base, config: { Volumes: { "/a\0b": {} } } }, "cannot be a volume"],
 ])("the configuration %j is refused: %s", (document, why) => {
   expect(() => parseImageDocument(bytes(document), "it")).toThrow(why);
+});
+
+test("more layers than the kernel can lay over each other are refused before the first is fetched", () => {
+  const diff = (n: number): string => `sha256:${n.toString(16).padStart(64, "0")}`;
+  const layers = (count: number): object => ({ ...base, rootfs: { type: "layers", diff_ids: Array.from({ length: count }, (_, n) => diff(n)) } });
+  expect(() => parseImageDocument(bytes(layers(10_000)), "it")).toThrow("it lists 10000 layers; the kernel lays at most 499 over each other");
+  expect(parseImageDocument(bytes(layers(499)), "it").diffIds).toHaveLength(499);
+});
+
+test("volumes are paths in the container, each once", () => {
+  const { config: parsed } = parseImageDocument(bytes({ ...base, config: { Volumes: { "/data/": {}, data: {}, "/a/../../b": {} } } }), "it");
+  expect(parsed.volumes).toEqual(["/data", "/b"]);
 });
 
 test("a label called __proto__ is a label", () => {

@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
+import type { ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -9,6 +10,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { digestOf, FakeRegistry } from "../../test/support/fake-registry.ts";
 import type { Digest } from "../core/index.ts";
 import { StackError } from "../core/index.ts";
+import type { Patience } from "./body.ts";
 import { Authorizer, parseChallenges } from "./auth.ts";
 import type { FoundCredentials } from "./credentials.ts";
 import { HttpClient } from "./http.ts";
@@ -31,7 +33,7 @@ interface Client {
   now: number;
 }
 
-function client(host: string, options: { readonly credentials?: FoundCredentials; readonly env?: NodeJS.ProcessEnv; readonly insecure?: boolean } = {}): Client {
+function client(host: string, options: { readonly credentials?: FoundCredentials; readonly env?: NodeJS.ProcessEnv; readonly insecure?: boolean; readonly patience?: Patience } = {}): Client {
   const insecure = options.insecure ?? true;
   const made = { pauses: [] as number[], now: 1_000_000 };
   const clock = {
@@ -42,7 +44,7 @@ function client(host: string, options: { readonly credentials?: FoundCredentials
       return () => clearImmediate(immediate);
     },
   };
-  const http = new HttpClient(options.env ?? {}, { isInsecure: () => insecure });
+  const http = new HttpClient(options.env ?? {}, { isInsecure: () => insecure }, options.patience);
   const authorizer = new Authorizer({ host, http, now: clock.now, credentials: async () => options.credentials ?? {} });
   return Object.assign(made, { registry: new Registry({ host, http, authorizer, clock, insecure }) });
 }
@@ -466,5 +468,96 @@ describe("TLS", () => {
     expect(connects.at(-1)).toMatch(/^registry-1\.docker\.io:443 /);
     proxy.closeAllConnections();
     await new Promise((resolve) => proxy.close(resolve));
+  });
+});
+
+describe("a hostile server", () => {
+  /** Small enough for a test: a hundred bytes in a tenth of a second. */
+  const patience: Patience = { answerMs: 150, windowMs: 100, windowBytes: 100 };
+  const it = () => client(server.address, { patience }).registry;
+  /** A byte now and then, without end; ends with its connection. */
+  function trickle(response: ServerResponse, bytes = "x"): void {
+    const timer = setInterval(() => response.write(bytes), 10);
+    response.on("close", () => clearInterval(timer));
+  }
+  /** As much as is taken, without end; counts what went out. */
+  const flooded = { bytes: 0, closed: 0 };
+  function flood(response: ServerResponse): void {
+    const chunk = Buffer.alloc(64 << 10, " ");
+    const more = (): void => {
+      while (!response.destroyed && response.write(chunk)) flooded.bytes += chunk.length;
+    };
+    response.on("drain", more).on("close", () => flooded.closed++);
+    more();
+  }
+  beforeEach(() => Object.assign(flooded, { bytes: 0, closed: 0 }));
+
+  test("that does not answer, or sends its headers byte by byte, is given up, and tried once more only", async () => {
+    server.hook = () => true;
+    expect(await failure(it().manifest(reference(), signal))).toMatchObject({ code: "registry-unreachable", message: expect.stringContaining("is too slow while fetching") as string });
+    expect(server.seen.length).toBe(2);
+    server.hook = (_request, response) => {
+      const timer = setInterval(() => response.socket?.write("H"), 10);
+      response.on("close", () => clearInterval(timer));
+      response.socket?.write("HTTP/1.1 200 OK\r\nX-Header: ");
+      return true;
+    };
+    expect((await failure(it().manifest(reference(), signal))).message).toContain("no answer within 0.15 s");
+  });
+
+  test.each(["manifest", "configuration", "layer", "token", "error"])("that lets a %s trickle is given up", async (which) => {
+    server.hook = (request, response) => {
+      if (which === "token" && !request.path.startsWith("/token")) {
+        response.writeHead(401, { "www-authenticate": `Bearer realm="http://${server.address}/token"` }).end();
+        return true;
+      }
+      response.writeHead(which === "error" ? 404 : 200);
+      trickle(response);
+      return true;
+    };
+    const digest = digestOf(content) as Digest;
+    const asked = which === "layer" ? fetchBlob(it(), digest) : which === "configuration" ? it().blob(reference(), digest, "the configuration", signal) : it().manifest(reference(), signal);
+    // What a refusal says is not waited for: the refusal is known.
+    if (which === "error") expect(await failure(asked)).toMatchObject({ code: "image-not-found" });
+    else expect((await failure(asked)).message).toMatch(/is too slow while fetching .*: it sent \d+ bytes in 0.1 s/);
+  });
+
+  test("a layer that trickles is not resumed for ever, though bytes come each time", async () => {
+    server.hook = (_request, response) => {
+      response.writeHead(200);
+      trickle(response);
+      return true;
+    };
+    await failure(fetchBlob(it(), digestOf(content)));
+    expect(server.seen.length).toBe(2);
+  });
+
+  test("time that we take ourselves is not held against the server", async () => {
+    const digest = server.blob(content);
+    let first = true;
+    await it().stream(reference(), digest as Digest, content.length, "the layer", signal, async () => {
+      if (first) await new Promise((resolve) => setTimeout(resolve, 250));
+      first = false;
+      return true;
+    });
+  });
+
+  test.each([
+    ["a redirect", 302],
+    ["a 401", 401],
+    ["a 404", 404],
+    ["a 500", 500],
+  ])("that sends %s without end is cut off after a little", async (_what, status) => {
+    server.image("app", "1", []);
+    server.hook = (request, response) => {
+      if (!request.path.startsWith("/v2/app/") || request.path.includes("moved")) return false;
+      response.writeHead(status, { location: `http://${server.address}/moved/manifests/1`, "www-authenticate": `Bearer realm="http://${server.address}/token"` });
+      flood(response);
+      return true;
+    };
+    await failure(it().manifest(reference(), signal));
+    await expect.poll(() => flooded.closed, { interval: 5 }).toBe(server.seen.filter((s) => s.path.startsWith("/v2/app/")).length);
+    // What fits into the buffers of both sides of a connection on loopback, and no more.
+    expect(flooded.bytes / flooded.closed).toBeLessThan(16 << 20);
   });
 });

@@ -3,6 +3,7 @@ import type { Clock, Digest } from "../core/index.ts";
 import { parseDigest, StackError } from "../core/index.ts";
 import type { Authorizer } from "./auth.ts";
 import { readBytes, TokenServerError } from "./auth.ts";
+import { SlowServerError } from "./body.ts";
 import type { HttpClient, HttpResponse } from "./http.ts";
 import { digestMismatch } from "./layers.ts";
 import { throwIfAborted } from "./locks.ts";
@@ -12,6 +13,8 @@ import { familiarReference, formatReference } from "./reference.ts";
 
 /** Attempts for one request, the first included; a blob's count starts anew when bytes have come. */
 const maxAttempts = 5;
+/** Of those, with a server that is too slow: each of them takes its time. */
+const maxSlowAttempts = 2;
 const firstDelayMs = 250;
 const maxDelayMs = 8_000;
 /** A registry may ask for patience (Retry-After); more than this is for the user to decide. */
@@ -45,7 +48,7 @@ export class Registry {
   /** What the reference points to now, by a HEAD request; undefined if the registry does not say. */
   async resolve(reference: Reference, signal: AbortSignal): Promise<Digest | undefined> {
     const response = await this.#get("HEAD", reference, manifestPath(reference), { accept: manifestAccept }, signal);
-    response.body.resume();
+    response.body.discard();
     return digestHeader(response);
   }
 
@@ -73,6 +76,7 @@ export class Registry {
    */
   async stream(reference: Reference, digest: Digest, size: number, what: string, signal: AbortSignal, write: (chunk: Uint8Array) => Promise<boolean>): Promise<void> {
     let offset = 0;
+    let slow = 0;
     for (let failures = 0; ; ) {
       const before = offset;
       try {
@@ -94,7 +98,8 @@ export class Registry {
       } catch (error) {
         throwIfAborted(signal);
         failures = offset > before ? 1 : failures + 1;
-        if (!isTransient(error) || failures >= maxAttempts) throw this.#failure(error, what);
+        if (error instanceof SlowServerError) slow++;
+        if (!isTransient(error) || failures >= maxAttempts || slow >= maxSlowAttempts) throw this.#failure(error, what);
         await this.#pause(delayMs(failures), signal);
       }
     }
@@ -109,7 +114,7 @@ export class Registry {
         return body;
       } catch (error) {
         throwIfAborted(signal);
-        if (!isTransient(error) || failures >= maxAttempts) throw this.#failure(error, formatReference(reference));
+        if (!isTransient(error) || failures >= attempts(error)) throw this.#failure(error, formatReference(reference));
         await this.#pause(delayMs(failures), signal);
       }
     }
@@ -128,8 +133,14 @@ export class Registry {
         if (status === 200 || status === 206) return response;
         if (status === 401 && !answered) {
           answered = true;
-          response.body.resume();
-          if (await this.#options.authorizer.answer(response, scope, authorization, signal)) continue;
+          const again = await this.#options.authorizer.answer(response, scope, authorization, signal).catch((error: unknown) => {
+            response.body.destroy();
+            throw error;
+          });
+          if (again) {
+            response.body.discard();
+            continue;
+          }
         }
         const problem = await this.#statusFailure(response, reference, signal);
         if (!isTransientStatus(status) || failures >= maxAttempts) throw problem;
@@ -137,8 +148,8 @@ export class Registry {
         if (wait > maxRetryAfterMs) throw problem;
       } catch (error) {
         throwIfAborted(signal);
-        if (!isTransient(error) || failures >= maxAttempts) throw this.#failure(error, formatReference(reference));
-        if (error instanceof TokenServerError) answered = false;
+        if (!isTransient(error) || failures >= attempts(error)) throw this.#failure(error, formatReference(reference));
+        answered = false;
       }
       failures++;
       await this.#pause(wait, signal);
@@ -213,6 +224,8 @@ export class Registry {
     const { code = "", message } = error instanceof Error ? (error as NodeJS.ErrnoException) : { message: String(error) };
     const options = (hint: string): { hint: string; cause: unknown } => ({ hint, cause: error });
     if (code === "ENOTFOUND" || code === "EAI_AGAIN") return new StackError("registry-unreachable", `Cannot find the registry ${host}: its name does not resolve`, options("Check the name, the network and the DNS settings."));
+    if (error instanceof SlowServerError)
+      return new StackError("registry-unreachable", `The registry ${host} is too slow while fetching ${what}: ${message}`, options("Try again later, or check the network; layers that are complete are kept."));
     if (code === "ECONNREFUSED") return new StackError("registry-unreachable", `The registry ${host} does not answer: connection refused`, options("Is it running, and is the port right?"));
     if (speaksNoTls(error) && !isReset(error))
       return new StackError("registry-unreachable", `The registry ${host} does not speak TLS`, options(`If you trust the network between, allow plain http with STACK_INSECURE_REGISTRIES=${host}.`));
@@ -243,7 +256,7 @@ async function* fromOffset(response: HttpResponse, offset: number): AsyncGenerat
     if (start !== undefined && Number(start) > offset) throw new StackError("registry-error", `${response.url.host} sends another range than it was asked for`);
     skip = start === undefined ? 0 : offset - Number(start);
   }
-  for await (const chunk of response.body as AsyncIterable<Buffer>) {
+  for await (const chunk of response.body) {
     if (skip >= chunk.length) {
       skip -= chunk.length;
       continue;
@@ -263,6 +276,10 @@ function isTransient(error: unknown): boolean {
 
 function isTransientStatus(status: number): boolean {
   return status === 429 || status === 408 || (status >= 500 && status !== 501 && status !== 505);
+}
+
+function attempts(error: unknown): number {
+  return error instanceof SlowServerError ? maxSlowAttempts : maxAttempts;
 }
 
 function isReset(error: unknown): boolean {
