@@ -319,6 +319,14 @@ Status lose_rights_for_hook(const ChildState& state) {
 }
 
 void become_user_process(const ChildState& state, int start_fd, bool tty) {
+  // Whatever is still open must not go along; CLOEXEC and not closed, for the answer's sake.
+  // Before the rights are lost: many seccomp profiles do not know this call.
+  constexpr unsigned kCloexec = 4;
+  if (::syscall(SYS_close_range, 3u + static_cast<unsigned>(state.preserve_fds), ~0u, kCloexec) !=
+      0) {
+    send_failure(start_fd, sys_fail("close descriptors", "close_range"));
+    ::_exit(128);
+  }
   Status lost = lose_rights(state, tty);
   if (!lost.ok()) {
     send_failure(start_fd, lost.failure());
@@ -327,13 +335,6 @@ void become_user_process(const ChildState& state, int start_fd, bool tty) {
   reset_signals();
   std::vector<char*> args = pointers(state.process->args);
   std::vector<char*> env = pointers(state.env);
-  // Whatever is still open must not go along; CLOEXEC and not closed, for the answer's sake.
-  constexpr unsigned kCloexec = 4;
-  if (::syscall(SYS_close_range, 3u + static_cast<unsigned>(state.preserve_fds), ~0u, kCloexec) !=
-      0) {
-    send_failure(start_fd, sys_fail("close descriptors", "close_range"));
-    ::_exit(128);
-  }
   char about = sync_message::kExec;
   // What nobody knows of must not run. Who was recorded is known to the next monitor.
   bool recorded = state.options != nullptr && state.options->on_process;
