@@ -125,7 +125,11 @@ Status join_all(int pidfd, int flags, ChildState& state, bool labels) {
   std::string message(1, sync_message::kPid);
   message += std::to_string(cloned->pid);
   int child = cloned->pidfd.get();
-  step(send_fds(state.sync.get(), message, &child, 1));
+  if (auto sent = send_fds(state.sync.get(), message, &child, 1); !sent.ok()) {
+    // It would wait for its caller's answer, and that one for its end.
+    (void)signal_pidfd(child, SIGKILL);
+    die(state, sent.failure());
+  }
   ::_exit(0);
 }
 
@@ -151,7 +155,7 @@ class ExecParent {
 
  private:
   Status converse() {
-    bool ready = false, told = false, about_to_exec = false;
+    bool ready = false, told = false, about_to_exec = false, reset = false;
     Failure failure;
     for (;;) {
       // The stage's message and the process's come in any order.
@@ -161,7 +165,13 @@ class ExecParent {
         if (::send(sync_.get(), answer.data(), answer.size(), MSG_NOSIGNAL) < 1 && errno != EPIPE)
           return sys_fail("exec", "send");
       }
-      Received message = TRY(recv_fds(sync_.get()));
+      auto received = recv_fds(sync_.get());
+      // Who has died without reading our answer leaves this once, before its last words (unix(7)).
+      if (!received.ok() && received.failure().err == ECONNRESET && told && !reset) {
+        reset = true;
+        continue;
+      }
+      Received message = TRY(std::move(received));
       if (message.data.empty()) break;
       switch (message.data[0]) {
         case sync_message::kPid:
@@ -213,7 +223,9 @@ Result<UniqueFd> open_container(const ExecOptions& options) {
   UniqueFd pidfd = TRY(open_pidfd(options.pid));
   if (options.start_time != 0) {
     auto started = process_start_time(options.pid);
-    if (!started.ok() || *started != options.start_time) {
+    bool gone = !started.ok() && (started.failure().err == ENOENT || started.failure().err == ESRCH);
+    if (!started.ok() && !gone) return std::move(started).failure();
+    if (gone || *started != options.start_time) {
       return fail("exec", "the container is not running any more", ESRCH);
     }
   }

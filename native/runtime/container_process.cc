@@ -163,6 +163,7 @@ Status complete_environment(ChildState& state) {
   std::reverse(state.env.begin(), state.env.end());
   if (has_home) return ok();
   UniqueFd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return sys_fail("environment", "open", "/");
   auto user = resolve_user(root.get(), std::to_string(state.process->uid));
   if (!user.ok() && !user.failure().call.empty()) return std::move(user).failure();
   state.env.push_back("HOME=" + (user.ok() ? user->home : "/"));

@@ -48,11 +48,13 @@ bool any_line(const FdPair& scratch) {
 }  // namespace
 
 void await_log() {
-  auto scratch = make_pipe(O_NONBLOCK);
-  if (!scratch) return;
+  // Not by make_pipe: our init has given its heap back, and a failure would need it.
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return;
+  FdPair scratch{UniqueFd(ends[0]), UniqueFd(ends[1])};
   // Nothing tells when a FIFO is empty. A monitor that lives takes microseconds.
   int64_t waited = 0;
-  for (int64_t pause = kFirstPause; waited < kPatience && any_line(*scratch);
+  for (int64_t pause = kFirstPause; waited < kPatience && any_line(scratch);
        pause = std::min(2 * pause, kLongestPause)) {
     timespec time{0, pause};
     ::nanosleep(&time, nullptr);

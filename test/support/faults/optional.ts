@@ -18,6 +18,10 @@ export interface Optional {
   readonly events?: readonly string[];
   /** Files that may stay. */
   readonly files?: RegExp;
+  /** What who asked may be answered, as JSON. */
+  readonly answers?: RegExp;
+  /** It may end another way, `exited 137 stop`: then nothing else is compared. */
+  readonly end?: RegExp;
   /** The end may be recorded so. */
   readonly ends?: readonly ("unrecorded" | "killed")[];
 }
@@ -35,7 +39,7 @@ export const optional: readonly Optional[] = [
   { calls: /^monitor flock \*\/containers\/\*\/lock$/, why: "tried again, waiting" },
   { calls: /^monitor (fsconfig (lowerdir\+,1|source,1|upperdir,1|workdir,1|6)|open_tree \/)$/, why: "kernels before 6.8 and 6.15 refuse with EINVAL: layers in one option, an attached tree", facts: /lowerdir/ },
   { calls: /^init (openat|move_mount|open_tree) \*\/volume$/, why: "that mounts are listed in the order of the configuration; a copy made before is mounted as well" },
-  { calls: /^monitor setns net:/, why: "the way back from the container's namespace: gone before the next step that needs it" },
+  { calls: /^monitor setns net:/, why: "the way back from the container's namespace: gone before the next step that needs it", events: ["warning"] },
   { calls: /^monitor (read|openat) .*memory\.memsw\.limit_in_bytes$/, why: "only tells in which order the two limits are set" },
   { calls: /^monitor (openat|write) .*cpu\.cfs_period_us$/, why: "tried again after the quota" },
   { calls: /^monitor (mkdir|openat|read|write|renameat|unlinkat|close|fchmod) \*\/cache\/seccomp/, why: "the cache of compiled filters: compiled anew" },
@@ -43,8 +47,9 @@ export const optional: readonly Optional[] = [
   { calls: /^monitor clone3 /, why: "into the cgroup at once: else by cgroup.procs" },
   { calls: /^init (fsopen cgroup2?|fsconfig (source|none|name|pids|blkio|freezer|devices|memory|cpuset|cpuacct|cpu|6),?\d?|fsconfig 6)$/, why: "a hierarchy mounted by the cgroup namespace: else its directory is bound", facts: /cgroup2? cgroup2? rw/ },
   { calls: /^(init|exec) newfstatat .*\/sh$/, why: "the next directory of PATH" },
-  { calls: /^main chdir /, why: "a directory that only its user may enter: again when it is that user" },
+  { calls: /^(main|exec) chdir /, why: "a directory that only its user may enter: again when it is that user" },
   { calls: /^(main|exec) keyctl /, why: "no quota for a keyring: the session's is out of reach by seccomp" },
+  { calls: /^init kill -$/, why: "a signal that does not come through: killed when the grace is over, and said; at its end there is nobody left", end: /^exited 137 stop$/ },
   { calls: /^init (fcntl (\S+,)?3$|newfstatat \*\/containers\/\*\/fifo\/|signalfd4|kill|poll|pipe2|tee|read pipe|clock_nanosleep)/, why: "that nothing is lost if the monitor dies too: it lives" },
   { calls: /^init (rt_sigtimedwait|wait4) /, why: "interrupted: again" },
   { calls: /^monitor (waitid|epoll_wait) /, why: "interrupted: again" },
@@ -62,7 +67,7 @@ export const optional: readonly Optional[] = [
   { calls: /^monitor (eventfd2|openat .*\/cgroup\.event_control|write .*\/cgroup\.event_control|epoll_ctl anon_inode:\[eventfd\],1|openat .*\/memory\.oom_control)/, why: "news of memory at once: else at the end of the run" },
   { calls: /^(init|stage) sched_setaffinity /, why: "all processors that the cgroup has: else those of whoever started it" },
   // ---- records: what cannot be written is tried again, or told by what can
-  { calls: /^monitor (write|pread64|newfstatat) \*\/containers\/\*\/events\.log$/, why: "the log of its life is for people, and for a new monitor; a full disk does not stop a container", events: ["monitor-started", "start", "exit", "warning"] },
+  { calls: /^monitor (write|pread64|newfstatat) \*\/containers\/\*\/events\.log$/, why: "the log of its life is for people, and for a new monitor; a full disk does not stop a container", events: ["monitor-started", "start", "exit", "warning", "stop-requested"] },
   { calls: /^init write \*\/containers\/\*\/events\.log$/, why: "init's word of the end: its own status says the same", events: ["exit"] },
   { calls: /^monitor (openat|read) \/proc\/sys\/kernel\/random\/boot_id$/, why: "tried again" },
   { calls: /^monitor (openat state\.json\.new|write \*\/containers\/\*\/state\.json\.new|renameat state\.json)$/, why: "tried again" },
@@ -74,7 +79,15 @@ export const optional: readonly Optional[] = [
   { calls: /^monitor (rmdir|openat|newfstatat|getdents64) \/sys\/fs\/cgroup/, why: "removing the cgroup: again, after a kill of what is left" },
   { calls: /^monitor accept4 /, why: "who asked in the last moment finds the socket closed" },
   { calls: /^monitor unlinkat monitor\.sock$/, why: "a socket on which nobody listens", files: /^monitor\.sock$/ },
-  { calls: /^monitor (setns net:|openat \/proc\/thread-self\/ns\/net|socket 16|sendto socket:|recvfrom socket:)/, why: "links that cannot be deleted go with their namespace", events: ["warning"] },
+  { calls: /^monitor (setns net:|openat \/proc\/thread-self\/ns\/net|socket 16|sendto socket:|recvfrom socket:)/, why: "links that cannot be deleted go with their namespace; of a client: it finds its connection closed", events: ["warning"], answers: /"the connection was closed"/ },
+  // ---- while it runs
+  { calls: /^monitor (getsockopt -|epoll_ctl socket:\[#\],[123])$/, why: "a client that cannot be served finds its connection closed", answers: /"the connection was closed"/ },
+  { calls: /^monitor pidfd_send_signal -$/, why: "the stop signal does not come through: killed when the grace is over, and said", end: /^exited 137 stop$/ },
+  { calls: /^monitor (openat|write) .*\/probe-\d+\/pids\.max$/, why: "the container's own limit holds" },
+  { calls: /^monitor (openat|read|write|rmdir|getdents64) .*\/probe-\d+/, why: "what a probe has left goes with the container's group" },
+  { calls: /^monitor (openat|read) .*(cgroup\.freeze|freezer\.state)$/, why: "whether it is paused, which is in the record too" },
+  { calls: /^monitor epoll_ctl pipe:\[#\],[12]$/, why: "what it wrote is read at its end" },
+  { calls: /^stage (openat|write) \/proc\/.*oom_score_adj$/, why: "a wish: said as a warning" },
 ];
 
 /** Failures whose errno is another than the one that was injected, because something else is what matters. */
