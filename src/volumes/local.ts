@@ -39,7 +39,7 @@ export async function mountLocal(native: Pick<NativeBinding, "mount">, record: V
   const { flags, data } = parseMountOptions(record.driverOptions["o"] ?? "");
   await mkdir(target, { recursive: true, mode: 0o700 });
   const bind = (flags & MS_BIND) !== 0;
-  const resolved = type.startsWith("nfs") || type === "cifs" ? await resolveAddress(record.name, data) : data;
+  const resolved = type.startsWith("nfs") || type === "cifs" ? await resolveAddress(record.name, withAddress(type, source, data)) : data;
   try {
     native.mount({ source, target, type: bind ? "none" : type, flags: bind ? flags & (MS_BIND | 16384) : flags, data: bind ? "" : resolved });
     // A bind mount takes its other flags only when it is changed (mount(2), "Remounting").
@@ -48,6 +48,14 @@ export async function mountLocal(native: Pick<NativeBinding, "mount">, record: V
   } catch (error) {
     throw explain(record.name, source, type, error);
   }
+}
+
+/** What mount.nfs adds for people, the kernel wants to be told: the server's address, if `o` has none. */
+function withAddress(type: string, source: string, data: string): string {
+  if (!type.startsWith("nfs") || /(^|,)addr=/.test(data)) return data;
+  const host = /^(?:\[([^\]]+)\]|([^:/]+)):\//.exec(source);
+  const server = host?.[1] ?? host?.[2];
+  return server === undefined ? data : [...(data === "" ? [] : [data]), `addr=${server}`].join(",");
 }
 
 /** The kernel takes a number in `addr=`, people write names. */
@@ -75,7 +83,17 @@ function explain(volume: string, source: string, type: string, error: unknown): 
     EPERM: "This process may not mount.",
     EINVAL: "The file system did not understand its options (`o`).",
   };
-  const hint = code === undefined ? undefined : hints[code];
+  // What the kernel's NFS client answers for its server, or for options that mount.nfs would have added.
+  const ofServer: Readonly<Record<string, string>> = {
+    EINVAL: "The kernel wants the server's address in the options (`o: addr=HOST,…`), and a `device` such as `:/srv/data`.",
+    EACCES: "The server does not export that directory to this machine.",
+    ENOENT: "The server has no such directory, or does not export it.",
+    ECONNREFUSED: "Nothing answers at that address: does the server run there, and with this version (`o: nfsvers=4`)?",
+    ETIMEDOUT: "The server does not answer: check its address and the firewall between.",
+    EHOSTUNREACH: "No way leads to the server.",
+    EPROTONOSUPPORT: "The server does not speak this version of NFS; name one that it does (`o: nfsvers=3`).",
+  };
+  const hint = code === undefined ? undefined : ((type.startsWith("nfs") ? ofServer[code] : undefined) ?? hints[code]);
   return new StackError("container-start-failed", `Volume "${volume}": cannot mount ${source} (type ${type})`, {
     cause: error,
     ...(hint === undefined ? {} : { hint }),

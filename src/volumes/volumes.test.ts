@@ -5,6 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseContainerId, parseHostPath, paths } from "../core/index.ts";
 import type { DataRoot } from "../core/index.ts";
 import { loadNative } from "../native/index.ts";
+import type { NativeBinding } from "../native/index.ts";
+import { mountLocal } from "./local.ts";
 import { parseMountOptions } from "./mount-options.ts";
 import type { VolumeRequest, Volumes } from "./types.ts";
 import { openVolumes } from "./volumes.ts";
@@ -103,6 +105,55 @@ describe("the file of a config or secret", () => {
     expect(path.slice(join(paths.container(root, container), "files/").length)).not.toContain("/");
   });
 });
+
+describe("a volume on a server", () => {
+  type Call = Parameters<NativeBinding["mount"]>[0];
+  /** The call that the kernel gets for these options; it answers with `code`, or fine. */
+  async function mounting(driverOptions: Readonly<Record<string, string>>, code?: string): Promise<Call | undefined> {
+    let seen: Call | undefined;
+    const record = await volumes.create(request("shared", { driverOptions }));
+    const mount = (call: Call): void => {
+      seen = call;
+      if (code !== undefined) throw Object.assign(new Error(`mount: ${code}`), { code });
+    };
+    await mountLocal({ mount }, record, parseHostPath(join(root.root, "there"))!);
+    return seen;
+  }
+
+  it.each([
+    [{ type: "nfs", o: "addr=10.0.0.7,rw,nolock,soft,nfsvers=4", device: ":/srv/data" }, { source: ":/srv/data", type: "nfs", flags: 0, data: "addr=10.0.0.7,nolock,soft,nfsvers=4" }],
+    [{ type: "nfs4", o: "addr=fd00::7,ro,noatime,hard", device: ":/" }, { source: ":/", type: "nfs4", flags: 1 | 1024, data: "addr=fd00::7,hard" }],
+    [{ type: "nfs", o: "rw", device: "10.0.0.7:/srv/data" }, { source: "10.0.0.7:/srv/data", type: "nfs", flags: 0, data: "addr=10.0.0.7" }],
+    [{ type: "nfs", o: "vers=4", device: "[fd00::7]:/srv" }, { source: "[fd00::7]:/srv", type: "nfs", flags: 0, data: "vers=4,addr=fd00::7" }],
+    [{ type: "cifs", o: "username=me,addr=10.0.0.7", device: "//nas/share" }, { source: "//nas/share", type: "cifs", flags: 0, data: "username=me,addr=10.0.0.7" }],
+  ])("%j is this call", async (options, call) => {
+    expect(await mounting(options)).toEqual({ ...call, target: join(root.root, "there") });
+  });
+
+  it("has the name of its server resolved, which the kernel does not do", async () => {
+    for (const options of [{ type: "nfs", o: "addr=localhost,soft", device: ":/x" }, { type: "nfs", o: "soft", device: "localhost:/x" }]) {
+      const data = (await mounting(options))?.data.split(",") ?? [];
+      expect(data).toContain("soft");
+      expect(isLoopback(data.find((part) => part.startsWith("addr="))?.slice(5) ?? "")).toBe(true);
+      await volumes.remove("shared");
+    }
+    await expect(mounting({ type: "nfs", o: "addr=server.invalid", device: ":/x" })).rejects.toMatchObject({ code: "container-start-failed", message: 'Volume "shared": the host "server.invalid" of its server is not known' });
+  });
+
+  it.each([
+    ["EINVAL", "addr=HOST"],
+    ["EACCES", "does not export"],
+    ["ECONNREFUSED", "Nothing answers"],
+    ["ETIMEDOUT", "does not answer"],
+    ["EPROTONOSUPPORT", "nfsvers"],
+    ["ENODEV", 'no file system "nfs"'],
+    ["EPERM", "may not mount"],
+  ])("tells of %s what to do", async (code, hint) => {
+    await expect(mounting({ type: "nfs", o: "addr=10.0.0.7", device: ":/srv" }, code)).rejects.toMatchObject({ message: 'Volume "shared": cannot mount :/srv (type nfs)', hint: expect.stringContaining(hint) as string });
+  });
+});
+
+const isLoopback = (address: string): boolean => address === "::1" || address.startsWith("127.");
 
 describe("mount options", () => {
   it.each([

@@ -1,7 +1,8 @@
 import { mkdirSync, readFileSync, readdirSync, readlinkSync, symlinkSync, writeFileSync, chmodSync, existsSync } from "node:fs";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { OciWorld, bind, grant, runtimeBinary, set } from "./oci/bundle.ts";
 import type { Change } from "./oci/bundle.ts";
@@ -321,7 +322,11 @@ describe("the command line", () => {
     const waiting = spawn(runtimeBinary, ["--root", world.root, "exec", "--ignore-paused", id, "echo", "at last"], { stdio: ["ignore", "pipe", "inherit"] });
     let text = "";
     waiting.stdout.on("data", (bytes: Buffer) => (text += bytes.toString()));
-    expect(world.state(id).status).toBe("paused");
+    // Until it has a process in the frozen control group: before, the kernel does not hold it.
+    const frozen = dirname(freezerOf(world.state(id).pid));
+    const children = (): readonly string[] => readFileSync(`/proc/${waiting.pid ?? 0}/task/${waiting.pid ?? 0}/children`, "utf8").trim().split(" ");
+    while (!children().some((pid) => pid !== "" && freezerOf(Number(pid)).startsWith(`${frozen}/`))) await setImmediate();
+    expect([world.state(id).status, text, waiting.exitCode]).toEqual(["paused", "", null]);
     expect(world.call(["resume", id]).code).toBe(0);
     expect(await once(waiting, "close")).toEqual([0, null]);
     expect(text).toBe("at last\n");
@@ -408,3 +413,14 @@ describe("seccomp", () => {
     expect(out).toMatchObject({ code: 1, stderr: expect.stringContaining("cannot be used for the write syscall") });
   });
 });
+
+/** Where a process is among the control groups that are frozen (version 1: its own hierarchy); "" of one that has gone. */
+function freezerOf(pid: number): string {
+  try {
+    const lines = readFileSync(`/proc/${pid}/cgroup`, "utf8").split("\n");
+    const found = lines.find((line) => /^\d+:(?:[^:]*,)?freezer[,:]/.test(line)) ?? lines.find((line) => line.startsWith("0::"));
+    return found?.split(":").slice(2).join(":") ?? "";
+  } catch {
+    return "";
+  }
+}
