@@ -37,10 +37,11 @@ export const ONE_WAY: Readonly<Record<string, Applies>> = {
   "host-address-twice": (project) =>
     services(project).some((s) => [s.extra_hosts, s.build?.extra_hosts ?? {}].some((all) => Object.values(all).some((a) => new Set(a).size < a.length))),
   "host-address-with-comma": (project) => services(project).some((s) => [s.extra_hosts, s.build?.extra_hosts ?? {}].some((all) => Object.values(all).some((a) => a.some((x) => x.includes(","))))),
-  // A key's name without a path is printed as if it stood in a list, where only `default` may stand alone; and a path
+  // A key's name without a path is printed as if it stood in a list, where only `default` may stand alone, and one with
+  // an equals sign is divided there; and a path
   // that was a number or a truth is not made absolute.
   "ssh-key": (project) =>
-    services(project).some((s) => Object.entries(partOf(partsOf(s, "build"), "ssh")).some(([id, path]) => !String(path).startsWith("/") && (id !== "default" || path !== ""))),
+    services(project).some((s) => Object.entries(partOf(partsOf(s, "build"), "ssh")).some(([id, path]) => id.includes("=") || (!String(path).startsWith("/") && (id !== "default" || path !== "")))),
   "negative-zero": (_, text) => /(?:[:-]|^) *-0,?$/m.test(text),
   // JSON forgets models and zeros of limits, names the devices of blkio_config otherwise, and writes characters bare
   // that YAML allows nowhere.
