@@ -10,7 +10,8 @@ const doors: Doors = {
   root: () => resolveDataRoot(process.env, process.getuid?.() ?? 0),
   async loadProject(request) {
     const { loadProject } = await import("../model/index.ts");
-    return loadProject(request);
+    // Types keep the project from being changed; a command that lives for a moment need not pay for more.
+    return loadProject({ ...request, frozen: false });
   },
   async engine() {
     const { openEngine } = await import("../engine/index.ts");
@@ -42,8 +43,8 @@ async function main(): Promise<number> {
     reader.gone = true;
     interrupts.raise("SIGHUP");
   };
-  const stdout = new StreamSink(() => process.stdout, onBroken);
-  const stderr = new StreamSink(() => process.stderr, onBroken);
+  const stdout = new StreamSink(1, () => process.stdout, onBroken);
+  const stderr = new StreamSink(2, () => process.stderr, onBroken);
   const input: { used?: NodeJS.ReadStream } = {};
   let context: Context | undefined;
   try {

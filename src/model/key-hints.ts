@@ -3,8 +3,8 @@ import { didYouMean, nearest } from "./suggest.ts";
 import { formatPath } from "./tree.ts";
 import type { Path } from "./tree.ts";
 
-/** Names that people know from elsewhere, by where they write them; the path is that of the mapping, names as `*`. */
-const ELSEWHERE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+/** Names that people know from elsewhere, by where they write them; the path is that of the mapping, names as `*`. A function: made only where something is wrong. */
+const elsewhereNames = (): Readonly<Record<string, Readonly<Record<string, string>>>> => ({
   "services.*": {
     env: "Did you mean `environment`?",
     envFrom: "Did you mean `env_file`?",
@@ -42,7 +42,7 @@ const ELSEWHERE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "secrets.*": { path: "Did you mean `file`?", value: "Did you mean `environment`? A secret's value does not stand in the file.", content: "A secret's value does not stand in the file: use `file` or `environment`." },
   "configs.*": { path: "Did you mean `file`?", value: "Did you mean `content`?", data: "Did you mean `content`?" },
   "networks.*": { subnet: "It belongs under `ipam: {config: [{subnet: …}]}`." },
-};
+});
 
 /** Sections of the top level that are often indented one step too far. */
 const SECTIONS: readonly string[] = ["volumes", "networks", "configs", "secrets", "include", "models"];
@@ -53,7 +53,7 @@ const MOST = 14;
 /** What to do about a key that nobody knows in the mapping at `path`. */
 export function unknownKeyHint(key: string, path: Path, known: readonly string[], shapes: SchemaShapes): string {
   const pattern = path.map((part, i) => (part.startsWith("[") ? "[]" : i === 1 ? "*" : part)).join(".");
-  const elsewhere = ELSEWHERE[pattern];
+  const elsewhere = elsewhereNames()[pattern];
   const section = path[1] ?? "";
   if (path.length === 2 && path[0] === "services" && SECTIONS.includes(section)) return `\`${section}:\` is read as a service here: if the section is meant, it begins in the first column, as \`services:\` does.`;
   if (elsewhere !== undefined && Object.hasOwn(elsewhere, key)) return elsewhere[key] ?? "";

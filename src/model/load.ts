@@ -86,7 +86,7 @@ async function finish(composed: Composed, request: LoadRequest): Promise<LoadRes
   if (request.support === true) (await import("./report-support.ts")).reportSupport({ root, active, named: request.services ?? [], report: session.report });
   return {
     ok: true,
-    project: freeze(project),
+    project: request.frozen === false ? project : freeze(project),
     diagnostics: session.report.sorted(session.files),
     environment: environment.values,
     variables: [...session.variables.values()]

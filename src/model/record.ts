@@ -69,6 +69,9 @@ export type Loose<T> = { readonly [K in keyof T]: T[K] | undefined };
 
 export function clean<T extends object>(object: Loose<T>): T {
   const result: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(object)) if (value !== undefined) result[key] = value;
+  for (const key of Object.keys(object) as (keyof T & string)[]) {
+    const value = object[key];
+    if (value !== undefined) result[key] = value;
+  }
   return result as T;
 }

@@ -31,6 +31,8 @@ export interface LoadRequest {
    * Docker Compose says nothing of it either.
    */
   readonly tolerant?: boolean;
+  /** False: the project is not frozen, which takes as long as to make it. */
+  readonly frozen?: boolean;
   /** `stack config --no-…`: phases to leave out. */
   readonly skip?: {
     readonly interpolation?: boolean;

@@ -28,6 +28,9 @@ export const ONE_WAY: Readonly<Record<string, Applies>> = {
       ({ canonical: c }) => !["file", "environment", "content"].some((k) => Object.hasOwn(c, k)) && c["external"] !== true,
     ),
   "empty-port-mode": (project) => services(project).some((s) => list(s.canonical["ports"]).some((p) => !p["mode"] || !p["protocol"])),
+  "empty-model": (project) => Object.values(project.models).some((m) => m.model === ""),
+  // A name of the user's that means something else where it is not quoted.
+  "merge-key-as-name": (_, text, style) => style === "yaml" && /^ *(?:- )?<<:/m.test(text),
   // A mapping without addresses is printed as an empty list, which reads as nothing.
   "host-without-addresses": (project) => services(project).some((s) => [s.extra_hosts, s.build?.extra_hosts ?? {}].some((all) => Object.keys(all).length > 0 && Object.values(all).every((a) => a.length === 0))),
   "device-without-capabilities": (project) => services(project).some((s) => reserved(s).some((d) => d["capabilities"] === undefined)),
