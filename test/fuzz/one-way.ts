@@ -28,6 +28,9 @@ export const ONE_WAY: Readonly<Record<string, Applies>> = {
       ({ canonical: c }) => !["file", "environment", "content"].some((k) => Object.hasOwn(c, k)) && c["external"] !== true,
     ),
   "empty-port-mode": (project) => services(project).some((s) => list(s.canonical["ports"]).some((p) => !p["mode"] || !p["protocol"])),
+  // Neither a number nor a list of devices is all of them.
+  "device-without-count": (project) =>
+    services(project).some((s) => [...reserved(s), ...list(s.canonical["gpus"])].some((d) => (d["count"] ?? 0) === 0 && list(d["device_ids"]).length === 0)),
   "empty-model": (project) => Object.values(project.models).some((m) => m.model === ""),
   // A name of the user's that means something else where it is not quoted.
   "merge-key-as-name": (_, text, style) => style === "yaml" && /^ *(?:- )?<<:/m.test(text),
