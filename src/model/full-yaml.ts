@@ -1,11 +1,12 @@
-import { Composer, isAlias, isMap, isPair, isScalar, isSeq, Lexer, Parser } from "yaml";
-import type { Alias, Document, Node as YamlNode, ParsedNode, Scalar as YamlScalar, YAMLMap, YAMLSeq } from "yaml";
+import { Composer, isAlias, isMap, isPair, isScalar, isSeq, Lexer, Parser, YAMLMap } from "yaml";
+import type { Alias, Document, Node as YamlNode, Pair, ParsedNode, Scalar as YamlScalar, YAMLSeq } from "yaml";
 import { LIMITS } from "./parse.ts";
 import type { ParsedDocument } from "./parse.ts";
 import type { Report } from "./report.ts";
 import { resolvePlain } from "./scalar.ts";
 import type { Origin, Source } from "./source.ts";
 import { mergeKey } from "./yaml-merge.ts";
+import { readTagged } from "./yaml-tags.ts";
 import { mapOf, scalar, seqOf } from "./tree.ts";
 import type { MapNode, Node, Path, ScalarNode, Via } from "./tree.ts";
 
@@ -85,7 +86,7 @@ class Builder {
       this.#report.error(this.#at(start, end), { rule: "yaml-syntax", ...said });
     }
     for (const warning of document.warnings) {
-      if (warning.code === "TAG_RESOLVE_FAILED" && /!(reset|override)$/.test(warning.message)) continue;
+      if (warning.code === "TAG_RESOLVE_FAILED" && /(?:!(?:reset|override)|:2002:(?:int|float|bool|null))$/.test(warning.message)) continue;
       const [start, end] = warning.pos;
       this.#report.warn(this.#at(start, end), { rule: "yaml-tag", message: sentence(warning.message) });
     }
@@ -168,13 +169,26 @@ class Builder {
 
   #scalar(node: YamlScalar, keyAt: Origin | undefined): ScalarNode {
     const at = this.#range(node);
-    const text = typeof node.value === "string" ? node.value : "";
+    const text = this.#text(node, at);
     const tag = node.tag;
-    if (node.type !== "PLAIN" || tag === "tag:yaml.org,2002:str" || tag === "!") return scalar(text, at, keyAt);
+    const tagged = tag === undefined ? undefined : readTagged(tag, text);
+    if (tagged !== undefined) {
+      if (tagged.problem !== undefined) this.#report.error(at, { rule: "yaml-tag", ...tagged.problem });
+      return scalar(tagged.value, at, keyAt);
+    }
+    if (node.type !== "PLAIN" || tag === "!") return scalar(text, at, keyAt);
     const { value, text: digits } = resolvePlain(text);
     const built = scalar(value, at, keyAt);
     if (digits !== undefined) built.text = digits;
     return built;
+  }
+
+  #text(node: YamlScalar, at: Origin): string {
+    // Without the library's own reading of tags.
+    const text = node.source ?? "";
+    if (node.type === "QUOTE_DOUBLE" && HALF_CHARACTER.test(text))
+      this.#report.error(at, { rule: "yaml-syntax", message: "Here stands half of a character: `\\u` with D800 to DFFF", hint: "Write the character itself, or `\\U` with eight digits." });
+    return text;
   }
 
   #seq(node: YAMLSeq, keyAt: Origin | undefined): Node {
@@ -182,7 +196,8 @@ class Builder {
     for (const [index, item] of node.items.entries()) {
       if (item === null) continue;
       this.#path.push(`[${index}]`);
-      const built = this.build(item as YamlNode, undefined);
+      // `!!omap` and `!!pairs`: mappings of one key each.
+      const built = isPair(item) ? this.#map(mapOfPair(item), undefined) : this.build(item as YamlNode, undefined);
       this.#path.pop();
       if (built !== undefined) items.push(built);
     }
@@ -230,7 +245,7 @@ class Builder {
     if (isAlias(target)) target = this.#targetOf(target) ?? null;
     if (target !== null && isScalar(target)) {
       this.#name(target);
-      const text = typeof target.value === "string" ? target.value : "";
+      const text = this.#text(target, at);
       if (target.type !== "PLAIN") return text;
       const { value } = resolvePlain(text);
       if (typeof value === "string") return text;
@@ -250,6 +265,17 @@ class Builder {
     });
     return undefined;
   }
+}
+
+/** One of two that make a character beyond the basic plane, without the other. */
+const HALF_CHARACTER = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
+
+function mapOfPair(pair: Pair): YAMLMap {
+  const map = new YAMLMap();
+  map.items.push(pair);
+  const range = (pair.key as YamlNode | null)?.range;
+  if (range !== null && range !== undefined) map.range = range;
+  return map;
 }
 
 function endOf(node: YamlNode | null): number | undefined {

@@ -114,6 +114,14 @@ secrets: {password: {file: x}}
     });
   });
 
+  it("shows what hides in a name", async () => {
+    const { diagnostics } = await loadText(service('"i\u200bmage": x, "gnp\u202e": y'.replace(", ", "\n    ")));
+    const shown = renderDiagnostics(diagnostics, { color: false, cwd: "/p" });
+    expect(shown).toContain("unknown key `i\\u200bmage`");
+    expect(shown).toContain("unknown key `gnp\\u202e`");
+    expect(shown).not.toMatch(/[\u200b\u202e]/);
+  });
+
   it("shows cycles with their chain", async () => {
     const extended = await loadText("services:\n  a: {image: a, extends: b}\n  b: {image: b, extends: a}\n");
     expect(extended.diagnostics[0]?.message).toContain("a in /p/compose.yaml extends b in /p/compose.yaml");

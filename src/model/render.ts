@@ -53,10 +53,10 @@ function quote(place: Place, color: string, options: RenderOptions, paint: (code
   ];
 }
 
-/** A file cannot send commands to the terminal through its own error message. */
+/** A file cannot send commands to the terminal through its own error message, nor hide what it says. */
 function printable(text: string): string {
   return text.replace(
-    /[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g,
+    /[\0-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
     (c) => `\\u${(c.charCodeAt(0) | 0x10000).toString(16).slice(1)}`,
   );
 }

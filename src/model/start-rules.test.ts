@@ -45,6 +45,18 @@ describe("a value that Docker Compose lets through and its engine refuses", () =
     expect(result.ok && canonicalText(result.project, "yaml")).toContain("        protocol: UDP\n");
   });
 
+  it.each([
+    ['command: ["x\\0y"]', "services.web.command[0]"],
+    ['working_dir: "/a\\0"', "services.web.working_dir"],
+    ['environment: {"A\\0": b}', "services.web.environment.A\0"],
+    ['volumes: [{type: bind, source: "/etc\\0/x", target: /b}]', "services.web.volumes[0].source"],
+  ])("is no container's where a NUL ends it: %s", async (line, path) => {
+    const files = { "/p/compose.yaml": `services:\n  web:\n    image: a\n    ${line}\n` };
+    const message = `${path}: no container can be given the character NUL`;
+    expect((await load(files)).diagnostics).toMatchObject([{ severity: "error", message }]);
+    expect((await load(files, { tolerant: true })).diagnostics).toMatchObject([{ severity: "warning", message }]);
+  });
+
   it("is judged by what the schema says", () => {
     const written: Readonly<Record<string, string | undefined>> = {
       restart: properties("service")["restart"]?.pattern,

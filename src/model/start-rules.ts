@@ -33,7 +33,8 @@ export function isForLater(path: Path, value: Node): boolean {
 /** Looks at what is left of such values in the services that will run. */
 export function checkStartRules(root: MapNode, active: ReadonlySet<string>, tolerant: boolean, report: Report): void {
   for (const [name, service] of childMap(root, "services")?.entries ?? [])
-    if (active.has(name) && service.kind === "map")
+    if (active.has(name) && service.kind === "map") {
+      reportNuls(service, ["services", name], tolerant, report);
       for (const [key, rule] of Object.entries(START_RULES))
         for (const { path, node } of valuesAt(service, key.split("."), ["services", name])) {
           if (node.kind !== "scalar" || node.value === null || node.broken === true || rule.valid.test(scalarText(node))) continue;
@@ -42,6 +43,24 @@ export function checkStartRules(root: MapNode, active: ReadonlySet<string>, tole
           if (tolerant) report.warn(node, remark);
           else report.error(node, remark);
         }
+    }
+}
+
+/** The kernel's texts end at a NUL: a path or word would be another one than was written. */
+function reportNuls(node: Node, path: Path, tolerant: boolean, report: Report): void {
+  if (node.kind === "scalar") {
+    if (typeof node.value === "string" && node.value.includes("\0")) reportNul(node, path, tolerant, report);
+  } else if (node.kind === "seq") for (const [i, item] of node.items.entries()) reportNuls(item, [...path, `[${i}]`], tolerant, report);
+  else
+    for (const [key, value] of node.entries)
+      if (key.includes("\0")) reportNul(value, [...path, key], tolerant, report);
+      else reportNuls(value, [...path, key], tolerant, report);
+}
+
+function reportNul(node: Node, path: Path, tolerant: boolean, report: Report): void {
+  const remark = { rule: "invalid-value", message: `${formatPath(path)}: no container can be given the character NUL`, hint: "Remove `\\0` from the text." };
+  if (tolerant) report.warn(node, remark);
+  else report.error(node, remark);
 }
 
 interface Found {
