@@ -115,7 +115,7 @@ secrets: {password: {file: x}}
   });
 
   it("shows what hides in a name", async () => {
-    const { diagnostics } = await loadText(service('"i\u200bmage": x, "gnp\u202e": y'.replace(", ", "\n    ")));
+    const { diagnostics } = await loadText(service('"i\u200bmage": x\n"gnp\u202e": y'));
     const shown = renderDiagnostics(diagnostics, { color: false, cwd: "/p" });
     expect(shown).toContain("unknown key `i\\u200bmage`");
     expect(shown).toContain("unknown key `gnp\\u202e`");
