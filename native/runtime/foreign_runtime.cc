@@ -5,8 +5,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -92,8 +94,53 @@ Status ForeignRuntime::mount(const RootMount& root) {
   return attach_mount(tree.get(), target.get());
 }
 
+// The mounts, those with `run.stack.within` from places of ours: other runtimes go by the path, and
+// would follow a link that a container has put into the volume meanwhile. Ours is in the monitor's
+// own mount namespace, which the runtime inherits, and found anew at each start.
+Result<Json> ForeignRuntime::stage_sources(const Json& config) const {
+  constexpr const char* kStage = "mount source";
+  Json mounts = Json::array();
+  std::string text = config["annotations"]["run.stack.within"].as_string();
+  if (text.empty()) return config["mounts"];
+  Json within = TRY(Json::parse(text));
+  int count = 0;
+  for (Json mount : config["mounts"].items()) {
+    std::string top = within[mount["destination"].as_string()].as_string();
+    std::string source = mount["source"].as_string();
+    if (!top.empty()) {
+      if (source != top && !source.starts_with(top + "/"))
+        return fail(kStage, source + " is no part of " + top, EINVAL, source);
+      UniqueFd root(::open(top.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+      if (!root) return sys_fail(kStage, "open", top);
+      auto found = open_in_root(root.get(), source.substr(top.size()), O_PATH);
+      if (!found.ok()) return sys_fail(kStage, "open", source, found.failure().err);
+      std::string place = path("source-" + std::to_string(count++));
+      while (::umount2(place.c_str(), MNT_DETACH) == 0) {
+      }
+      struct stat about {};
+      if (::fstat(found->get(), &about) < 0) return sys_fail(kStage, "fstat", source);
+      if (S_ISDIR(about.st_mode)) {
+        (void)::unlink(place.c_str());
+        TRY(make_directories(place, 0700));
+      } else {
+        (void)::rmdir(place.c_str());
+        UniqueFd made(::open(place.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600));
+        if (!made) return sys_fail(kStage, "open", place);
+      }
+      UniqueFd tree = TRY(clone_mount(found->get(), "", true));
+      UniqueFd target(::open(place.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+      if (!target) return sys_fail(kStage, "open", place);
+      TRY(attach_mount(tree.get(), target.get()));
+      mount.set("source", place);
+    }
+    mounts.push(std::move(mount));
+  }
+  return mounts;
+}
+
 Status ForeignRuntime::write_bundle(int netns, bool tty) const {
   Json config = TRY(Json::parse(TRY(read_file(directory_ + "/config.json"))));
+  config.set("mounts", TRY(stage_sources(config)));
   Json root = config["root"];
   config.set("root", root.set("path", path("rootfs")));
   Json process = config["process"];

@@ -48,6 +48,7 @@ class ForeignRuntime {
   Status run(const std::vector<std::string>& words, const Streams& streams) const;
   Failure failure(const std::string& verb) const;
   Status write_bundle(int netns, bool tty) const;
+  Result<Json> stage_sources(const Json& config) const;
   std::string path(const std::string& name) const { return directory_ + "/foreign/" + name; }
 
   std::string program_, id_, directory_;

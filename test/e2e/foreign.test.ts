@@ -1,5 +1,6 @@
 /** `runtime: runc`: what keeps the container running is killed; the next command finds its way. */
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { useMachine } from "../support/machine.ts";
 
@@ -56,6 +57,38 @@ test("taken over, it is restarted by its policy, and recreated when the file cha
   machine.write("compose.yaml", file("environment: {A: changed}"));
   await machine.ok("up", "-d");
   expect(await machine.ok("exec", "-T", "web", "sh", "-c", "echo $A")).toBe("changed\n");
+});
+
+test("a part of a volume is found in the volume at each start, whatever link a container has put there meanwhile", async () => {
+  const machine = used.current;
+  const outside = join(machine.scratch, "outside");
+  mkdirSync(outside);
+  writeFileSync(join(outside, "secret"), "the host's own");
+  machine.write(
+    "compose.yaml",
+    `services:
+  writer: {image: "busybox:1", init: true, command: [sh, -c, "mkdir -p /all/part; echo kept > /all/part/file; sleep 1000"], volumes: ["data:/all"]}
+  web:
+    image: busybox:1
+    runtime: runc
+    command: [sh, -c, "ls /part; cat /part/file; sleep 1000"]
+    stop_signal: SIGKILL
+    volumes: [{type: volume, source: data, target: /part, volume: {subpath: part}}]
+volumes: {data: {}}
+`,
+  );
+  await machine.ok("up", "-d", "writer");
+  await machine.ok("exec", "-T", "writer", "sh", "-c", "until [ -e /all/part/file ]; do :; done");
+  await machine.ok("up", "-d", "web");
+  expect(await machine.ok("exec", "-T", "web", "cat", "/part/file")).toBe("kept\n");
+  await machine.ok("exec", "-T", "writer", "sh", "-c", `mv /all/part /all/old; ln -s ${outside} /all/part`);
+  const { output } = await machine.stack("restart", "web");
+  expect(output).not.toContain("secret");
+  expect((await machine.stack("exec", "-T", "web", "cat", "/part/secret")).stdout).toBe("");
+  expect(await machine.ok("logs", "web")).not.toContain("secret");
+  await machine.ok("exec", "-T", "writer", "sh", "-c", "rm /all/part; mv /all/old /all/part");
+  await machine.ok("up", "-d", "web");
+  expect(await machine.ok("exec", "-T", "web", "cat", "/part/file")).toBe("kept\n");
 });
 
 test("with agent, monitor and container killed, the next command starts it again, and `down` leaves nothing", async () => {
