@@ -1,6 +1,6 @@
 import { createServer } from "node:net";
 import type { Server, Socket } from "node:net";
-import { rm } from "node:fs/promises";
+import { rmSync } from "node:fs";
 import { JsonLines, serializeError, StackError } from "../core/index.ts";
 import type { HostPath } from "../core/index.ts";
 import type { ApplyRequest, ProjectSession } from "../engine/index.ts";
@@ -36,7 +36,7 @@ export class AgentServer {
   }
 
   static async listen(options: ServerOptions): Promise<AgentServer> {
-    await rm(options.socket, { force: true });
+    rmSync(options.socket, { force: true });
     const server = new AgentServer(options);
     const fd = options.native.listenUnix(options.socket, 64);
     await new Promise<void>((resolve, reject) => {
@@ -54,7 +54,7 @@ export class AgentServer {
 
   async close(): Promise<void> {
     this.#closing = true;
-    await rm(this.#options.socket, { force: true });
+    rmSync(this.#options.socket, { force: true });
     for (const socket of this.#connections) socket.end();
     await new Promise<void>((resolve) => {
       this.#server.close(() => {

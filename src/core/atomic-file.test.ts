@@ -13,7 +13,7 @@ it("what a writer that was killed before its rename has left is swept, and nothi
       fs.renameSync = () => process.kill(process.pid, "SIGKILL"); syncBuiltinESMExports();
       const { replaceFile } = await import(process.argv[1]); replaceFile(process.argv[2], "half");`;
     const bundle = join(directory, "bundle.mjs");
-    buildSync({ entryPoints: [join(import.meta.dirname, "atomic-file.ts")], format: "esm", platform: "node", outfile: bundle });
+    buildSync({ entryPoints: [join(import.meta.dirname, "atomic-file.ts")], bundle: true, format: "esm", platform: "node", outfile: bundle });
     replaceFile(join(directory, "record.json"), "whole");
     writeFileSync(join(directory, ".lock"), "");
     expect(() => execFileSync(process.execPath, ["--input-type=module", "-e", program, bundle, join(directory, "record.json")], { stdio: "ignore" })).toThrow();

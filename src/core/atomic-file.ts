@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { dirname, join, basename } from "node:path";
+import { namesIn } from "./directory.ts";
 
 let prefix: string | undefined;
 let count = 0;
@@ -77,12 +78,5 @@ const halfWritten = /^\..+\.[0-9a-f]{12}[0-9a-z]+$/;
  * there now: it holds the lock that all writers hold.
  */
 export function sweepHalfWritten(directory: string): void {
-  let names: readonly string[];
-  try {
-    names = readdirSync(directory);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
-    throw error;
-  }
-  for (const name of names) if (halfWritten.test(name)) rmSync(join(directory, name), { force: true });
+  for (const name of namesIn(directory)) if (halfWritten.test(name)) rmSync(join(directory, name), { force: true });
 }

@@ -5,6 +5,7 @@
 export * from "./atomic-file.ts";
 export * from "./cgroups.ts";
 export * from "./clock.ts";
+export * from "./directory.ts";
 export * from "./errors.ts";
 export * from "./event-source.ts";
 export * from "./ids.ts";

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 
 /** One line of mountinfo (proc_pid_mountinfo(5)). */
 export interface MountEntry {
@@ -10,7 +10,7 @@ export interface MountEntry {
 
 /** The mounts that this process sees, in the kernel's order: what is mounted later comes later. */
 export async function readMounts(): Promise<readonly MountEntry[]> {
-  return parseMounts(await readFile("/proc/self/mountinfo", "utf8"));
+  return parseMounts(readFileSync("/proc/self/mountinfo", "utf8"));
 }
 
 export function parseMounts(text: string): readonly MountEntry[] {

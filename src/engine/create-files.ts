@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseHostPath, paths } from "../core/index.ts";
 import type { ContainerId } from "../core/index.ts";
@@ -23,7 +23,7 @@ export async function identityFiles(
   const files: [target: string, content: string][] = [
     ["/etc/hosts", hostsFile(service, hostname, attachments, await hostGateway(work, service))],
     ["/etc/hostname", `${hostname}\n`],
-    ["/etc/resolv.conf", request.dns ? resolvConf(service, await hostResolvConf()) : withDns(service, await hostResolvConf())],
+    ["/etc/resolv.conf", request.dns ? resolvConf(service, hostResolvConf()) : withDns(service, hostResolvConf())],
   ];
   const mounts: ResolvedMount[] = [];
   for (const [target, content] of files) {
@@ -41,7 +41,7 @@ export async function joinedIdentity(work: Work, other: ContainerId, taken: Read
     const source = parseHostPath(join(directory, target.slice(5)));
     return source === undefined || taken.has(target) ? [] : [{ type: "bind", target, source, readOnly: false }];
   });
-  return { hostname: (await readFile(join(directory, "hostname"), "utf8")).trim(), files };
+  return { hostname: readFileSync(join(directory, "hostname"), "utf8").trim(), files };
 }
 
 export function hostsFile(service: Service, hostname: string, attachments: readonly Attachment[], gateway: string | undefined): string {
@@ -64,8 +64,12 @@ async function hostGateway(work: Work, service: Service): Promise<string | undef
   return wanted ? work.rooms.networks.hostAddress() : undefined;
 }
 
-async function hostResolvConf(): Promise<string> {
-  return readFile("/etc/resolv.conf", "utf8").catch(() => "");
+function hostResolvConf(): string {
+  try {
+    return readFileSync("/etc/resolv.conf", "utf8");
+  } catch {
+    return "";
+  }
 }
 
 const lineOf = (text: string, word: string): string[] =>

@@ -1,6 +1,6 @@
-import { readFile, rm } from "node:fs/promises";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { paths, writeFileAtomic } from "../core/index.ts";
+import { paths, replaceFile } from "../core/index.ts";
 import type { DataRoot, ProjectName } from "../core/index.ts";
 import type { Project } from "../model/index.ts";
 
@@ -12,20 +12,20 @@ interface Desired {
 
 const fileOf = (root: DataRoot, project: ProjectName): string => join(paths.project(root, project), "desired.json");
 
-export async function writeDesired(root: DataRoot, project: Project): Promise<void> {
+export function writeDesired(root: DataRoot, project: Project): void {
   const desired: Desired = { version: 1, project };
-  await writeFileAtomic(fileOf(root, project.name), JSON.stringify(desired));
+  replaceFile(fileOf(root, project.name), JSON.stringify(desired), { directory: "needed" });
 }
 
 /** Undefined: there was no `up`, or it was taken down. */
-export async function readDesired(root: DataRoot, project: ProjectName): Promise<Project | undefined> {
+export function readDesired(root: DataRoot, project: ProjectName): Project | undefined {
   try {
-    return (JSON.parse(await readFile(fileOf(root, project), "utf8")) as Desired).project;
+    return (JSON.parse(readFileSync(fileOf(root, project), "utf8")) as Desired).project;
   } catch {
     return undefined;
   }
 }
 
-export async function forgetDesired(root: DataRoot, project: ProjectName): Promise<void> {
-  await rm(fileOf(root, project), { force: true });
+export function forgetDesired(root: DataRoot, project: ProjectName): void {
+  rmSync(fileOf(root, project), { force: true });
 }

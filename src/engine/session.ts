@@ -1,5 +1,5 @@
-import { readdir, rm } from "node:fs/promises";
-import { EventSource, linkSignals, paths, StackError, sweepHalfWritten, systemClock, toStackError } from "../core/index.ts";
+import { rm } from "node:fs/promises";
+import { EventSource, linkSignals, namesIn, paths, StackError, sweepHalfWritten, systemClock, toStackError } from "../core/index.ts";
 import type { ContainerId, DataRoot, ProjectName } from "../core/index.ts";
 import { emptyProject } from "../model/index.ts";
 import type { Project, Service } from "../model/index.ts";
@@ -138,9 +138,9 @@ export class ProjectSession {
   adopt(): Promise<void> {
     return this.#exclusive(async () => {
       await this.#sweep();
-      const known = new Set((await readdir(paths.containers(this.#root)).catch(() => [])));
+      const known = new Set(namesIn(paths.containers(this.#root)));
       for (const id of await endStrangers(`/stack/${projectKey(this.#root, this.project)}`, known)) await this.#rooms.networks.disconnect(id);
-      this.#desired = await readDesired(this.#root, this.project);
+      this.#desired = readDesired(this.#root, this.project);
       if (this.#desired !== undefined)
         await this.#prepareNetworks(this.#ending.signal, (event) => {
           this.events.emit(event);
@@ -151,7 +151,7 @@ export class ProjectSession {
       for (const container of this.#hub.all) sweepHalfWritten(paths.container(this.#root, container.id));
       this.#publishAgain();
       for (const container of this.#hub.all) this.#discardEnded(container.id);
-      await this.#wanted.read(this.#desired, this.#hub.all);
+      this.#wanted.read(this.#desired, this.#hub.all);
       this.#healing.watch(this.#hub.all.length > 0);
     });
   }
@@ -256,7 +256,7 @@ export class ProjectSession {
       return await this.#timed(request, linked.signal, emit, remember);
     } finally {
       this.#current = undefined;
-      if (request.options.goal !== "heal") await this.#wanted.set(this.#desired, this.#hub.all);
+      if (request.options.goal !== "heal") this.#wanted.set(this.#desired, this.#hub.all);
       this.#healing.watch();
     }
   }
@@ -303,10 +303,10 @@ export class ProjectSession {
         hint: `Answer with -y to go on: ${plan.questions.map((q) => q.whenYes).join(" ")}`,
       });
     if (options.goal === "heal") for (const message of driftIn(plan)) both({ type: "warning", rule: "drift", message });
-    else if (plan.operations.length > 0) await this.#wanted.forget();
+    else if (plan.operations.length > 0) this.#wanted.forget();
     if (remember && (options.goal === "up" || options.goal === "create")) {
       this.#desired = project;
-      await writeDesired(this.#root, project);
+      writeDesired(this.#root, project);
     }
     both({ type: "plan", plan });
     if (plan.operations.length === 0) {
@@ -338,7 +338,7 @@ export class ProjectSession {
     if (result.ok && pulled(plan)) result = await this.#afterPull(request, now, result, both, run);
     this.#finished = options.goal === "down" && result.ok && options.services.length === 0;
     if (this.#finished) {
-      await forgetDesired(this.#root, this.project);
+      forgetDesired(this.#root, this.project);
       this.#desired = undefined;
     }
     this.#converged = result.ok;

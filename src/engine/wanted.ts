@@ -1,6 +1,6 @@
-import { readFile, rm } from "node:fs/promises";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { paths, writeFileAtomic } from "../core/index.ts";
+import { paths, replaceFile } from "../core/index.ts";
 import type { DataRoot, HostPath, ProjectName } from "../core/index.ts";
 import type { Project } from "../model/index.ts";
 import type { ContainerSummary } from "./types.ts";
@@ -37,9 +37,9 @@ export class Wanted {
     return this.#replicas;
   }
 
-  async read(project: Project | undefined, containers: readonly ContainerSummary[]): Promise<void> {
+  read(project: Project | undefined, containers: readonly ContainerSummary[]): void {
     try {
-      const record = JSON.parse(await readFile(this.#path, "utf8")) as WantedRecord;
+      const record = JSON.parse(readFileSync(this.#path, "utf8")) as WantedRecord;
       this.#replicas = record.version === version && project !== undefined ? record.replicas : replicasIn(project, containers);
     } catch {
       this.#replicas = replicasIn(project, containers); // none, or half a record of a full disk: what is there is what there is to be
@@ -47,24 +47,25 @@ export class Wanted {
   }
 
   /** A command begins to change the project. */
-  async forget(): Promise<void> {
+  forget(): void {
     this.#replicas = {};
     this.#written = "";
-    await rm(this.#path, { force: true });
+    rmSync(this.#path, { force: true });
   }
 
   /** A command has done its work. */
-  async set(project: Project | undefined, containers: readonly ContainerSummary[]): Promise<void> {
+  set(project: Project | undefined, containers: readonly ContainerSummary[]): void {
     this.#replicas = replicasIn(project, containers);
     if (Object.keys(this.#replicas).length === 0) return;
     const record: WantedRecord = { version, replicas: this.#replicas };
     const text = JSON.stringify(record);
     if (text === this.#written) return; // a command that had nothing to do
-    const kept = await writeFileAtomic(this.#path, text).then(
-      () => true,
-      () => false, // an agent that takes over goes by what it finds
-    );
-    this.#written = kept ? text : "";
+    try {
+      replaceFile(this.#path, text, { directory: "needed" });
+      this.#written = text;
+    } catch {
+      this.#written = ""; // an agent that takes over goes by what it finds
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock, DataRoot, Digest } from "../core/index.ts";
 import { parseDigest, paths, StackError, systemClock, writeFileAtomic } from "../core/index.ts";
@@ -153,11 +154,13 @@ export class ImageStore implements Images {
   async image(index: ImageIndex, id: Digest, digest?: Digest): Promise<Image | undefined> {
     const record = index.images[id];
     if (record === undefined) return undefined;
-    const bytes = await readFile(this.blobPath(id)).catch((error: unknown) => {
+    let bytes: Buffer;
+    try {
+      bytes = readFileSync(this.blobPath(id));
+    } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
       throw error;
-    });
-    if (bytes === undefined) return undefined;
+    }
     const document = parseImageDocument(bytes, `image ${id}`);
     const layers = [];
     for (const diffId of [...record.layers].reverse()) {

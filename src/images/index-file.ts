@@ -1,7 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { DataRoot, Digest } from "../core/index.ts";
-import { paths, StackError, writeFileAtomic } from "../core/index.ts";
+import { paths, readIfThere, StackError, writeFileAtomic } from "../core/index.ts";
 import type { ImagesBinding } from "./locks.ts";
 import { waitForLock } from "./locks.ts";
 import { isObject } from "./manifest.ts";
@@ -38,13 +37,8 @@ const empty: ImageIndex = { version: INDEX_VERSION, images: {}, references: {} }
 
 export async function readImageIndex(root: DataRoot): Promise<ImageIndex> {
   const path = join(paths.images(root), "index.json");
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return empty;
-    throw error;
-  }
+  const text = readIfThere(path);
+  if (text === undefined) return empty;
   let json: unknown;
   try {
     json = JSON.parse(text);

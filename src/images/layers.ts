@@ -2,7 +2,7 @@ import { mkdir, readFile, rename, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { Writable } from "node:stream";
 import type { DataRoot, Digest, HostPath } from "../core/index.ts";
-import { paths, StackError, writeFileAtomic } from "../core/index.ts";
+import { paths, readIfThere, StackError, writeFileAtomic } from "../core/index.ts";
 import type { HeldLock, ImagesBinding } from "./locks.ts";
 import { tryLock, waitForLock } from "./locks.ts";
 import { isObject } from "./manifest.ts";
@@ -85,16 +85,11 @@ export class LayerStore {
   /** Undefined if it is not here. */
   async read(diffId: Digest): Promise<LayerRecord | undefined> {
     const path = join(this.directory(diffId), "layer.json");
-    let text: string;
-    try {
-      text = await readFile(path, "utf8");
-    } catch (error) {
-      this.#known.delete(diffId);
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-      throw error;
-    }
+    const text = readIfThere(path);
     const known = this.#known.get(diffId);
-    if (known?.text === text) return known.record;
+    if (text !== undefined && known?.text === text) return known.record;
+    this.#known.delete(diffId);
+    if (text === undefined) return undefined;
     const record = parseLayerRecord(text, path);
     // The power may have failed before its files were on the disk.
     if (record.bootId !== undefined && record.bootId !== (await bootId())) return undefined;

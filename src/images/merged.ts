@@ -1,7 +1,7 @@
+import { closeSync, constants, lstatSync, openSync, readlinkSync, readSync } from "node:fs";
 import type { Stats } from "node:fs";
-import { constants } from "node:fs";
-import { lstat, open, readFile, readlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { readIfThere } from "../core/index.ts";
 import type { HostPath } from "../core/index.ts";
 import { isObject } from "./manifest.ts";
 
@@ -21,18 +21,18 @@ export async function readMerged(layers: readonly HostPath[], path: string, maxB
   const node = await resolveMerged(layers, path);
   const [layer] = node?.layers ?? [];
   if (node === undefined || layer === undefined || !node.stats.isFile()) return undefined;
-  const file = await open(join(layer, node.path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const file = openSync(join(layer, node.path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const buffer = Buffer.alloc(Math.min(maxBytes, Math.max(node.stats.size, 0)));
     let size = 0;
     while (size < buffer.length) {
-      const { bytesRead } = await file.read(buffer, size, buffer.length - size, size);
+      const bytesRead = readSync(file, buffer, size, buffer.length - size, size);
       if (bytesRead === 0) break;
       size += bytesRead;
     }
     return buffer.subarray(0, size);
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 
@@ -76,7 +76,7 @@ async function walk(layers: readonly HostPath[], path: string): Promise<{ readon
     const [layer] = node.layers;
     if (++links > maxSymlinks || layer === undefined) return undefined;
     if (todo.every((rest) => rest === "" || rest === ".")) lastLink ??= node;
-    const target = await readlink(join(layer, node.path));
+    const target = readlinkSync(join(layer, node.path));
     if (target.startsWith("/")) trail.length = 1;
     todo.push(...target.split("/").reverse());
   }
@@ -87,7 +87,7 @@ async function walk(layers: readonly HostPath[], path: string): Promise<{ readon
 async function rootNode(layers: readonly HostPath[]): Promise<Node | undefined> {
   const [top] = layers;
   if (top === undefined) return undefined;
-  return { stats: await lstat(top), path: "", layers };
+  return { stats: lstatSync(top), path: "", layers };
 }
 
 /** One name in a merged directory (overlayfs.rst, "Upper and Lower", "whiteouts and opaque directories"). */
@@ -96,34 +96,36 @@ async function child(parent: Node, name: string): Promise<Node | undefined> {
   let stats: Stats | undefined;
   const merged: HostPath[] = [];
   for (const layer of parent.layers) {
-    const here = await lstat(join(layer, path)).catch((error: unknown) => {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === "ENOENT" || code === "ENOTDIR" || code === "ENAMETOOLONG") return undefined;
-      throw error;
-    });
+    const here = statsOf(join(layer, path));
     if (here === undefined) continue;
     const whiteout = here.isCharacterDevice() && here.rdev === 0;
     if (whiteout || (stats !== undefined && !here.isDirectory())) break;
     stats ??= here;
     merged.push(layer);
-    if (!here.isDirectory() || (await opaqueDirectories(layer)).has(path)) break;
+    if (!here.isDirectory() || opaqueDirectories(layer).has(path)) break;
   }
   return stats === undefined ? undefined : { stats, path, layers: merged };
 }
 
-const opaque = new Map<HostPath, Promise<ReadonlySet<string>>>();
+function statsOf(path: string): Stats | undefined {
+  try {
+    return lstatSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR" || code === "ENAMETOOLONG") return undefined;
+    throw error;
+  }
+}
+
+const opaque = new Map<HostPath, ReadonlySet<string>>();
 
 /** From the layer's record (Node cannot read extended attributes). A directory that is no layer of ours has none. */
-function opaqueDirectories(layer: HostPath): Promise<ReadonlySet<string>> {
+function opaqueDirectories(layer: HostPath): ReadonlySet<string> {
   let known = opaque.get(layer);
   if (known === undefined) {
-    known = readFile(join(dirname(layer), "layer.json"), "utf8").then(
-      (text) => {
-        const json: unknown = JSON.parse(text);
-        return new Set(isObject(json) && Array.isArray(json["opaque"]) ? json["opaque"].filter((p): p is string => typeof p === "string") : []);
-      },
-      () => new Set<string>(),
-    );
+    const text = readIfThere(join(dirname(layer), "layer.json"));
+    const json: unknown = text === undefined ? undefined : JSON.parse(text);
+    known = new Set(isObject(json) && Array.isArray(json["opaque"]) ? json["opaque"].filter((p): p is string => typeof p === "string") : []);
     opaque.set(layer, known);
   }
   return known;

@@ -1,7 +1,7 @@
-import { existsSync } from "node:fs";
+import { existsSync, rmdirSync } from "node:fs";
 import { readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { cgroupsOf, containerCgroup, parseContainerId, readMounts } from "../core/index.ts";
+import { cgroupsOf, containerCgroup, namesIn, parseContainerId, readMounts } from "../core/index.ts";
 import type { ContainerId, MountEntry } from "../core/index.ts";
 
 /**
@@ -30,7 +30,7 @@ export async function endStrangers(parent: string, known: ReadonlySet<string>): 
   const found = new Set<ContainerId>();
   const mounts = await readMounts();
   for (const mountpoint of hierarchies(parent, mounts)) {
-    for (const name of await readdir(join(mountpoint, parent)).catch(() => [])) {
+    for (const name of namesIn(join(mountpoint, parent))) {
       const id = parseContainerId(name);
       if (id !== undefined && !known.has(id)) found.add(id);
     }
@@ -64,8 +64,13 @@ export async function removeProjectCgroups(path: string, last: boolean): Promise
   for (const mountpoint of hierarchies(path, await readMounts())) {
     const project = dirname(join(mountpoint, path));
     // Not empty: somebody put something there that is not ours.
-    await rmdir(project).catch(() => undefined);
-    if (last) await rmdir(dirname(project)).catch(() => undefined);
+    for (const directory of last ? [project, dirname(project)] : [project]) {
+      try {
+        rmdirSync(directory);
+      } catch {
+        break;
+      }
+    }
   }
 }
 

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { closeSync, fchmodSync, fchownSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { chmod, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { mountsBelow, parseHostPath, paths, readMounts, StackError, writeFileAtomic } from "../core/index.ts";
+import { mountsBelow, namesIn, parseHostPath, paths, readIfThere, readMounts, StackError, writeFileAtomic } from "../core/index.ts";
 import type { ContainerId, DataRoot, HostPath } from "../core/index.ts";
 import type { NativeBinding } from "../native/index.ts";
 import { checkOptions, dataDirectory, hasMountOptions, mountLocal } from "./local.ts";
@@ -29,10 +29,7 @@ class DirectoryVolumes implements Volumes {
   }
 
   async list(): Promise<readonly VolumeRecord[]> {
-    const names = await readdir(paths.volumes(this.#root)).catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-      throw error;
-    });
+    const names = namesIn(paths.volumes(this.#root));
     const found = await Promise.all(names.filter((name) => validName.test(name)).map((name) => this.find(name)));
     return found.filter((record) => record !== undefined).sort((a, b) => (a.name < b.name ? -1 : 1));
   }
@@ -40,14 +37,8 @@ class DirectoryVolumes implements Volumes {
   async find(name: string): Promise<VolumeRecord | undefined> {
     if (!validName.test(name)) return undefined;
     const path = join(this.#directory(name), "volume.json");
-    let text: string;
-    try {
-      text = await readFile(path, "utf8");
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-      throw error;
-    }
+    const text = readIfThere(path);
+    if (text === undefined) return undefined;
     const record = JSON.parse(text) as VolumeRecord;
     // `version` is 1 by type; a newer program may have written another.
     if ((record.version as number) > 1)
@@ -102,10 +93,7 @@ class DirectoryVolumes implements Volumes {
 
   async sweep(): Promise<void> {
     const temporary = paths.tmp(this.#root);
-    const names = await readdir(temporary).catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-      throw error;
-    });
+    const names = namesIn(temporary);
     for (const name of new Set(names.flatMap((found) => stagingName.exec(found)?.[1] ?? []))) {
       const staging = join(temporary, name);
       const held = this.#native.lock(`${staging}.lock`, "exclusive", false);
