@@ -174,7 +174,9 @@ class Builder {
     const tagged = tag === undefined ? undefined : readTagged(tag, text);
     if (tagged !== undefined) {
       if (tagged.problem !== undefined) this.#report.error(at, { rule: "yaml-tag", ...tagged.problem });
-      return scalar(tagged.value, at, keyAt);
+      const built = scalar(tagged.value, at, keyAt);
+      if (tagged.text !== undefined) built.text = tagged.text;
+      return built;
     }
     if (node.type !== "PLAIN" || tag === "!") return scalar(text, at, keyAt);
     const { value, text: digits } = resolvePlain(text);

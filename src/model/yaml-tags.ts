@@ -5,6 +5,8 @@ const CORE = "tag:yaml.org,2002:";
 
 interface Tagged {
   readonly value: Scalar;
+  /** The digits of a whole number that a JavaScript number cannot hold. */
+  readonly text?: string;
   readonly problem?: { readonly message: string; readonly hint: string };
 }
 
@@ -26,6 +28,7 @@ export function readTagged(tag: string, text: string): Tagged | undefined {
   const read = Object.hasOwn(READ, name) ? READ[name] : undefined;
   if (read === undefined) return undefined;
   const value = read(text);
+  if (typeof value === "number") return { ...resolvePlain(text), value };
   if (value !== undefined) return { value };
   const hint = name === "binary" ? "It has to be base64 of a text in UTF-8." : "Remove the tag, or write such a value.";
   return { value: text, problem: { message: `What follows cannot be read as !!${name}`, hint } };
