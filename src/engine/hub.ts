@@ -4,6 +4,7 @@ import type { NativeBinding } from "../native/index.ts";
 import type { Remedy } from "../reconcile/index.ts";
 import { currentBootId, killRemains, MonitorClient, processLives, readState } from "../runtime/index.ts";
 import type { ContainerRecord, ContainerState, ContainerStatus, ForkServer, Subscription } from "../runtime/index.ts";
+import { HeldOutput } from "./held-output.ts";
 import { lastWords } from "./last-words.ts";
 import { ProcessReadiness } from "./process-readiness.ts";
 import { readHealth, summaryOf } from "./summary.ts";
@@ -23,6 +24,7 @@ interface Tracked {
   state: ContainerState | undefined;
   readonly vitals: Vitals;
   readonly processes: ProcessReadiness;
+  readonly output: HeldOutput;
   subscription: Subscription | undefined;
   /** Resolves when the monitor has gone, and what follows from it is done. */
   over: Promise<void>;
@@ -136,7 +138,7 @@ export class Hub {
       onRemedy: (remedy) => this.#options.onRemedy(record, remedy),
     });
     const processes = new ProcessReadiness({ record, directory, monitor, clock: this.#options.clock });
-    return { record, directory, monitor, vitals, processes, status: undefined, told: "", daemons: "", state: undefined, subscription: undefined, over: Promise.resolve() };
+    return { record, directory, monitor, vitals, processes, output: new HeldOutput(), status: undefined, told: "", daemons: "", state: undefined, subscription: undefined, over: Promise.resolve() };
   }
 
   untrack(id: ContainerId): void {
@@ -145,6 +147,7 @@ export class Hub {
     this.#containers.delete(id);
     container.vitals.end();
     container.processes.end();
+    container.output.release();
     container.subscription?.close();
     this.#options.onGone(container.record);
     this.events.emit({ type: "container", container: summarise(container), change: "removed" });
@@ -155,6 +158,7 @@ export class Hub {
     for (const container of this.#containers.values()) {
       container.vitals.end();
       container.processes.end();
+      container.output.release();
       container.subscription?.close();
     }
   }
@@ -228,6 +232,9 @@ export class Hub {
     }
     if (status !== "running" && status !== "paused") container.vitals.end();
     container.processes.look(container.state);
+    // A container that ends without a monitor keeps what it has written for the next one.
+    if (status === "running") container.output.hold(container.directory);
+    else if (status === "exited") container.output.release();
     const told = `${status} ${run} ${container.state?.failures ?? 0}`;
     const daemons = `${container.state?.supervision?.expected ?? ""} ${container.state?.supervision?.problem ?? ""}`;
     const only = told === container.told && daemons !== container.daemons;

@@ -48,12 +48,13 @@ export function stackFile(wish: Wish, marker: string, books: string): string {
   const book = JSON.stringify(`${books}:/book`);
   return `${[
     "services:",
-    service("web", [`command: [/workload, serve, "50"]`, "restart: always", `deploy: {replicas: ${wish.web}}`, 'ports: ["8060-8069:80"]', "networks: [default, back]", `volumes: ["data:/data", ${book}]`]),
+    service("web", [`command: [/workload, serve, "50"]`, "restart: always", `deploy: {replicas: ${wish.web}}`, 'ports: ["8060-8069:80"]', "networks: [default, back]", "configs: [settings]", `volumes: ["data:/data", ${book}]`]),
     service("job", ['command: [/workload, exit, "20", "0", "7"]', 'restart: "no"', `volumes: [${book}]`]),
     service("flaky", ['command: [/workload, exit, "5", "100", "9"]', "restart: always", "restart_policy: {first_delay: 50ms, delay: 50ms, factor: 1, max_delay: 100ms}", `volumes: [${book}]`]),
-    ...(wish.extra ? [service("extra", ["command: [/workload, serve, \"0\"]", "restart: unless-stopped", "depends_on: [web]", `volumes: ["data:/data", ${book}]`])] : []),
+    ...(wish.extra ? [service("extra", ["command: [/workload, serve, \"0\"]", "restart: unless-stopped", "depends_on: [web]", "healthcheck: {test: [CMD, /workload, probe], interval: 300ms}", "processes: {beside: {command: [/workload, idle], restart: always}}", `volumes: ["data:/data", ${book}]`])] : []),
     "networks: {default: {}, back: {}}",
     "volumes: {data: {}}",
+    'configs: {settings: {content: "a = 1"}}',
   ].join("\n")}\n`;
 }
 

@@ -1,7 +1,8 @@
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { execFileSync } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
+import { until } from "../integration/monitor/container.ts";
 import { onTerminal } from "../support/terminal.ts";
 import { useMachine } from "../support/machine.ts";
 
@@ -149,6 +150,32 @@ describe("a monitor", () => {
     const listed = await machine.ok("ps", "-a");
     expect(listed).not.toMatch(/\bUp\b/);
     await recovers();
+  });
+});
+
+describe("what was written and not yet logged", () => {
+  test.each([true, false])("survives the end of monitor and container together (init: %s)", async (init) => {
+    const machine = used.current;
+    const shared = machine.write("shared/.keep", "").replace(/\/\.keep$/, "");
+    const script = `[ -e /shared/done ] && exec sleep 1000; echo first; until [ -e /shared/go ]; do sleep 0.02; done; echo last words; : > /shared/done; exec sleep 1000`;
+    machine.write("compose.yaml", JSON.stringify({ services: { talker: { image: "busybox:1", init, command: ["sh", "-c", script], volumes: ["./shared:/shared"], stop_grace_period: "0s" } } }));
+    try {
+      await machine.ok("up", "-d", "--wait");
+      const { monitorPid = 0, pid = 0 } = machine.container("project-talker-1").state ?? {};
+      // It sees nothing of what comes, as if it were killed in the moment before.
+      process.kill(monitorPid, "SIGSTOP");
+      const done = until([shared], () => existsSync(`${shared}/done`), "it has written");
+      machine.write("shared/go", "");
+      await done;
+      process.kill(monitorPid, "SIGKILL");
+      process.kill(pid, "SIGKILL");
+      await machine.ok("up", "-d", "--wait");
+      expect(await machine.ok("logs", "--no-log-prefix", "talker")).toBe("first\nlast words\n");
+    } finally {
+      await machine.ok("down", "-v", "-t", "0");
+      rmSync(shared, { recursive: true });
+      machine.write("compose.yaml", file);
+    }
   });
 });
 

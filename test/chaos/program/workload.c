@@ -2,6 +2,9 @@
 // written and how it ended, by which the logs and records are judged.
 //   workload serve LINES_PER_SECOND   until SIGTERM
 //   workload exit LINES MILLISECONDS CODE
+// Without a book: what is beside the container's own process.
+//   workload probe                    all is well
+//   workload idle                     until SIGTERM
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
@@ -49,6 +52,9 @@ static void pause_ms(long ms) {
 
 int main(int argc, char **argv) {
   if (argc < 2) return 64;
+  if (strcmp(argv[1], "probe") == 0) return 0;
+  if (strcmp(argv[1], "idle") == 0)
+    for (;;) pause();
   struct timespec now;
   struct utsname host;
   clock_gettime(CLOCK_REALTIME, &now);
