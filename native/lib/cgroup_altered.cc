@@ -3,6 +3,7 @@
 #include <set>
 
 #include "cgroup.h"
+#include "cgroup_files.h"
 #include "fs.h"
 
 // Which limits are not what was asked for: the same walk over linux.resources that writes them,
@@ -15,11 +16,6 @@ namespace {
 constexpr int64_t kPage = 4096;
 /** From here on v1 means "no limit" (it shows the largest multiple of a page). */
 constexpr int64_t kUnlimited = int64_t{1} << 62;
-
-std::string trimmed(std::string text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
-  return text;
-}
 
 bool parse_number(const std::string& text, int64_t& value) {
   char* end = nullptr;
@@ -50,7 +46,8 @@ bool any_line_has(const std::string& text, const std::string& part) {
   return false;
 }
 
-/** `8:0 rbps=1048576` or `8:0 1048576`: a line of that device with that value; no line is no limit. */
+/** `8:0 rbps=1048576` or `8:0 1048576`: a line of that device with that value; no line is no limit.
+ */
 bool device_line_holds(const std::string& wanted, const std::string& actual) {
   size_t space = wanted.find(' ');
   std::string device = wanted.substr(0, space + 1), value = wanted.substr(space + 1);
@@ -95,7 +92,8 @@ Status Cgroup::compare(const std::string& directory, const std::string& file,
 Result<std::vector<Cgroup::AlteredLimit>> Cgroup::altered(const Json& resources) {
   std::vector<AlteredLimit> found;
   Json comparable = resources;
-  comparable.set("devices", Json());  // a program in the kernel or an order of rules: no value to read
+  comparable.set("devices",
+                 Json());  // a program in the kernel or an order of rules: no value to read
   std::vector<std::string> said = warnings_;
   comparing_ = &found;
   auto looked = apply(comparable);

@@ -82,6 +82,7 @@ class Client : public std::enable_shared_from_this<Client> {
   void handle_probe(const Json& request);
   void handle_process(const Json& request);
   void answer(const Status& status);
+  void answer_state(const Status& status);  // with the container's state
 
   enum class Mode : uint8_t { lines, exec, attach };
 

@@ -112,7 +112,9 @@ Result<MountSource> open_mount_source(const OciMount& mount, const OciConfig& co
                                       const std::string& root = "");
 Status attach_rootfs(ChildState& state);
 Status make_mounts(ChildState& state);
-Status finish_mounts(ChildState& state);  // /dev read-only, masked and read-only paths
+Status finish_mounts(ChildState& state);  // /dev read-only, then cover_paths
+Status cover_paths(ChildState& state);    // masked and read-only paths, and a root that is read-only
+Result<bool> is_directory(int fd);
 Status mount_cgroups(ChildState& state, const OciMount& mount, const MountOptions& options,
                      int target);
 Status copy_tree(int from, int to);

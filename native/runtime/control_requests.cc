@@ -21,6 +21,10 @@ EndCause end_cause(const Json& request) {
           request["reason"].as_string().substr(0, kReason)};
 }
 
+Json state_of(const Monitor& monitor) {
+  return Json::object().set("state", to_json(monitor.record()));
+}
+
 }  // namespace
 
 void Client::fail(const Failure& failure) {
@@ -41,6 +45,13 @@ void Client::answer(const Status& status) {
     fail(status.failure());
 }
 
+void Client::answer_state(const Status& status) {
+  if (status)
+    reply(state_of(server_.monitor()));
+  else
+    fail(status.failure());
+}
+
 void Client::handle(const Json& request) {
   Monitor& monitor = server_.monitor();
   const std::string& op = request["op"].as_string();
@@ -51,7 +62,7 @@ void Client::handle(const Json& request) {
   if (int64_t version = request["v"].as_int(kVersion); version != kVersion)
     return fail(
         ::stack::fail(op, "this monitor speaks version 1, not " + std::to_string(version), EPROTO));
-  if (op == "state") return reply(Json::object().set("state", to_json(monitor.record())));
+  if (op == "state") return reply(state_of(monitor));
   if (op == "stop") return handle_stop(request);
   if (op == "restart") return handle_restart(request);
   if (op == "kill")
@@ -84,8 +95,7 @@ void Client::handle_stop(const Json& request) {
   auto done = [self = weak_from_this(), &monitor](const StopOutcome& outcome) {
     auto client = self.lock();
     if (!client) return;
-    Json body = Json::object();
-    body.set("state", to_json(monitor.record()));
+    Json body = state_of(monitor);
     body.set("ignored", outcome.ignored).set("killed", outcome.killed);
     client->reply(std::move(body));
   };
@@ -95,13 +105,8 @@ void Client::handle_stop(const Json& request) {
 void Client::handle_restart(const Json& request) {
   Monitor& monitor = server_.monitor();
   int64_t grace = request["graceMs"].as_int(monitor.spec().stop.grace_ms);
-  auto done = [self = weak_from_this(), &monitor](const Status& status) {
-    auto client = self.lock();
-    if (!client) return;
-    if (status)
-      client->reply(Json::object().set("state", to_json(monitor.record())));
-    else
-      client->fail(status.failure());
+  auto done = [self = weak_from_this()](const Status& status) {
+    if (auto client = self.lock()) client->answer_state(status);
   };
   monitor.restart(grace, end_cause(request), std::move(done));
 }
@@ -122,15 +127,14 @@ void Client::handle_limits(const Json& request) {
 void Client::handle_wait() {
   Monitor& monitor = server_.monitor();
   monitor.when_ended([self = weak_from_this(), &monitor] {
-    if (auto client = self.lock())
-      client->reply(Json::object().set("state", to_json(monitor.record())));
+    if (auto client = self.lock()) client->reply(state_of(monitor));
   });
 }
 
 void Client::handle_subscribe(const Json& request) {
   subscribed_ = true;
   agent_ = request["role"].as_string() == "agent";
-  reply(Json::object().set("state", to_json(server_.monitor().record())));
+  reply(state_of(server_.monitor()));
   if (agent_) server_.monitor().agent_came();
 }
 
@@ -190,13 +194,8 @@ void Client::handle_process(const Json& request) {
   if (monitor.processes() == nullptr)
     return fail(::stack::fail("process", "the container has no supervised processes", ENOENT,
                               request["process"].as_string()));
-  monitor.processes()->request(request, [self = weak_from_this(), &monitor](const Status& status) {
-    auto client = self.lock();
-    if (!client) return;
-    if (status)
-      client->reply(Json::object().set("state", to_json(monitor.record())));
-    else
-      client->fail(status.failure());
+  monitor.processes()->request(request, [self = weak_from_this()](const Status& status) {
+    if (auto client = self.lock()) client->answer_state(status);
   });
 }
 

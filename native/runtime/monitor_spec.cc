@@ -4,35 +4,35 @@
 
 namespace stack {
 
-namespace {
-
-constexpr int64_t kVersion = 1;
-
-Failure bad(const std::string& member, const std::string& why) {
+Failure bad_member(const std::string& member, const std::string& why) {
   return fail("monitor.json", member + " " + why, EINVAL, member);
 }
 
-std::vector<std::string> strings(const Json& json) {
+std::vector<std::string> strings_of(const Json& list) {
   std::vector<std::string> out;
-  for (const Json& item : json.items()) out.push_back(item.as_string());
+  for (const Json& item : list.items()) out.push_back(item.as_string());
   return out;
 }
+
+namespace {
+
+constexpr int64_t kVersion = 1;
 
 Result<RootfsSpec> parse_rootfs(const Json& json) {
   RootfsSpec rootfs;
   const std::string& kind = json["kind"].as_string();
   if (kind == "directory") {
     rootfs.path = json["path"].as_string();
-    if (rootfs.path.empty()) return bad("rootfs.path", "is missing");
+    if (rootfs.path.empty()) return bad_member("rootfs.path", "is missing");
     return rootfs;
   }
-  if (kind != "overlay") return bad("rootfs.kind", "must be overlay or directory");
+  if (kind != "overlay") return bad_member("rootfs.kind", "must be overlay or directory");
   rootfs.overlay = true;
-  rootfs.layers = strings(json["layers"]);
+  rootfs.layers = strings_of(json["layers"]);
   rootfs.upper = json["upper"].as_string();
   rootfs.work = json["work"].as_string();
-  if (rootfs.layers.empty()) return bad("rootfs.layers", "is empty");
-  if (rootfs.upper.empty() || rootfs.work.empty()) return bad("rootfs.upper", "is missing");
+  if (rootfs.layers.empty()) return bad_member("rootfs.layers", "is empty");
+  if (rootfs.upper.empty() || rootfs.work.empty()) return bad_member("rootfs.upper", "is missing");
   for (const Json& item : json["overlays"].items())
     rootfs.overlays.push_back({item["target"].as_string(), item["source"].as_string(),
                                item["upper"].as_string(), item["work"].as_string()});
@@ -41,7 +41,7 @@ Result<RootfsSpec> parse_rootfs(const Json& json) {
 
 Result<uint16_t> parse_port(const Json& json, const std::string& member) {
   int64_t port = json.as_int(-1);
-  if (port < 0 || port > 65535) return bad(member, "is no port number");
+  if (port < 0 || port > 65535) return bad_member(member, "is no port number");
   return static_cast<uint16_t>(port);
 }
 
@@ -52,7 +52,7 @@ Result<PortSpec> parse_port_spec(const Json& json) {
   port.container_port = TRY(parse_port(json["containerPort"], "network.ports.containerPort"));
   const std::string& protocol = json["protocol"].as_string();
   if (protocol != "tcp" && protocol != "udp")
-    return bad("network.ports.protocol", "must be tcp or udp, not \"" + protocol + "\"");
+    return bad_member("network.ports.protocol", "must be tcp or udp, not \"" + protocol + "\"");
   port.udp = protocol == "udp";
   const auto& range = json["range"].items();
   if (range.size() == 2)
@@ -73,7 +73,7 @@ Result<NetworkSpec> parse_network(const Json& json) {
   else if (mode == "join")
     network.mode = NetworkMode::join;
   else
-    return bad("network.mode", "must be private, host, none or join");
+    return bad_member("network.mode", "must be private, host, none or join");
   network.join = json["join"].as_string();
   network.router = json["router"].as_string();
   network.address4 = json["address4"].as_string();
@@ -84,7 +84,7 @@ Result<NetworkSpec> parse_network(const Json& json) {
     InterfaceSpec interface {
       item["name"].as_string(), item["peer"].as_string(), item["bridge"].as_string(),
           item["mac"].as_string(), item["gateway4"].as_string(), item["gateway6"].as_string(),
-          strings(item["addresses"]), static_cast<uint32_t>(item["mtu"].as_uint(1500))
+          strings_of(item["addresses"]), static_cast<uint32_t>(item["mtu"].as_uint(1500))
     };
     network.interfaces.push_back(std::move(interface));
   }
@@ -101,7 +101,7 @@ Result<LogSpec> parse_log(const Json& json) {
   else if (driver == "local")
     log.driver = LogSpec::Driver::local;
   else if (driver != "json-file")
-    return bad("log.driver", "must be json-file, local or none");
+    return bad_member("log.driver", "must be json-file, local or none");
   log.path = json["path"].as_string();
   log.max_size = json["maxSize"].as_uint(0);
   log.max_files = static_cast<uint32_t>(std::max<uint64_t>(json["maxFiles"].as_uint(1), 1));
@@ -114,7 +114,7 @@ Result<LogSpec> parse_log(const Json& json) {
 
 std::optional<AgentSpec> parse_agent(const Json& json) {
   if (!json.is_object()) return std::nullopt;
-  return AgentSpec{strings(json["argv"]), strings(json["env"]), json["lock"].as_string(),
+  return AgentSpec{strings_of(json["argv"]), strings_of(json["env"]), json["lock"].as_string(),
                    json["respawnLock"].as_string(), json["log"].string_or("")};
 }
 
@@ -123,7 +123,7 @@ std::optional<AgentSpec> parse_agent(const Json& json) {
 Status update_restart(RestartSpec& restart, const Json& json) {
   if (const Json* policy = json.find("policy")) {
     auto parsed = parse_restart_policy(policy->as_string());
-    if (!parsed) return bad("restart.policy", "is unknown: \"" + policy->as_string() + "\"");
+    if (!parsed) return bad_member("restart.policy", "is unknown: \"" + policy->as_string() + "\"");
     restart.policy = *parsed;
   }
   restart.max_attempts = json["maxAttempts"].as_int(restart.max_attempts);
@@ -156,10 +156,10 @@ BoundPort bound_port(const Json& json) {
 
 Result<MonitorSpec> parse_monitor_spec(const Json& json) {
   if (int64_t version = json["version"].as_int(); version != kVersion)
-    return bad("version", "is " + std::to_string(version) + ", this program knows 1");
+    return bad_member("version", "is " + std::to_string(version) + ", this program knows 1");
   MonitorSpec spec;
   spec.id = json["id"].as_string();
-  if (spec.id.empty()) return bad("id", "is missing");
+  if (spec.id.empty()) return bad_member("id", "is missing");
   spec.name = json["name"].as_string();
   spec.runtime = json["runtime"].as_string();
   spec.init = json["init"].as_bool(true);
@@ -176,7 +176,7 @@ Result<MonitorSpec> parse_monitor_spec(const Json& json) {
                : name == "pid" ? CLONE_NEWPID
                : name == "uts" ? CLONE_NEWUTS
                                : 0;
-    if (flag == 0) return bad("joins.namespace", "must be ipc, pid or uts");
+    if (flag == 0) return bad_member("joins.namespace", "must be ipc, pid or uts");
     spec.joins.push_back({flag, item["directory"].as_string()});
   }
   spec.log = TRY(parse_log(json["log"]));
@@ -187,7 +187,7 @@ Result<MonitorSpec> parse_monitor_spec(const Json& json) {
   spec.agent = parse_agent(json["agent"]);
   if (json["supervision"].is_object()) {
     if (!spec.init || !spec.runtime.empty())
-      return bad("supervision", "needs our own runtime and init");
+      return bad_member("supervision", "needs our own runtime and init");
     spec.supervision = TRY(parse_supervision(json["supervision"]));
   }
   return spec;

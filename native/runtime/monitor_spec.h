@@ -102,6 +102,11 @@ struct MonitorSpec {
 
 /** The failure's stage is "monitor.json", its path the member. */
 Result<MonitorSpec> parse_monitor_spec(const Json& json);
+
+/** What every parser of a part of it says of a member that is wrong. */
+Failure bad_member(const std::string& member, const std::string& why);
+/** The strings of a list. */
+std::vector<std::string> strings_of(const Json& list);
 /** `restart` and `stop` alone, over what is there: the operation `update`. */
 Status update_restart(RestartSpec& restart, const Json& json);
 void update_stop(StopSpec& stop, const Json& json);

@@ -42,10 +42,9 @@ void forget_environment() {
 void set_title(const char* title) {
   ::prctl(PR_SET_NAME, title, 0, 0, 0);
   if (arguments.start == nullptr) return;
-  auto room = static_cast<size_t>(arguments.end - arguments.start);
-  ::memset(arguments.start, 0, room);
   // A last byte that is not zero would make the kernel show the environment too (proc_pid_cmdline).
-  ::memcpy(arguments.start, title, ::strnlen(title, room - 1));
+  const auto room = static_cast<size_t>(arguments.end - arguments.start) - 1;
+  set_arguments({std::string_view(title).substr(0, room)});
 }
 
 void set_arguments(std::initializer_list<std::string_view> words) {

@@ -11,20 +11,6 @@ namespace {
 // As many as streams have their places in fifo/mark.
 constexpr size_t kMostProcesses = 100;
 
-std::string_view name_of(std::string_view variable) {
-  return variable.substr(0, variable.find('='));
-}
-
-Failure bad(const std::string& member, const std::string& why) {
-  return fail("monitor.json", member + " " + why, EINVAL, member);
-}
-
-std::vector<std::string> strings(const Json& json) {
-  std::vector<std::string> out;
-  for (const Json& item : json.items()) out.push_back(item.as_string());
-  return out;
-}
-
 // It names files and a cgroup.
 bool is_process_name(const std::string& name) {
   if (name.empty() || name.size() > 64 || name[0] == '.' || name[0] == '-') return false;
@@ -41,7 +27,7 @@ Result<ReadyProbe> parse_probe(const Json& json, const std::string& member) {
   probe.interval_ms = json["intervalMs"].as_int(0);
   probe.port = static_cast<uint16_t>(json["port"].as_uint());
   probe.path = json["path"].as_string();
-  probe.args = strings(json["args"]);
+  probe.args = strings_of(json["args"]);
   probe.code = static_cast<int>(json["code"].as_int());
   for (const Json& range : json["status"].items())
     if (range.size() == 2)
@@ -63,9 +49,9 @@ Result<ReadyProbe> parse_probe(const Json& json, const std::string& member) {
     probe.kind = ReadyProbe::Kind::told;
     probe.text = json["text"].as_string();
   } else {
-    return bad(member, "has a probe of unknown kind: \"" + kind + "\"");
+    return bad_member(member, "has a probe of unknown kind: \"" + kind + "\"");
   }
-  if (!complete) return bad(member, "has an incomplete " + kind + " probe");
+  if (!complete) return bad_member(member, "has an incomplete " + kind + " probe");
   return probe;
 }
 
@@ -73,13 +59,13 @@ Result<ProcessSpec> parse_process(const Json& json) {
   ProcessSpec process;
   process.name = json["name"].as_string();
   std::string member = "supervision.processes." + process.name;
-  if (!is_process_name(process.name)) return bad(member, "is no name of a process");
+  if (!is_process_name(process.name)) return bad_member(member, "is no name of a process");
   process.main = json["main"].as_bool();
-  process.args = strings(json["args"]);
-  if (!process.main && process.args.empty()) return bad(member + ".args", "is empty");
+  process.args = strings_of(json["args"]);
+  if (!process.main && process.args.empty()) return bad_member(member + ".args", "is empty");
   for (const auto& [name, value] : json["env"].members())
-    process.env.emplace_back(name, value.is_string() ? std::optional(value.as_string())
-                                                     : std::optional<std::string>());
+    process.env.emplace_back(
+        name, value.is_string() ? std::optional(value.as_string()) : std::optional<std::string>());
   process.user = json["user"].as_string();
   process.cwd = json["cwd"].as_string();
   TRY(update_restart(process.restart, json["restart"]));
@@ -88,7 +74,7 @@ Result<ProcessSpec> parse_process(const Json& json) {
   process.stop_signal = static_cast<int>(json["stop"]["signal"].as_int(15));
   process.grace_ms = json["stop"]["graceMs"].as_int(10'000);
   if (process.stop_signal < 1 || process.stop_signal > 64)
-    return bad(member + ".stop.signal", "is no signal");
+    return bad_member(member + ".stop.signal", "is no signal");
   for (const Json& item : json["ready"].items())
     process.ready.push_back(TRY(parse_probe(item, member + ".ready")));
   return process;
@@ -99,7 +85,7 @@ Result<ProcessDependency> parse_dependency(const SupervisionSpec& spec, size_t o
   std::string member = "supervision.processes." + spec.processes[of].name + ".dependsOn";
   const std::string& name = json["process"].as_string();
   auto found = std::ranges::find_if(spec.processes, [&](const auto& p) { return p.name == name; });
-  if (found == spec.processes.end()) return bad(member, "names an unknown process: " + name);
+  if (found == spec.processes.end()) return bad_member(member, "names an unknown process: " + name);
   ProcessDependency out;
   out.process = static_cast<size_t>(found - spec.processes.begin());
   const std::string& condition = json["condition"].as_string();
@@ -108,7 +94,7 @@ Result<ProcessDependency> parse_dependency(const SupervisionSpec& spec, size_t o
   else if (condition == "completed")
     out.condition = DependencyCondition::completed;
   else if (condition != "started")
-    return bad(member, "has an unknown condition: " + condition);
+    return bad_member(member, "has an unknown condition: " + condition);
   return out;
 }
 
@@ -125,10 +111,19 @@ bool acyclic(const SupervisionSpec& spec) {
 
 }  // namespace
 
+std::string_view variable_name(std::string_view variable) {
+  return variable.substr(0, variable.find('='));
+}
+
+bool has_variable(const std::vector<std::string>& environment, std::string_view name) {
+  return std::ranges::any_of(environment,
+                             [&](const auto& each) { return variable_name(each) == name; });
+}
+
 void apply_environment(std::vector<std::string>& environment, const ProcessSpec& spec) {
   for (const auto& [name, value] : spec.env) {
     auto same = std::ranges::find_if(environment,
-                                     [&](const auto& each) { return name_of(each) == name; });
+                                     [&](const auto& each) { return variable_name(each) == name; });
     if (!value) {
       if (same != environment.end()) environment.erase(same);
     } else if (same == environment.end()) {
@@ -145,17 +140,18 @@ Result<SupervisionSpec> parse_supervision(const Json& json) {
     ProcessSpec process = TRY(parse_process(item));
     for (const ProcessSpec& other : spec.processes)
       if (other.name == process.name)
-        return bad("supervision.processes", "has " + process.name + " twice");
+        return bad_member("supervision.processes", "has " + process.name + " twice");
     spec.processes.push_back(std::move(process));
   }
-  if (spec.processes.empty()) return bad("supervision.processes", "is empty");
+  if (spec.processes.empty()) return bad_member("supervision.processes", "is empty");
   if (spec.processes.size() > kMostProcesses)
-    return bad("supervision.processes", "has more than " + std::to_string(kMostProcesses));
+    return bad_member("supervision.processes", "has more than " + std::to_string(kMostProcesses));
   for (size_t i = 0; i < spec.processes.size(); ++i)
     for (const Json& item : json["processes"].items()[i]["dependsOn"].items())
       spec.processes[i].depends_on.push_back(TRY(parse_dependency(spec, i, item)));
-  if (!acyclic(spec)) return bad("supervision.processes", "depend on each other in a circle");
-  spec.expect = strings(json["expect"]);
+  if (!acyclic(spec))
+    return bad_member("supervision.processes", "depend on each other in a circle");
+  spec.expect = strings_of(json["expect"]);
   spec.expect_grace_ms = json["expectGraceMs"].as_int(spec.expect_grace_ms);
   spec.grace_ms = json["graceMs"].as_int(spec.grace_ms);
   const std::string& action = json["onOrphanExit"].as_string();
@@ -166,7 +162,7 @@ Result<SupervisionSpec> parse_supervision(const Json& json) {
   else if (action == "restart")
     spec.on_orphan_exit = OrphanAction::restart;
   else if (!action.empty())
-    return bad("supervision.onOrphanExit", "is unknown: \"" + action + "\"");
+    return bad_member("supervision.onOrphanExit", "is unknown: \"" + action + "\"");
   return spec;
 }
 

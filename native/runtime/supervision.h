@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -67,6 +68,10 @@ struct SupervisionSpec {
   /** What is left when all has ended may take this long to heed SIGTERM; -1: for ever. */
   int64_t grace_ms = 10'000;
 };
+
+/** "PATH" of "PATH=/bin". */
+std::string_view variable_name(std::string_view variable);
+bool has_variable(const std::vector<std::string>& environment, std::string_view name);
 
 /** The variables of a process: the container's, changed as its declaration says. */
 void apply_environment(std::vector<std::string>& environment, const ProcessSpec& spec);

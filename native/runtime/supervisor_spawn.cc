@@ -10,15 +10,12 @@
 
 #include "container_state.h"
 #include "proc.h"
+#include "process_user.h"
 #include "supervisor.h"
 
 namespace stack {
 
 namespace {
-
-std::string_view name_of(std::string_view variable) {
-  return variable.substr(0, variable.find('='));
-}
 
 [[noreturn]] void give_up(int sync, const Failure& failure, int code) {
   std::string message(1, sync_message::kFailure);
@@ -30,22 +27,7 @@ std::string_view name_of(std::string_view variable) {
 Status take_user(OciProcess& process, const std::string& user) {
   UniqueFd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root) return sys_fail("user", "open", "/");
-  ResolvedUser resolved = TRY(resolve_user(root.get(), user));
-  process.uid = resolved.uid;
-  process.gid = resolved.gid;
-  process.additional_gids = resolved.additional_gids;
-  if (std::ranges::find(process.additional_gids, process.gid) == process.additional_gids.end())
-    process.additional_gids.insert(process.additional_gids.begin(), process.gid);
-  bool home = std::ranges::any_of(process.env,
-                                  [](const auto& each) { return name_of(each) == "HOME"; });
-  if (!home) process.env.push_back("HOME=" + resolved.home);
-  // As for the container's own user: root has what the container may have, others nothing beyond
-  // what a program's file grants.
-  OciCapabilities sets = process.capabilities.value_or(OciCapabilities{});
-  sets.inheritable = sets.ambient = 0;
-  sets.effective = sets.permitted = process.uid == 0 ? sets.bounding : 0;
-  process.capabilities = sets;
-  return ok();
+  return take_user(process, root.get(), user);
 }
 
 // Not by clone3 where the container's cgroup namespace hides its own neighbour (nsdelegate).
@@ -75,8 +57,7 @@ void enter_own_cgroup(const ProcessFds& fds, bool there) {
   if (!spec.cwd.empty()) process.cwd = spec.cwd;
   apply_environment(process.env, spec);
   if (!spec.user.empty())
-    if (auto taken = take_user(process, spec.user); !taken)
-      give_up(sync, taken.failure(), 126);
+    if (auto taken = take_user(process, spec.user); !taken) give_up(sync, taken.failure(), 126);
   state.process = &process;
   int out = args != nullptr ? data.null_fd : fds.output;
   int error = args != nullptr ? data.null_fd : fds.error;

@@ -12,6 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { included, many, typical } from "./model-files.mjs";
+import { median } from "./run-options.mjs";
 
 const runs = process.argv.includes("--runs") ? Number(process.argv[process.argv.indexOf("--runs") + 1]) : 7;
 const program = fileURLToPath(new URL("../../dist/stack", import.meta.url));
@@ -25,7 +26,6 @@ function cost(argv, cwd) {
   return (user + system) * 1000;
 }
 
-const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
 const scratch = mkdtempSync(join(host, "stack-bench-model-"));
 try {
   console.log("| files | stack | model | docker compose | stack / docker |\n| --- | ---: | ---: | ---: | ---: |");
@@ -42,7 +42,7 @@ try {
       start.push(cost([program, "version"], directory));
       if (prefix !== undefined) theirs.push(cost([...prefix, "sh", "-c", `cd ${directory.replace(host, inside)} && exec docker compose config`], directory));
     }
-    const [a, b, c] = [ours, start, theirs].map(median);
+    const [a, b, c] = [ours, start, theirs].map((costs) => (costs.length === 0 ? undefined : median(costs)));
     console.log(`| ${name} | ${Math.round(a)} ms | ${Math.round(a - b)} ms | ${c === undefined ? "–" : `${Math.round(c)} ms`} | ${c === undefined ? "–" : (a / c).toFixed(2)} |`);
   }
 } finally {

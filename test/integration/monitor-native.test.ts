@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 
 const native = fileURLToPath(new URL("../../native", import.meta.url));
-const sources = ["test/monitor_test.cc", ...["clock_text", "format_text", "frame", "log_file", "monitor_spec", "process_board", "restart_policy", "signal_masks", "supervision"].map((name) => `runtime/${name}.cc`), ...["fd", "fs", "json", "json_real", "result"].map((name) => `lib/${name}.cc`)];
+const sources = ["test/monitor_test.cc", ...["clock_text", "format_text", "frame", "log_file", "monitor_spec", "process_board", "restart_policy", "signal_masks", "supervision"].map((name) => `runtime/${name}.cc`), ...["fd", "fs", "json", "json_parser", "json_real", "result", "utf8"].map((name) => `lib/${name}.cc`)];
 
 test("the monitor's pure parts hold what they promise, under the sanitizers", () => {
   const directory = mkdtempSync(join(tmpdir(), "stack-native-"));
