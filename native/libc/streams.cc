@@ -117,6 +117,35 @@ WEAK int sprintf(char* out, const char* pattern, ...) {
   return static_cast<int>(size);
 }
 
+// What these become where the compiler checks the room by itself (_FORTIFY_SOURCE, Ubuntu's
+// default).
+WEAK int __vsnprintf_chk(char* out, size_t room, int, size_t real, const char* pattern,
+                         va_list given) {
+  if (room > real) give_up("buffer overflow detected");
+  return vsnprintf(out, room, pattern, given);
+}
+WEAK int __snprintf_chk(char* out, size_t room, int, size_t real, const char* pattern, ...) {
+  va_list arguments;
+  va_start(arguments, pattern);
+  int size = __vsnprintf_chk(out, room, 0, real, pattern, arguments);
+  va_end(arguments);
+  return size;
+}
+WEAK int __fprintf_chk(File* file, int, const char* pattern, ...) {
+  va_list arguments;
+  va_start(arguments, pattern);
+  int size = format_to(descriptor(file), pattern, arguments);
+  va_end(arguments);
+  return size;
+}
+WEAK int __printf_chk(int, const char* pattern, ...) {
+  va_list arguments;
+  va_start(arguments, pattern);
+  int size = format_to(1, pattern, arguments);
+  va_end(arguments);
+  return size;
+}
+
 WEAK int fprintf(File* file, const char* pattern, ...) {
   va_list arguments;
   va_start(arguments, pattern);
