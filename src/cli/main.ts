@@ -1,4 +1,4 @@
-import { resolveDataRoot, systemClock } from "../core/index.ts";
+import { resolveDataRoot, StackError, systemClock } from "../core/index.ts";
 import type { Context, Doors } from "./context.ts";
 import { reportError } from "./errors.ts";
 import { ProcessInterrupts } from "./interrupts.ts";
@@ -19,6 +19,9 @@ const doors: Doors = {
   },
   program: () => [process.execPath, process.argv[1] ?? ""],
   async startAgent() {
+    const { geteuid } = process;
+    if (geteuid !== undefined && geteuid.call(process) !== 0)
+      throw new StackError("permission-denied", "containers need root: only commands that look at files work without", { hint: "Run it with sudo." });
     const { startAgent } = await import("../agent/client.ts");
     return startAgent(this.root());
   },

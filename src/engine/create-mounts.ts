@@ -108,6 +108,13 @@ class Preparation implements ContainerMounts {
         throw new StackError("container-start-failed", `Service "${this.#request.service.name}": bind source ${mount.source} does not exist`, {
           hint: "Make it, or set bind.create_host_path: true.",
         });
+      // A directory in its place serves nobody, and keeps whoever wants to listen there from starting.
+      if (mount.source.endsWith(".sock"))
+        throw new StackError("container-start-failed", `Service "${this.#request.service.name}": nobody listens at ${mount.source}`, {
+          hint: mount.source.endsWith("docker.sock")
+            ? "It is Docker's, which stack neither needs nor imitates: what looks at containers through it finds none of these. Start Docker if it is meant, or take the mount away."
+            : "Start what makes that socket first, or take the mount away.",
+        });
       await mkdir(mount.source, { recursive: true });
     }
     return mount.source;

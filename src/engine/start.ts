@@ -54,7 +54,9 @@ async function explainStart(work: Work, record: ContainerRecord, error: unknown)
         hint: failure.errno === 8 ? "Is it built for this platform, and does a script begin with #!?" : "Is it a file with execute permission?",
       });
   }
+  const sysctl = /^sysctl (\S+)$/.exec(failure.stage)?.[1];
   return new StackError(failure.errno === 28 ? "no-space" : "container-start-failed", `${what}: ${failure.stage}: ${failure.message}`, {
+    ...(sysctl !== undefined && failure.message.includes("belongs to the whole machine") ? { hint: `Set it on the host (\`sysctl -w ${sysctl}=…\`), and take it out of the service's \`sysctls\`.` } : {}),
     details: { stage: failure.stage, call: failure.call, errno: failure.errno, path: failure.path },
   });
 }

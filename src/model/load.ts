@@ -203,7 +203,7 @@ async function findFiles(
     session.report.error(undefined, {
       rule: "no-stack-file",
       message: `No stack file in ${from} or any directory above it`,
-      hint: "It is called stack.yaml or compose.yaml; or name one with -f FILE.",
+      hint: "It is called stack.yaml or compose.yaml; or name one with -f FILE. `stack init` writes a first one.",
     });
     return undefined;
   }

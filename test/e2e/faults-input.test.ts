@@ -1,6 +1,7 @@
-import { chmodSync, mkdirSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { useMachine } from "../support/machine.ts";
+import { repository, useMachine } from "../support/machine.ts";
 
 const used = useMachine({ images: true });
 
@@ -170,4 +171,37 @@ describe("a process that cannot start", () => {
     expect((await machine.start(["exec", "-T", "web", "cat"], { input: "through and back\n" }).ended).stdout).toBe("through and back\n");
     await machine.ok("down", "-t", "1");
   });
+});
+
+test("a socket that is not there is no directory to be made: who is meant to listen is named", async () => {
+  const machine = used.current;
+  const socket = join(machine.scratch, "docker.sock");
+  machine.write("compose.yaml", `name: sockets\nservices:\n  proxy: {image: "busybox:1", command: [sleep, "1000"], volumes: ["${socket}:/var/run/docker.sock:ro"]}\n`);
+  const { code, output } = await machine.stack("up", "-d");
+  expect(code).toBe(1);
+  expect(output).toContain(`nobody listens at ${socket}`);
+  expect(output).toContain("Docker's, which stack neither needs nor imitates");
+  expect(existsSync(socket)).toBe(false);
+  await machine.ok("down");
+});
+
+test("a sysctl of the whole machine is refused with where it is set", async () => {
+  const machine = used.current;
+  machine.write("compose.yaml", `name: sysctls\nservices:\n  search: {image: "busybox:1", command: [sleep, "1000"], sysctls: {vm.max_map_count: 262144}}\n`);
+  const { code, output } = await machine.stack("up", "-d");
+  expect(code).toBe(1);
+  expect(output).toContain("Set it on the host (`sysctl -w vm.max_map_count=…`)");
+  await machine.ok("down");
+});
+
+test("without root a command that needs it says so, and those that look at files work", async () => {
+  const machine = used.current;
+  machine.write("compose.yaml", `name: rights\nservices:\n  a: {image: "busybox:1"}\n`);
+  chmodSync(machine.scratch, 0o755);
+  const home = join(machine.scratch, "nobody");
+  mkdirSync(home, { mode: 0o777 });
+  chownSync(home, 65534, 65534);
+  const asNobody = (...args: readonly string[]) => machine.command(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", process.execPath, join(repository, "dist/stack.js"), ...args], { env: { STACK_ROOT: join(home, "root"), HOME: home } }).ended;
+  expect(await asNobody("up", "-d")).toMatchObject({ code: 1, output: expect.stringMatching(/containers need root[^]*sudo/) as string });
+  expect(await asNobody("config", "--services")).toMatchObject({ code: 0, stdout: "a\n" });
 });
