@@ -29,7 +29,7 @@ export const breakages: Readonly<Record<string, Breakage>> = {
   "takes no container over": {
     language: "TypeScript",
     file: "src/engine/hub.ts",
-    from: "    if (processLives(state)) {\n",
+    from: "    if (starting || processLives(state)) {\n",
     to: "    if (processLives(state) && state.pid < 0) {\n",
   },
   "writes the state in place": {
