@@ -197,6 +197,7 @@ class Monitor {
   void restart_now();
   void end_for_good();
   void release();
+  void drop_cgroup();
   void release_network();
   void note_failed(std::string_view what, const Status& status);
 

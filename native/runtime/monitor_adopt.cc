@@ -199,6 +199,7 @@ Status Monitor::adopt_ended() {
       (void)left->remove();
     }
   }
+  drop_cgroup();  // adopt_living may have opened it, and then met the container's end
   bool restart = run_.restart_wanted;
   run_ = Run{};
   run_.restart_wanted = restart;

@@ -167,8 +167,6 @@ void Monitor::when_ended(std::function<void()> task) {
 
 // What the next owner of the ports or the cgroup needs to be free; the container's own layer follows.
 void Monitor::release() {
-  if (oom_) loop_.remove(oom_.fd.get());
-  oom_ = {};
   ports_.reset();
   if (network_) network_->unpublish();
   record_.ports.clear();
@@ -181,8 +179,15 @@ void Monitor::release() {
       (void)cgroup_.wait_empty(1000);
       note_failed("the container's cgroup stays", cgroup_.remove());
     }
-    cgroup_ = Cgroup();
   }
+  drop_cgroup();
+}
+
+// It is gone: the next run makes one.
+void Monitor::drop_cgroup() {
+  if (oom_) loop_.remove(oom_.fd.get());
+  oom_ = {};
+  cgroup_ = Cgroup();
 }
 
 // What takes its time and nobody waits for: links go after a grace period of RCU.

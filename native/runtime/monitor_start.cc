@@ -110,6 +110,7 @@ void Monitor::record_start_failure(const Failure& failure) {
 
 void Monitor::note_start_failure(const Failure& failure) {
   events_.add("start-failed", Json::object().set("error", failure_to_json(failure)));
+  if (failure.err == ENOENT && failure.stage == "join cgroup") drop_cgroup();  // not by us
   record_.exit_code = start_exit_code(failure);
   record_.signal = 0;
   record_.ended_by = "start-failure";

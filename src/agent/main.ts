@@ -102,7 +102,7 @@ async function bind(project: ProjectName, adopt: boolean, starter: Starter): Pro
     // The launcher keeps the code of an agent that has done its main job (build.mjs).
     if (event.type === "container" && event.change === "started") (globalThis as { [worked]?: boolean })[worked] = true;
   });
-  session.onMonitorGone(lookIdle);
+  session.onRest(lookIdle);
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => void end().catch(fail));
   follower.resume();
   if (adopt) await session.adopt();

@@ -175,7 +175,8 @@ class Connection {
       case "shutdown":
         if (session.busy)
           throw new StackError("project-busy", `Project "${session.project}" is being changed by another command`);
-        this.#options.onShutdown();
+        // After the answer, which is lost with the connection.
+        setImmediate(this.#options.onShutdown);
         return null;
       default:
         throw new StackError("internal", `unknown method: ${JSON.stringify((call as { method?: unknown }).method)}`);

@@ -25,6 +25,8 @@ export interface HealingSession {
   readonly busy: () => boolean;
   readonly apply: (project: Project, options: ReconcileOptions) => Promise<ApplyResult>;
   readonly tell: (event: EngineEvent) => void;
+  /** `pending` may have become false. */
+  readonly rested: () => void;
 }
 
 /**
@@ -35,6 +37,7 @@ export class Healing {
   readonly #session: HealingSession;
   readonly #drift: DriftWatch;
   #timer: NodeJS.Timeout | undefined;
+  #healing = false;
   #retryMs = firstRetryMs;
   #closed = false;
   /** Limits of every container are to be looked at, not only of those that were written: we were not there before. */
@@ -77,12 +80,14 @@ export class Healing {
     if (this.#closed || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      this.#heal().catch((error: unknown) => {
-        this.#session.tell({ type: "warning", rule: "healing-failed", message: toStackError(error).message });
-        this.#later();
-      });
+      void this.#look();
     }, delay);
     this.#timer.unref();
+  }
+
+  /** Something is to be healed, or looked at: also when nothing runs any more somebody has to be there for it. */
+  get pending(): boolean {
+    return this.#timer !== undefined || this.#healing;
   }
 
   /** What the planner is told of limits. */
@@ -101,7 +106,21 @@ export class Healing {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#drift.close();
+  }
+
+  async #look(): Promise<void> {
+    this.#healing = true;
+    try {
+      await this.#heal();
+    } catch (error) {
+      this.#session.tell({ type: "warning", rule: "healing-failed", message: toStackError(error).message });
+      this.#later();
+    } finally {
+      this.#healing = false;
+      this.#session.rested();
+    }
   }
 
   async #heal(): Promise<void> {

@@ -54,6 +54,7 @@ export class ProjectSession {
   #converged = false;
   readonly #wanted: Wanted;
   readonly #healing: Healing;
+  readonly #rested = new EventSource<undefined>();
   readonly #treatments: Treatments;
   #workingDirectory: ((directory: string) => void) | undefined;
 
@@ -93,6 +94,9 @@ export class ProjectSession {
       tell: (event) => {
         this.events.emit(event);
       },
+      rested: () => {
+        this.#rested.emit(undefined);
+      },
     });
     this.#hub.events.on((event) => {
       this.events.emit(event);
@@ -114,9 +118,9 @@ export class ProjectSession {
     return this.#converged && !this.busy;
   }
 
-  /** Must the agent stay? As long as a container's monitor lives. */
+  /** Must the agent stay? As long as a container's monitor lives, or one that was lost is to be brought back. */
   get needed(): boolean {
-    return this.#hub.anyAlive;
+    return this.#hub.anyAlive || this.#healing.pending;
   }
 
   /** The last thing asked was to take everything down, and it is gone: nobody needs to wait for another command. */
@@ -125,8 +129,9 @@ export class ProjectSession {
   }
 
   /** Tells when `needed` may have become false. */
-  onMonitorGone(tell: () => void): void {
+  onRest(tell: () => void): void {
     this.#hub.monitorGone.on(tell);
+    this.#rested.on(tell);
   }
 
   onWorkingDirectory(tell: (directory: string) => void): void {

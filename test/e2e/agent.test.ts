@@ -1,8 +1,8 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { loadNative } from "../../src/native/index.ts";
-import { useMachine } from "../support/machine.ts";
+import { repository, useMachine } from "../support/machine.ts";
 
 const used = useMachine({ images: true });
 
@@ -72,4 +72,37 @@ test("an image without /proc, /sys, /dev and files of /etc costs a container not
   expect(readdirSync(join(machine.root, "containers", machine.container("project-web-1").record.id, "upper"))).toEqual([]);
   expect(await machine.ok("exec", "-T", "web", "sh", "-c", "hostname -i; stat -c %a / /etc /etc/hosts")).toMatch(/^\d+\.\d+\.\d+\.\d+\n755\n755\n644\n$/);
   await machine.ok("down", "-t", "0");
+});
+
+test("an agent of another version hands over, and the containers run on", async () => {
+  const machine = used.current;
+  machine.write("compose.yaml", 'services: {web: {image: "busybox:1", command: sleep 1000}}\n');
+  await machine.ok("up", "-d");
+  const pid = machine.pid("project-web-1");
+  const before = machine.read("../root/projects/project/agent.json");
+  const newer = join(machine.scratch, "newer");
+  cpSync(join(repository, "dist"), newer, { recursive: true });
+  writeFileSync(join(newer, ".hash"), "another version");
+  const { code, output } = await machine.command([join(newer, "stack"), "up", "-d"]).ended;
+  expect(code, output).toBe(0);
+  expect(machine.read("../root/projects/project/agent.json")).not.toBe(before);
+  expect(machine.pid("project-web-1")).toBe(pid);
+  await machine.ok("down", "-t", "0");
+  expect(await machine.remains()).toEqual([]);
+});
+
+test("what cannot be healed at once is tried again, also when nothing else of the project runs", async () => {
+  const machine = used.current;
+  machine.write("compose.yaml", 'services: {web: {image: "busybox:1", command: sleep 1000, restart: always}}\n');
+  await machine.ok("up", "-d");
+  const { id, state } = machine.container("project-web-1");
+  const programs = readdirSync(join(machine.root, "bin")).map((hash) => join(machine.root, "bin", hash, "native/stack-runtime"));
+  for (const program of programs) chmodSync(program, 0o644);
+  for (const { pid, what } of machine.sweep.processes()) if (what.includes("fork-server") || (what.includes("monitor --dir") && what.includes(id))) process.kill(pid, "SIGKILL");
+  process.kill(state?.pid ?? 0, "SIGKILL");
+  await expect.poll(() => readFileSync(join(machine.root, "agent.log"), "utf8"), { timeout: 10_000 }).toContain("healing-failed");
+  for (const program of programs) chmodSync(program, 0o755);
+  await machine.until("it runs again", (all) => all.some((c) => c.state?.status === "running" && c.state.pid !== state?.pid));
+  await machine.ok("down", "-t", "0");
+  expect(await machine.remains()).toEqual([]);
 });

@@ -62,13 +62,27 @@ describe("a killed monitor", () => {
     const main = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim());
     process.kill(main, "SIGTERM");
     await until([container.directory], () => container.events.some((e) => e["by"] === "init"), "init has told");
-    await gone(pid);
+    // It may stay until somebody has read what lies in the pipes still.
     expect(await container.start("--adopt")).toEqual(expect.objectContaining({ ok: true }));
+    await container.until(() => container.state.restarts === 1, "it was started again");
     expect(container.events.filter((e) => e.type === "exit").map((e) => [e["by"], e["code"], e["signal"]])).toEqual([
       ["init", 143, 15],
       ["monitor", 143, 15],
     ]);
     expect(container.state).toMatchObject({ status: "running", restarts: 1 });
+  });
+
+  test("taken over in the very moment of its end, a container is started again, with control groups of its own", async () => {
+    for (let round = 0; round < 20; round += 1) {
+      const container = world.container({ args: ["sleep", "1000"], spec: { restart: { policy: "always" } } });
+      const { pid } = await container.started();
+      await killMonitor(container);
+      process.kill(pid, "SIGKILL");
+      await container.start("--adopt");
+      await container.until(() => container.state.status === "running" && container.state.pid !== pid, "it runs again");
+      expect(container.events.map((e) => e.type)).not.toContain("start-failed");
+      await container.request("stop", { timeoutMs: 0 });
+    }
   });
 
   test("what a container wrote last is kept for the next monitor, also when it has ended meanwhile", async () => {

@@ -63,7 +63,7 @@ describe("restart", () => {
   test("a stop while a restart is pending cancels it", async () => {
     const container = world.container({ args: ["false"], spec: { restart: { policy: "always", delayMs: 100_000, maxDelayMs: 100_000 } } });
     await container.started();
-    await container.until(() => container.state.status === "restarting", "it waits");
+    await container.until(() => container.state.status === "restarting" && container.state.pid === 0, "it waits");
     expect(await container.request("stop")).toMatchObject({ killed: false, state: { status: "exited", exitCode: 1, stopRequested: true, nextRestartAt: "" } });
   });
 

@@ -17,8 +17,8 @@ export const breakages: Readonly<Record<string, Breakage>> = {
   "forgets what writers that were killed have left": {
     language: "TypeScript",
     file: "src/core/atomic-file.ts",
-    from: "  for (const name of names) if (halfWritten.test(name)) rmSync(join(directory, name), { force: true });\n",
-    to: "  void names;\n",
+    from: "  for (const name of namesIn(directory)) if (halfWritten.test(name)) rmSync(join(directory, name), { force: true });\n",
+    to: "  void directory;\n",
   },
   "leaves the control groups of a killed monitor": {
     language: "TypeScript",
