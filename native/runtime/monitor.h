@@ -209,6 +209,7 @@ class Monitor {
   void finish_stop();
 
   // monitor_adopt.cc
+  std::vector<PortSpec> last_ports() const;
   Status adopt_living();
   void begin_adopted_run();
   Status adopt_ended();

@@ -56,8 +56,8 @@ Result<UniqueFd> terminal_of(pid_t pid, int pidfd) {
 
 }  // namespace
 
-// It goes on if it was told to, and else finds that its monitor is gone, and ends. Until then it has
-// the monitor's name: what it executes changes that, and so does our init.
+// It goes on if it was told to, and else finds that its monitor is gone, and ends. Until then it
+// has the monitor's name: what it executes changes that, and so does our init.
 static void await_start(pid_t pid, int pidfd) {
   const std::string path = "/proc/" + std::to_string(pid) + "/comm";
   pollfd ended{pidfd, POLLIN, 0};
@@ -110,14 +110,7 @@ Status Monitor::adopt_living() {
       TRY(stdio_->use_terminal(std::move(terminal).take()));
   }
   network_.emplace(TRY(ContainerNetwork::adopt(spec_.network, run_.pid)));
-  // The ports that were free then are to be the same ones now.
-  std::vector<PortSpec> ports;
-  for (const BoundPort& port : record_.ports) {
-    PortSpec wanted;
-    static_cast<BoundPort&>(wanted) = port;
-    ports.push_back(wanted);
-  }
-  ports_ = TRY(PortRelay::bind(loop_, ports.empty() ? spec_.network.ports : ports));
+  ports_ = TRY(PortRelay::bind(loop_, record_.ports.empty() ? spec_.network.ports : last_ports()));
   TRY(prepare_ports());
   (void)watch_oom();
   if (processes_) (void)processes_->connect();

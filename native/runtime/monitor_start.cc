@@ -16,9 +16,9 @@
 #include "monitor.h"
 #include "netlink.h"
 #include "populate.h"
-#include "resident.h"
 #include "proc.h"
 #include "process_link.h"
+#include "resident.h"
 
 namespace stack {
 
@@ -35,9 +35,25 @@ constexpr int64_t kCalmMs = 1000;
 
 }  // namespace
 
+// Those of a monitor that was killed. They stay where they were: people know them, and the kernel
+// still leads them to the container's address, which another port would leave so for ever.
+std::vector<PortSpec> Monitor::last_ports() const {
+  std::vector<PortSpec> ports;
+  for (const BoundPort& port : record_.ports) {
+    PortSpec wanted;
+    static_cast<BoundPort&>(wanted) = port;
+    ports.push_back(wanted);
+  }
+  return ports;
+}
+
 Status Monitor::prepare() {
   network_.reset();
-  ports_ = TRY(PortRelay::bind(loop_, spec_.network.ports));
+  ports_.reset();
+  if (!record_.ports.empty()) {
+    if (auto last = PortRelay::bind(loop_, last_ports())) ports_ = std::move(last).take();
+  }
+  if (!ports_) ports_ = TRY(PortRelay::bind(loop_, spec_.network.ports));
   network_.emplace(TRY(ContainerNetwork::create(spec_.network)));
   root_.emplace(TRY(RootMount::create(spec_.rootfs)));
   if (foreign_) TRY(foreign_->mount(*root_));
@@ -210,8 +226,8 @@ Result<Launched> Monitor::launch_own(const OciConfig& config) {
   return std::move(started).failure();
 }
 
-// While the container is set up, which takes longer: from here on, should this monitor be killed, the
-// next one finds who runs, and what that wrote is not lost with it.
+// While the container is set up, which takes longer: from here on, should this monitor be killed,
+// the next one finds who runs, and what that wrote is not lost with it.
 Status Monitor::record_process(pid_t pid) {
   record_.pid = pid;
   record_.pid_start = TRY(process_start_time(pid));
@@ -255,8 +271,7 @@ Status Monitor::launch_run() {
     run_ = Run{launched.pid,        std::move(launched.pidfd),
                launched.start_time, monotonic_ms(),
                events_from,         false,
-               oom_before,
-               own_pids};
+               oom_before,          own_pids};
     if (!foreign_ && spec_.start_on_attach && record_.restarts == 0)
       hold_start(std::move(launched));
   }
@@ -286,7 +301,8 @@ void Monitor::note_warnings(const Launched& launched) {
   if (!foreign_ && cgroup_.directories().empty())
     warnings_.push_back("no cgroups: nothing limits the container, and it cannot be paused");
   warnings_.insert(warnings_.end(), launched.warnings.begin(), launched.warnings.end());
-  for (const std::string& text : warnings_) events_.add("warning", Json::object().set("message", text));
+  for (const std::string& text : warnings_)
+    events_.add("warning", Json::object().set("message", text));
 }
 
 void Monitor::hold_start(Launched launched) {

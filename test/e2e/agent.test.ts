@@ -106,3 +106,19 @@ test("what cannot be healed at once is tried again, also when nothing else of th
   await machine.ok("down", "-t", "0");
   expect(await machine.remains()).toEqual([]);
 });
+
+test("containers that were killed with their monitors keep the ports that they had of a range", async () => {
+  const machine = used.current;
+  machine.write("compose.yaml", 'services: {web: {image: "busybox:1", command: sleep 1000, restart: always, ports: ["8060-8062:80"], deploy: {replicas: 3}}}\n');
+  await machine.ok("up", "-d");
+  const ports = async (): Promise<unknown> => Object.fromEntries(await Promise.all(["1", "2", "3"].map(async (index) => [index, await machine.ok("port", "--index", index, "web", "80")])));
+  const before = await ports();
+  const pids = machine.containers.map((c) => c.state?.pid ?? 0);
+  const monitors = machine.sweep.processes().flatMap(({ pid, what }) => (what.includes("monitor --dir") ? [pid] : []));
+  expect(monitors).toHaveLength(3);
+  for (const pid of [...monitors, ...pids.toReversed()]) process.kill(pid, "SIGKILL");
+  await machine.until("they run again", (all) => all.length === 3 && all.every((c) => c.state?.status === "running" && !pids.includes(c.state.pid)));
+  expect(await ports()).toEqual(before);
+  await machine.ok("down", "-t", "0");
+  expect(await machine.remains()).toEqual([]);
+});
