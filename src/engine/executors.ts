@@ -153,7 +153,13 @@ export async function removeContainer(work: Pick<Work, "rooms" | "hub"> & Partia
   const record = hub.get(id)?.record ?? (await rooms.containers.find(id))?.record;
   if (record === undefined) return;
   await monitorEnded(hub.monitor(id), record.name);
+  // A monitor that ends as it should has recorded that it leads none any more.
+  const led = hub.get(id)?.state?.ports ?? [];
   const { deleted } = await rooms.containers.discard(id);
+  if (led.length > 0) {
+    const others = hub.all.filter((other) => other.id !== id).flatMap(({ state }) => state?.ports ?? []);
+    await rooms.networks.withdraw(led.filter((port) => !others.some((other) => other.hostPort === port.hostPort && other.protocol === port.protocol)));
+  }
   // After its record: whoever dies between the two leaves an address that is swept, not a container whose address another may get.
   await rooms.networks.disconnect(id);
   if (work.deleting === undefined) await deleted;

@@ -16,8 +16,8 @@ import type { Observed } from "./kernel.ts";
 import { driverOptions } from "./options.ts";
 import { Records } from "./records.ts";
 import { pathMtu, Router } from "./router.ts";
-import { INTERNAL_BRIDGE, OPEN_BRIDGE } from "./rules.ts";
-import type { Dns, Endpoint, EndpointRequest, NetworkRecord, NetworkRequest, Networks } from "./types.ts";
+import { INTERNAL_BRIDGE, keysOf, OPEN_BRIDGE } from "./rules.ts";
+import type { Dns, Endpoint, EndpointRequest, LedPort, NetworkRecord, NetworkRequest, Networks } from "./types.ts";
 
 export function openNetworks(root: DataRoot, native: NativeBinding): Networks {
   return new DataRootNetworks(root, native);
@@ -294,6 +294,15 @@ class DataRootNetworks implements Networks {
 
   warnings(): readonly string[] {
     return this.#warnings;
+  }
+
+  async withdraw(ports: readonly LedPort[]): Promise<void> {
+    const table = this.#router.uplink()?.table;
+    if (table === undefined) return;
+    for (const { set, key } of ports.flatMap(keysOf)) {
+      const commands = [{ cmd: "delete-elements", family: "inet", table, set, elements: [{ key }] }];
+      await this.#native.netlink("", [{ op: "nft", commands }]).catch(() => undefined); // it is gone already
+    }
   }
 
   async natTable(): Promise<string | undefined> {

@@ -1,6 +1,7 @@
 import { bytesOf, parseIp } from "./ip.ts";
 import { accept, dnatByMap, dnatTo, drop, established, HOOK, iifname, inSet, masquerade, notOifname, oifname, POLICY, source, Table, toLocal, translated } from "./nft.ts";
 import type { NftCommand } from "../native/index.ts";
+import type { LedPort } from "./types.ts";
 import type { Uplink } from "./uplink.ts";
 
 /** Names of bridges begin so: the rules know by the name what a network may do, and never change with it. */
@@ -66,4 +67,13 @@ export function hostRules(uplink: Uplink, guard: readonly string[], replace: boo
   table.rule("forward", ...oifname(uplink.link), drop);
   if (guard.length > 0) table.rule("forward", ...inSet("iifname", "guard"), ...inSet("oifname", "guard"), drop);
   return table.commands;
+}
+
+/** Where the maps of published ports have a port; native/lib/nft_container.cc puts it there. Each part fills whole registers. */
+export function keysOf({ hostIp, hostPort, protocol }: LedPort): readonly { readonly set: string; readonly key: Uint8Array }[] {
+  const port = [protocol === "tcp" ? 6 : 17, 0, 0, 0, hostPort >> 8, hostPort & 255, 0, 0];
+  const address = parseIp(hostIp);
+  const bytes = address === undefined ? [] : [...bytesOf(address)];
+  if (bytes.every((byte) => byte === 0)) return ["any4", "any6"].map((set) => ({ set, key: Uint8Array.from(port) }));
+  return [{ set: bytes.length === 4 ? "addr4" : "addr6", key: Uint8Array.from([...bytes, ...port]) }];
 }

@@ -87,6 +87,14 @@ export interface Dns extends AsyncDisposable {
   detach(container: ContainerId): void;
 }
 
+/** A port of the host that is led to a container, as its monitor has recorded it. */
+export interface LedPort {
+  /** Empty, `0.0.0.0` or `::`: all addresses. */
+  readonly hostIp: string;
+  readonly hostPort: number;
+  readonly protocol: "tcp" | "udp";
+}
+
 export interface Networks {
   list(): Promise<readonly NetworkRecord[]>;
   find(nameOrId: string): Promise<NetworkRecord | undefined>;
@@ -105,6 +113,8 @@ export interface Networks {
   connect(requests: readonly EndpointRequest[]): Promise<readonly { readonly network: NetworkRecord; readonly endpoint: Endpoint }[]>;
   /** Gives addresses back. Idempotent. */
   disconnect(container: ContainerId): Promise<void>;
+  /** Takes back what a monitor that was killed has led to a container which is not there any more: nobody else does. */
+  withdraw(ports: readonly LedPort[]): Promise<void>;
   /** Addresses of containers that no longer exist. */
   sweep(existing: ReadonlySet<ContainerId>): Promise<void>;
   dns(signal: AbortSignal): Promise<Dns>;
