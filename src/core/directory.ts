@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 
 /** ENODEV: a control group that goes in this moment. */
-const gone: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ENODEV"]);
+const gone: ReadonlySet<string> = new Set(["ENOENT", "ENODEV"]);
 
 /** What a directory of ours or of the kernel holds; empty if it is not there. At once: see `readIfThere`. */
 export function namesIn(directory: string): readonly string[] {

@@ -1,6 +1,6 @@
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { paths, readIfThere, replaceFile, shortId, StackError } from "../core/index.ts";
+import { namesIn, paths, readIfThere, replaceFile, shortId, StackError } from "../core/index.ts";
 import type { ContainerId, DataRoot } from "../core/index.ts";
 import type { NetworkRecord } from "./types.ts";
 
@@ -13,14 +13,7 @@ export class Records {
   }
 
   all(): readonly NetworkRecord[] {
-    let names: readonly string[];
-    try {
-      names = readdirSync(paths.networks(this.#root));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-      throw error;
-    }
-    const ids = names.flatMap((name) => /^([0-9a-f]{64})\.json$/.exec(name)?.[1] ?? []);
+    const ids = namesIn(paths.networks(this.#root)).flatMap((name) => /^([0-9a-f]{64})\.json$/.exec(name)?.[1] ?? []);
     return ids
       .map((id) => this.read(id))
       .filter((record) => record !== undefined)

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { basename, join } from "node:path";
-import { mountsBelow, parseContainerId, paths, readIfThere, readMounts, replaceFile, StackError } from "../core/index.ts";
+import { mountsBelow, namesIn, parseContainerId, paths, readIfThere, readMounts, replaceFile, StackError } from "../core/index.ts";
 import type { ContainerId, DataRoot, HostPath, MountEntry } from "../core/index.ts";
 import { errnoIs } from "../native/index.ts";
 import type { NativeBinding } from "../native/index.ts";
@@ -213,7 +213,7 @@ class DirectoryStore implements ContainerStore {
       if (trash !== undefined) await this.#native.removeTree(trash);
     }
     const temporary = paths.tmp(this.#root);
-    for (const name of entriesOf(temporary)) {
+    for (const name of namesIn(temporary)) {
       if (!name.startsWith(trashPrefix)) continue;
       await this.#unmountAll(join(temporary, name));
       await this.#native.removeTree(join(temporary, name));
@@ -221,7 +221,7 @@ class DirectoryStore implements ContainerStore {
   }
 
   #ids(): ReadonlySet<ContainerId> {
-    return new Set(entriesOf(paths.containers(this.#root)).flatMap((name) => parseContainerId(name) ?? []));
+    return new Set(namesIn(paths.containers(this.#root)).flatMap((name) => parseContainerId(name) ?? []));
   }
 
   #record(id: ContainerId): ContainerRecord | undefined {
@@ -371,15 +371,6 @@ function newId(): ContainerId {
   const id = parseContainerId(randomBytes(32).toString("hex"));
   if (id === undefined) throw new StackError("internal", "random bytes did not make an id");
   return id;
-}
-
-function entriesOf(directory: string): readonly string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw error;
-  }
 }
 
 function cgroupPathOf(directory: string): string | undefined {
